@@ -1,0 +1,57 @@
+import { z } from 'zod';
+
+const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
+const MILLISECONDS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const SIZE = /^(\d+(?:\.\d+)?)(B|KiB|MiB|GiB)$/;
+const BYTES: Record<string, number> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
+
+/** `250ms`, `2s`, `1m`, `24h`, `3d`, and a bare `0`; milliseconds, or undefined. */
+export function parseDuration(text: string): number | undefined {
+  return parseUnit(text, DURATION, MILLISECONDS);
+}
+
+/** `512B`, `64KiB`, `1MiB`; bytes, or undefined. */
+export function parseSize(text: string): number | undefined {
+  return parseUnit(text, SIZE, BYTES);
+}
+
+function parseUnit(text: string, pattern: RegExp, units: Record<string, number>): number | undefined {
+  if (text === '0') return 0;
+  const match = pattern.exec(text);
+  const unit = match?.[2] === undefined ? undefined : units[match[2]];
+  return match && unit !== undefined ? Math.round(Number(match[1]) * unit) : undefined;
+}
+
+interface Bounds {
+  readonly min?: string;
+  readonly max?: string;
+}
+
+/** A duration in the file, milliseconds in the program. */
+export function duration(bounds: Bounds = {}) {
+  return unit('a duration like 250ms, 2s or 1m', parseDuration, bounds, DURATION);
+}
+
+/** A size in the file, bytes in the program. */
+export function size(bounds: Bounds = {}) {
+  return unit('a size like 64KiB or 1MiB', parseSize, bounds, SIZE);
+}
+
+function unit(what: string, parse: (text: string) => number | undefined, bounds: Bounds, pattern: RegExp) {
+  return z
+    .union([z.string().meta({ pattern: pattern.source }), z.literal(0)], { error: `must be ${what}` })
+    .transform((value, context) => {
+      const parsed = parse(String(value));
+      if (parsed === undefined) {
+        context.addIssue({ code: 'custom', message: `must be ${what}` });
+        return z.NEVER;
+      }
+      if (bounds.min !== undefined && parsed < (parse(bounds.min) ?? 0)) {
+        context.addIssue({ code: 'custom', message: `must be at least ${bounds.min}` });
+      }
+      if (bounds.max !== undefined && parsed > (parse(bounds.max) ?? Infinity)) {
+        context.addIssue({ code: 'custom', message: `must be at most ${bounds.max}` });
+      }
+      return parsed;
+    });
+}

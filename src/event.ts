@@ -1,0 +1,68 @@
+import type { Lsn } from './lsn.ts';
+import type { WireText } from './wire-text.ts';
+
+/**
+ * Where events come from, and what settles with them: a transaction of the stream, or a page of a job's scan.
+ *
+ * One object stands for both the origin and its ticket, so that an event points at what it settles without a look-up.
+ * Each field has one writer: the decoder the first four, `ack/` the counts, the visibility gate `visible`.
+ */
+export interface Origin {
+  /** Start of the transaction's commit record; null when a table scan found the event. */
+  readonly commitLsn: Lsn | null;
+  /** Top-level transaction id, 32 bits as the stream carries it; null when a table scan found the event. */
+  readonly xid: number | null;
+  /** Commit time in microseconds since 2000-01-01 UTC; null when a table scan found the event. */
+  readonly committedAtMicros: bigint | null;
+  /** Deliveries and inserts that are still out. */
+  unsettled: number;
+  /** The last of the origin's events has been handed on; for a transaction its end LSN is known by then. */
+  endLsn: Lsn | null;
+  /** A new snapshot is known to see the transaction. */
+  visible: boolean;
+}
+
+/** `(commit LSN, ordinal)`: names one event of the stream for good. An LSN alone names nothing. */
+export interface Position {
+  readonly commitLsn: Lsn;
+  readonly ordinal: number;
+}
+
+/** One outbox row, typed and immutable. Text is decoded; `payload` and `headers` stay as Postgres printed them. */
+export interface Event {
+  readonly kind: 'event';
+  readonly eventId: string;
+  readonly organizationId: string;
+  readonly eventType: string;
+  readonly eventVersion: number;
+  readonly topic: string;
+  readonly entityType: string | null;
+  readonly entityId: string | null;
+  readonly target: string | null;
+  readonly idempotencyKey: string | null;
+  /** One JSON value. */
+  readonly payload: WireText;
+  /** One JSON object. */
+  readonly headers: WireText;
+  /** RFC 3339, microseconds, UTC; null when the table has no such column. */
+  readonly createdAt: string | null;
+  readonly origin: Origin;
+  /** Counts the events and poison rows of the transaction as decoded, from 0; null when a table scan found the event. */
+  readonly ordinal: number | null;
+  /** What it may hold of the heap, for the memory budget. */
+  readonly bytes: number;
+}
+
+/** A row that cannot become an event. It is stored with its reason, never skipped. */
+export interface Poison {
+  readonly kind: 'poison';
+  readonly reason: string;
+  /** What could be read of it; null where even that failed. */
+  readonly eventId: string | null;
+  readonly organizationId: string | null;
+  readonly eventType: string | null;
+  /** The row as `{"column": "text or null"}`, cut to a bounded size. */
+  readonly row: string;
+  readonly origin: Origin;
+  readonly ordinal: number;
+}

@@ -1,0 +1,100 @@
+/**
+ * READ SECOND: the contracts between the stages.
+ *
+ *   slot -> decoder -> router -> sinks -> ack
+ *
+ * "Accepted" and "settled" are different words. A stage that takes an event in has accepted it, which promises nothing:
+ * the event lives in memory and a crash loses it. An event is settled when it was delivered or durably stored; only that
+ * lets the cursor move. Whatever is accepted and not settled comes again from the slot after a restart.
+ */
+import type { Event, Origin, Poison } from './event.ts';
+import type { Lsn } from './lsn.ts';
+
+// ── 1 slot -> decoder ────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What the slot hands on. The payload is a view that the driver overwrites: decode it before returning. */
+export interface FrameHandler {
+  /** One message of the output plugin, without the replication header. */
+  data(payload: Buffer): void;
+  /** The server has sent everything before this LSN. */
+  keepalive(serverEnd: Lsn): void;
+}
+
+// ── 2 decoder -> router, ack ─────────────────────────────────────────────────────────────────────────────────────
+
+export interface Begin {
+  readonly kind: 'begin';
+  readonly origin: Origin;
+}
+
+export interface Commit {
+  readonly kind: 'commit';
+  readonly commitLsn: Lsn;
+  readonly endLsn: Lsn;
+}
+
+/** What a message of the output plugin means; undefined when it means nothing to us (Type, Origin, a new Relation). */
+export type Step = Begin | Event | Poison | Commit;
+
+export interface Decoder {
+  /** Pure but for what it remembers of the stream: relations, and the open transaction. Throws PROTOCOL, UNKNOWN_RELATION. */
+  decode(payload: Buffer): Step | undefined;
+}
+
+// ── 3 router -> 4 sinks ──────────────────────────────────────────────────────────────────────────────────────────
+
+/** What one window, or one full window, hands to a sink: events of one organization, in order. */
+export interface Batch {
+  readonly organizationId: string;
+  readonly events: readonly Event[];
+  /** 1 for the first try of these events, then counting up. */
+  readonly attempt: number;
+}
+
+/** A sink's answer for one event. Durations in milliseconds. */
+export type Verdict =
+  | { readonly kind: 'delivered' }
+  /** This event, for good: never send it again. */
+  | { readonly kind: 'rejected'; readonly reason: string }
+  /** This event, this time. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly retryAfter?: number }
+  /** The destination, whatever the event. */
+  | { readonly kind: 'unavailable'; readonly reason: string; readonly retryAfter?: number };
+
+export const DELIVERED: Verdict = { kind: 'delivered' };
+
+/** One verdict for the whole batch, or one for each event in the batch's order. */
+export type Verdicts = Verdict | readonly Verdict[];
+
+export interface Sink {
+  /**
+   * Delivers one batch. Never keeps the events after it resolves, and stops its own work when the signal aborts. It may
+   * throw: the guard around it makes that `unavailable`.
+   */
+  deliver(batch: Batch, signal: AbortSignal): Promise<Verdicts>;
+  /** Releases connections; called once, after the last deliver has resolved. */
+  close(): Promise<void>;
+}
+
+// ── 5 ack ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** How the other stages tell ack what became of an event. */
+export interface Settlement {
+  /** `count` more deliveries or inserts of this origin are out. Called before anything can wait. */
+  hold(origin: Origin, count: number): void;
+  /** One of them is delivered, or durably stored. */
+  settle(origin: Origin): void;
+}
+
+/** Why something is stored for a person. */
+export interface DeadLetter {
+  readonly item: Event | Poison;
+  /** The sink that was meant; null when no route matched, or when the row never became an event. */
+  readonly sink: string | null;
+  readonly reason: DeadLetterReason;
+  /** The last answer or the fault of the row, one line. */
+  readonly detail: string;
+  readonly attempts: number;
+}
+
+export type DeadLetterReason = 'poison' | 'unrouted' | 'rejected' | 'failed' | 'unavailable' | 'crash';
