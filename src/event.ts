@@ -49,8 +49,10 @@ export interface Event {
   readonly origin: Origin;
   /** Counts the events and poison rows of the transaction as decoded, from 0; null when a table scan found the event. */
   readonly ordinal: number | null;
-  /** What it may hold of the heap, for the memory budget. */
-  readonly bytes: number;
+  /** Length of the row in bytes; a batch closes by the sum of these. */
+  readonly size: number;
+  /** The envelope, once envelope.ts has built it for the first sink that asked. */
+  envelope: WireText | null;
 }
 
 /** A row that cannot become an event. It is stored with its reason, never skipped. */
