@@ -16,6 +16,8 @@ export interface Origin {
   readonly committedAtMicros: bigint | null;
   /** Deliveries and inserts that are still out. */
   unsettled: number;
+  /** It carried something of ours; false for a foreign transaction. */
+  carried: boolean;
   /** The last of the origin's events has been handed on; for a transaction its end LSN is known by then. */
   endLsn: Lsn | null;
   /** A new snapshot is known to see the transaction. */
