@@ -1,6 +1,23 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
+// The reporter calls Map.groupBy when a test fails; Node 20 does not have it, and the failure would be hidden.
+if (!('groupBy' in Map)) {
+  Object.assign(Map, {
+    groupBy<T, K>(items: Iterable<T>, keyOf: (item: T, index: number) => K): Map<K, T[]> {
+      const groups = new Map<K, T[]>();
+      let index = 0;
+      for (const item of items) {
+        const key = keyOf(item, index++);
+        const group = groups.get(key);
+        if (group) group.push(item);
+        else groups.set(key, [item]);
+      }
+      return groups;
+    },
+  });
+}
+
 /** Benchmarks and soaks take minutes: `WALPOST_LONG=1 npm test` runs them too. */
 const long = process.env['WALPOST_LONG'] === '1' ? [] : ['tests/bench/**', 'tests/**/*.soak.test.ts'];
 
