@@ -25,6 +25,7 @@ export default defineConfig({
   test: {
     include: ['tests/**/*.test.ts'],
     exclude: long,
+    globalSetup: ['tests/support/global-setup.ts'],
     pool: 'forks',
     // Most files keep a Postgres busy beside their own process.
     maxWorkers: Math.max(2, Math.floor(availableParallelism() / 2)),
