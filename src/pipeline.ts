@@ -58,8 +58,13 @@ export type Verdict =
   | { readonly kind: 'rejected'; readonly reason: string }
   /** This event, this time. */
   | { readonly kind: 'failed'; readonly reason: string; readonly retryAfter?: number }
-  /** The destination, whatever the event. */
-  | { readonly kind: 'unavailable'; readonly reason: string; readonly retryAfter?: number };
+  /** The destination, whatever the event. `answered`: it did answer, with an error of its own (5xx), so the event may be the cause. */
+  | {
+      readonly kind: 'unavailable';
+      readonly reason: string;
+      readonly retryAfter?: number;
+      readonly answered?: boolean;
+    };
 
 export const DELIVERED: Verdict = { kind: 'delivered' };
 
@@ -74,6 +79,15 @@ export interface Sink {
   deliver(batch: Batch, signal: AbortSignal): Promise<Verdicts>;
   /** Releases connections; called once, after the last deliver has resolved. */
   close(): Promise<void>;
+}
+
+/** A sink behind its timeout and its breaker: what the router hands batches to. */
+export interface Destination {
+  readonly name: string;
+  /** Batches that may be in flight at once. */
+  readonly concurrency: number;
+  /** Never rejects: whatever goes wrong is a verdict. */
+  deliver(batch: Batch, signal: AbortSignal): Promise<Verdicts>;
 }
 
 // ── 5 ack ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -98,3 +112,9 @@ export interface DeadLetter {
 }
 
 export type DeadLetterReason = 'poison' | 'unrouted' | 'rejected' | 'failed' | 'unavailable' | 'crash';
+
+/** Where dead letters are stored. */
+export interface DeadLetterOffice {
+  /** Calls back once the letter is durable; tries until it is. */
+  store(letter: DeadLetter, stored: () => void): void;
+}

@@ -1,0 +1,35 @@
+/** What all events in the process may hold together. Full at the limit, free again at three quarters of it. */
+export class MemoryBudget {
+  private readonly limit: number;
+  private readonly onChange: (full: boolean) => void;
+  private held = 0;
+  private isFull = false;
+
+  constructor(limit: number, onChange: (full: boolean) => void) {
+    this.limit = limit;
+    this.onChange = onChange;
+  }
+
+  get used(): number {
+    return this.held;
+  }
+
+  get full(): boolean {
+    return this.isFull;
+  }
+
+  take(bytes: number): void {
+    this.held += bytes;
+    if (!this.isFull && this.held >= this.limit) this.change(true);
+  }
+
+  give(bytes: number): void {
+    this.held -= bytes;
+    if (this.isFull && this.held <= this.limit * 0.75) this.change(false);
+  }
+
+  private change(full: boolean): void {
+    this.isFull = full;
+    this.onChange(full);
+  }
+}

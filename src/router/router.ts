@@ -1,0 +1,210 @@
+/**
+ * The router: puts each event into the lane of its organization at each sink its routes name, and takes care that a
+ * lane's events leave in windows, in order, when they may be seen.
+ *
+ * It belongs to one connection. When the connection ends, what it holds is let go: none of it is confirmed, so the slot
+ * sends it again.
+ */
+import type { Config } from '../config/schema.ts';
+import type { Clock } from '../clock.ts';
+import type { Event, Poison } from '../event.ts';
+import type { DeadLetter, DeadLetterOffice, Destination, Settlement, Verdict } from '../pipeline.ts';
+import { Alarms } from './alarms.ts';
+import type { Phase } from './lane.ts';
+import { MemoryBudget } from './memory-budget.ts';
+import { RouteTable } from './route-table.ts';
+import { SinkLanes, type LaneTurn } from './sink-lanes.ts';
+import { Windows } from './windows.ts';
+
+/** What the router reports while it works; called once a batch. */
+export interface RouterWatcher {
+  delivered(sink: string, count: number, oldest: Event): void;
+  deadLettered(sink: string | null, reason: DeadLetter['reason']): void;
+  dropped(): void;
+}
+
+export interface RouterOptions {
+  readonly config: Pick<Config, 'batching' | 'delivery' | 'routes' | 'memory'>;
+  readonly destinations: readonly Destination[];
+  readonly settlement: Settlement;
+  readonly deadLetters: DeadLetterOffice;
+  readonly clock: Clock;
+  readonly watcher: RouterWatcher;
+  /** Events want to leave whose transactions no snapshot has seen yet. */
+  readonly askVisible: () => void;
+  /** The memory budget is full, or has room again. */
+  readonly onPressure: (full: boolean) => void;
+  readonly random?: () => number;
+}
+
+export interface RouterState {
+  readonly lanes: Readonly<Record<Phase, number>>;
+  readonly inFlight: Readonly<Record<string, number>>;
+  readonly bufferedBytes: number;
+  readonly openWindows: number;
+}
+
+export class Router {
+  private readonly options: RouterOptions;
+  private readonly routes: RouteTable;
+  private readonly budget: MemoryBudget;
+  private readonly windows: Windows<LaneTurn>;
+  private readonly alarms: Alarms<LaneTurn>;
+  private readonly sinks: readonly SinkLanes[];
+  private readonly abort = new AbortController();
+  private idleWaiters: (() => void)[] = [];
+  private storing = 0;
+
+  constructor(options: RouterOptions) {
+    const { config, clock, destinations } = options;
+    this.options = options;
+    this.routes = new RouteTable(
+      config.routes,
+      destinations.map((destination) => destination.name),
+    );
+    this.budget = new MemoryBudget(config.memory.budget, options.onPressure);
+    this.windows = new Windows(clock, config.batching.window, {
+      onClose: ({ sink, lane }) => sink.windowClosed(lane),
+      onTick: () => this.dispatchAll(),
+    });
+    this.alarms = new Alarms(clock, ({ sink, lane }) => sink.rested(lane));
+    this.sinks = destinations.map((destination) => this.lanesOf(destination));
+  }
+
+  accept(event: Event): void {
+    const targets = this.routes.sinksFor(event);
+    if (targets.length === 0) return this.unrouted(event);
+    this.options.settlement.hold(event.origin, targets.length);
+    this.budget.take(event.bytes * targets.length);
+    for (const index of targets) (this.sinks[index] as SinkLanes).accept(event);
+  }
+
+  /** A row that cannot become an event is stored for a person, like an event that no one wants. */
+  acceptPoison(poison: Poison): void {
+    this.bury({ item: poison, sink: null, reason: 'poison', detail: poison.reason, attempts: 0 });
+  }
+
+  /** Some transactions became visible. */
+  readonly seen = (): void => {
+    for (const sink of this.sinks) sink.seen();
+  };
+
+  /**
+   * Closes all windows, takes nothing into windows any more, and resolves when all is sent that can be sent now: lanes
+   * that rest after a failure are not waited for.
+   */
+  async drain(signal?: AbortSignal): Promise<void> {
+    for (const sink of this.sinks) sink.drain();
+    while (!this.drained && !signal?.aborted) {
+      await new Promise<void>((resolve) => {
+        this.idleWaiters.push(resolve);
+        signal?.addEventListener('abort', () => resolve(), { once: true });
+      });
+    }
+  }
+
+  /** Lets go of everything; resolves when no delivery is in flight any more. */
+  async close(): Promise<void> {
+    this.abort.abort();
+    this.windows.dispose();
+    this.alarms.dispose();
+    while (this.sinks.some((sink) => sink.inFlight > 0)) {
+      await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
+    }
+  }
+
+  state(): RouterState {
+    const lanes: Record<Phase, number> = { gathering: 0, due: 0, unseen: 0, sending: 0, resting: 0, quiet: 0 };
+    for (const sink of this.sinks) sink.countLanes(lanes);
+    const inFlight = Object.fromEntries(this.sinks.map((sink) => [sink.name, sink.inFlight]));
+    return { lanes, inFlight, bufferedBytes: this.budget.used, openWindows: this.windows.open };
+  }
+
+  private get drained(): boolean {
+    return this.storing === 0 && this.sinks.every((sink) => sink.drained);
+  }
+
+  private lanesOf(destination: Destination): SinkLanes {
+    const { config, clock, random } = this.options;
+    const { batching, delivery } = config;
+    return new SinkLanes({
+      destination,
+      limits: { maxEvents: batching.max_events, maxBytes: batching.max_bytes },
+      leadingEdge: batching.leading_edge,
+      policy: {
+        quickRetries: delivery.quick_retries,
+        maxAttempts: delivery.max_attempts,
+        backoff: delivery.backoff,
+        longestWait: delivery.breaker.reset_after,
+      },
+      signal: this.abort.signal,
+      now: () => clock.now(),
+      random: random ?? Math.random,
+      windows: this.windows,
+      alarms: this.alarms,
+      askVisible: this.options.askVisible,
+      onDelivered: (sink, events) => this.delivered(sink, events),
+      onRejected: (sink, event, verdict, attempts) => this.rejected(sink, event, { verdict, attempts }),
+      onIdle: () => this.wakeWaiters(),
+    });
+  }
+
+  private delivered(sink: SinkLanes, events: readonly Event[]): void {
+    const { settlement, watcher } = this.options;
+    let bytes = 0;
+    for (const event of events) {
+      bytes += event.bytes;
+      settlement.settle(event.origin);
+    }
+    watcher.delivered(sink.name, events.length, events[0] as Event);
+    this.budget.give(bytes);
+  }
+
+  private rejected(sink: SinkLanes, event: Event, given: { verdict: Verdict; attempts: number }): void {
+    const { verdict, attempts } = given;
+    const reason = verdict.kind === 'delivered' ? 'rejected' : verdict.kind;
+    const detail = verdict.kind === 'delivered' ? '' : verdict.reason;
+    this.bury({ item: event, sink: sink.name, reason, detail, attempts }, () => {
+      this.options.settlement.settle(event.origin);
+      this.budget.give(event.bytes);
+    });
+  }
+
+  private unrouted(event: Event): void {
+    if (this.options.config.delivery.unrouted === 'drop') return this.options.watcher.dropped();
+    this.bury({ item: event, sink: null, reason: 'unrouted', detail: 'no route matches this event', attempts: 0 });
+  }
+
+  /** Stores a dead letter; what is not held yet is held until it is durable. */
+  private bury(letter: DeadLetter, settle?: () => void): void {
+    const { settlement, deadLetters, watcher } = this.options;
+    const { origin } = letter.item;
+    const bytes = letter.item.kind === 'event' ? letter.item.bytes : letter.item.row.length;
+    if (!settle) {
+      settlement.hold(origin, 1);
+      this.budget.take(bytes);
+    }
+    this.storing += 1;
+    deadLetters.store(letter, () => {
+      this.storing -= 1;
+      if (settle) settle();
+      else {
+        settlement.settle(origin);
+        this.budget.give(bytes);
+      }
+      watcher.deadLettered(letter.sink, letter.reason);
+      this.wakeWaiters();
+    });
+  }
+
+  private dispatchAll(): void {
+    for (const sink of this.sinks) sink.dispatch();
+  }
+
+  private wakeWaiters(): void {
+    if (this.idleWaiters.length === 0) return;
+    const waiters = this.idleWaiters;
+    this.idleWaiters = [];
+    for (const wake of waiters) wake();
+  }
+}

@@ -1,0 +1,31 @@
+import type { Event } from '../event.ts';
+import type { Verdict, Verdicts } from '../pipeline.ts';
+
+export interface SortedVerdicts {
+  readonly delivered: readonly Event[];
+  readonly rejected: readonly { readonly event: Event; readonly verdict: Verdict }[];
+  /** Failed or unavailable, in order. */
+  readonly rest: readonly Event[];
+  /** What happened to the first of the rest, and how many events that one answer was about. */
+  readonly blow: { readonly verdict: Verdict; readonly size: number } | undefined;
+}
+
+/** Sorts a batch by what is to be done with each event. */
+export function sortVerdicts(events: readonly Event[], verdicts: Verdicts): SortedVerdicts {
+  const each = Array.isArray(verdicts) ? (verdicts as readonly Verdict[]) : undefined;
+  const delivered: Event[] = [];
+  const rejected: { event: Event; verdict: Verdict }[] = [];
+  const rest: Event[] = [];
+  let first: Verdict | undefined;
+  events.forEach((event, index) => {
+    const verdict = each ? each[index] : (verdicts as Verdict);
+    if (verdict?.kind === 'delivered') delivered.push(event);
+    else if (verdict?.kind === 'rejected') rejected.push({ event, verdict });
+    else {
+      rest.push(event);
+      first ??= verdict ?? { kind: 'unavailable', reason: 'the sink gave no answer for this event' };
+    }
+  });
+  const blow = first && { verdict: first, size: each ? 1 : rest.length };
+  return { delivered, rejected, rest, blow };
+}
