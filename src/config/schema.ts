@@ -3,9 +3,11 @@
  * names and the table in docs/configuration.md all derive from this file.
  */
 import { z } from 'zod';
+import { crossCheck } from './cross-checks.ts';
 import { sinkSchema } from './sinks.ts';
 import { duration, size } from './units.ts';
 
+const SINK_NAME = /^(?!.*__)[a-z][a-z0-9_-]{0,62}$/;
 const identifier = z.string().min(1).max(63);
 
 const database = z
@@ -46,19 +48,19 @@ const source = z
 const batching = z
   .strictObject({
     window: duration({ min: '1ms', max: '1m' })
-      .default(250)
+      .prefault('250ms')
       .describe('How long the events of one organization gather for one sink.'),
     leading_edge: z.boolean().default(false).describe('The first event of a quiet organization leaves at once.'),
     max_events: z.int().min(1).max(10_000).default(100).describe('A batch of that many leaves before its window ends.'),
     max_bytes: size({ min: '1KiB', max: '64MiB' })
-      .default(256 * 1024)
+      .prefault('256KiB')
       .describe('A batch of that size leaves before its window ends.'),
   })
   .describe('Windows and batches.');
 
 const delivery = z
   .strictObject({
-    timeout: duration({ min: '10ms' }).default(10_000).describe('One attempt.'),
+    timeout: duration({ min: '10ms' }).prefault('10s').describe('One attempt.'),
     quick_retries: z
       .int()
       .min(0)
@@ -66,7 +68,7 @@ const delivery = z
       .default(2)
       .describe('Retries in memory, after 200ms and 1s with full jitter.'),
     park_after: duration({ min: '100ms' })
-      .default(10_000)
+      .prefault('10s')
       .describe('An unsettled event older than this is parked, so that the slot moves on.'),
     max_attempts: z
       .int()
@@ -77,10 +79,10 @@ const delivery = z
     backoff: z
       .array(duration())
       .min(1)
-      .default([60_000, 120_000, 240_000])
+      .prefault(['1m', '2m', '4m'])
       .describe('Waits between those attempts; the last repeats.'),
     unavailable_for: duration()
-      .default(86_400_000)
+      .prefault('24h')
       .describe('A destination that long away dead-letters its oldest event; 0 is never.'),
     wait_visible: z
       .boolean()
@@ -91,7 +93,7 @@ const delivery = z
         failure_rate: z.number().gt(0).max(1).default(0.5).describe('Share of failing calls that opens the breaker.'),
         minimum_calls: z.int().min(1).default(5).describe('Calls before the share counts.'),
         reset_after: duration({ min: '10ms' })
-          .default(10_000)
+          .prefault('10s')
           .describe('How long an open breaker rests before it probes.'),
       })
       .prefault({})
@@ -118,62 +120,52 @@ const route = z.strictObject({
   to: z.array(z.string()).min(1).describe('Sinks by name.'),
 });
 
-export const configSchema = z
-  .strictObject({
-    database,
-    source: source.prefault({}),
-    batching: batching.prefault({}),
-    delivery: delivery.prefault({}),
-    memory: z
-      .strictObject({
-        budget: size({ min: '1MiB' })
-          .default(64 * 1024 ** 2)
-          .describe('What all events in the process may hold together.'),
-      })
-      .prefault({})
-      .describe('Memory.'),
-    sinks: z
-      .record(z.string().regex(/^[a-z][a-z0-9_-]{0,62}$/, 'must start with a-z, then a-z, 0-9, _ and -'), sinkSchema)
-      .describe('Where events go.'),
-    routes: z.array(route).min(1).describe('Which event goes where; every route that matches delivers.'),
-    http: z
-      .strictObject({
-        enabled: z.boolean().default(true).describe('Serve health, metrics and status.'),
-        host: z.string().default('127.0.0.1').describe('Address to listen on.'),
-        port: z.int().min(0).max(65535).default(9464).describe('Port to listen on; 0 takes a free one.'),
-        token: z
-          .string()
-          .min(16)
-          .optional()
-          .describe('Bearer token for /metrics and /status; needed unless the host is loopback.')
-          .meta({ secret: true }),
-      })
-      .prefault({})
-      .describe('The HTTP server.'),
-    log: z
-      .strictObject({
-        level: z
-          .enum(['debug', 'info', 'warn', 'error', 'silent'])
-          .default('info')
-          .describe('Least level that is written.'),
-        format: z.enum(['json', 'pretty']).optional().describe('pretty on a terminal, else json.'),
-      })
-      .prefault({})
-      .describe('The log on standard error.'),
-  })
-  .superRefine((config, context) => {
-    config.routes.forEach((entry, index) => {
-      entry.to.forEach((name, place) => {
-        if (Object.hasOwn(config.sinks, name)) return;
-        context.addIssue({
-          code: 'custom',
-          path: ['routes', index, 'to', place],
-          message: `names no sink; there is ${Object.keys(config.sinks).join(', ') || 'none'}`,
-          input: name,
-        });
-      });
-    });
-  });
+/** Each option on its own; what holds between options is in cross-checks.ts. */
+export const optionsSchema = z.strictObject({
+  database: database.prefault({} as z.input<typeof database>),
+  source: source.prefault({}),
+  batching: batching.prefault({}),
+  delivery: delivery.prefault({}),
+  memory: z
+    .strictObject({
+      budget: size({ min: '1MiB' }).prefault('64MiB').describe('What all events in the process may hold together.'),
+    })
+    .prefault({})
+    .describe('Memory.'),
+  sinks: z
+    .record(z.string().regex(SINK_NAME, 'must be a-z first, then a-z, 0-9, single _ and -'), sinkSchema)
+    .describe('Where events go.'),
+  routes: z.array(route).min(1).describe('Which event goes where; every route that matches delivers.'),
+  http: z
+    .strictObject({
+      enabled: z.boolean().default(true).describe('Serve health, metrics and status.'),
+      host: z.string().min(1).default('127.0.0.1').describe('Address to listen on.'),
+      port: z.int().min(0).max(65535).default(9464).describe('Port to listen on; 0 takes a free one.'),
+      token: z
+        .string()
+        .min(16)
+        .optional()
+        .describe('Bearer token for /metrics and /status; needed unless the host is loopback.')
+        .meta({ secret: true }),
+    })
+    .prefault({})
+    .describe('The HTTP server.'),
+  log: z
+    .strictObject({
+      level: z
+        .enum(['debug', 'info', 'warn', 'error', 'silent'])
+        .default('info')
+        .describe('Least level that is written.'),
+      format: z.enum(['json', 'pretty']).optional().describe('pretty on a terminal, else json.'),
+    })
+    .prefault({})
+    .describe('The log on standard error.'),
+});
+
+export const configSchema = optionsSchema.superRefine((config, context) => {
+  for (const { path, message, input } of crossCheck(config))
+    context.addIssue({ code: 'custom', path: [...path], message, input });
+});
 
 export type Config = z.output<typeof configSchema>;
 export type RouteConfig = Config['routes'][number];

@@ -29,17 +29,20 @@ interface Bounds {
 
 /** A duration in the file, milliseconds in the program. */
 export function duration(bounds: Bounds = {}) {
-  return unit('a duration like 250ms, 2s or 1m', parseDuration, bounds, DURATION);
+  return unit('duration', parseDuration, bounds, DURATION);
 }
 
 /** A size in the file, bytes in the program. */
 export function size(bounds: Bounds = {}) {
-  return unit('a size like 64KiB or 1MiB', parseSize, bounds, SIZE);
+  return unit('size', parseSize, bounds, SIZE);
 }
 
-function unit(what: string, parse: (text: string) => number | undefined, bounds: Bounds, pattern: RegExp) {
+const WHAT = { duration: 'a duration like 250ms, 2s or 1m', size: 'a size like 64KiB or 1MiB' };
+
+function unit(kind: 'duration' | 'size', parse: (text: string) => number | undefined, bounds: Bounds, pattern: RegExp) {
+  const what = WHAT[kind];
   return z
-    .union([z.string().meta({ pattern: pattern.source }), z.literal(0)], { error: `must be ${what}` })
+    .union([z.string().meta({ pattern: `${pattern.source}|^0$` }), z.literal(0)], { error: `must be ${what}` })
     .transform((value, context) => {
       const parsed = parse(String(value));
       if (parsed === undefined) {
@@ -53,5 +56,6 @@ function unit(what: string, parse: (text: string) => number | undefined, bounds:
         context.addIssue({ code: 'custom', message: `must be at most ${bounds.max}` });
       }
       return parsed;
-    });
+    })
+    .meta({ kind, ...bounds });
 }

@@ -1,0 +1,57 @@
+import { isLoopback } from '../loopback.ts';
+import type { OptionPath } from './config-problem.ts';
+import { didYouMean } from './did-you-mean.ts';
+
+export interface CrossProblem {
+  readonly path: OptionPath;
+  readonly message: string;
+  readonly input: unknown;
+}
+
+/**
+ * What must hold between options. Works on whatever was given, valid or not, so that these problems are reported in the
+ * same go as those of single options.
+ */
+export function crossCheck(config: unknown): CrossProblem[] {
+  return [...routesNameSinks(config), ...formerNamesAreFree(config), ...openHostNeedsToken(config)];
+}
+
+function* routesNameSinks(config: unknown): Generator<CrossProblem> {
+  const names = Object.keys(asMap(asMap(config)['sinks']));
+  for (const [index, route] of asList(asMap(config)['routes']).entries()) {
+    for (const [place, name] of asList(asMap(route)['to']).entries()) {
+      if (typeof name !== 'string' || names.includes(name)) continue;
+      const hint = didYouMean(name, names) || `; there is ${names.join(', ') || 'none'}`;
+      yield { path: ['routes', index, 'to', place], message: `names no sink${hint}`, input: name };
+    }
+  }
+}
+
+function* formerNamesAreFree(config: unknown): Generator<CrossProblem> {
+  const sinks = asMap(asMap(config)['sinks']);
+  const claimed = new Set<string>();
+  for (const [name, sink] of Object.entries(sinks)) {
+    const former = asMap(sink)['formerly'];
+    if (typeof former !== 'string') continue;
+    const path = ['sinks', name, 'formerly'];
+    if (Object.hasOwn(sinks, former)) yield { path, message: 'names a sink that is still there', input: former };
+    else if (claimed.has(former)) yield { path, message: 'is claimed by two sinks', input: former };
+    claimed.add(former);
+  }
+}
+
+function* openHostNeedsToken(config: unknown): Generator<CrossProblem> {
+  const http = asMap(asMap(config)['http']);
+  const host = http['host'];
+  if (http['enabled'] === false || typeof host !== 'string' || isLoopback(host) || http['token'] !== undefined) return;
+  const message = 'is reachable from other machines, so http.token must be set (or use 127.0.0.1)';
+  yield { path: ['http', 'host'], message, input: host };
+}
+
+function asMap(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+}
+
+function asList(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
+}

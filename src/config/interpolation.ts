@@ -1,0 +1,58 @@
+/**
+ * `${NAME}` and `${NAME:-default}` in walpost.yaml; `$${` stands for `${` itself.
+ *
+ * Braces mean maps in YAML, so `{ url: ${DATABASE_URL} }` would not even parse. Filling values into the text first would
+ * let a value change the structure of the file and move every position behind it. So each expression is veiled first,
+ * character by character, into the private use area: the text keeps its length, YAML sees a plain word, and the scalars
+ * are unveiled and filled in after the parse.
+ */
+const EXPRESSION = /\$?\$\{[^}\n]*\}/g;
+const VEIL = 0xe000;
+const VEILED = /[\ue001-\ue07f]/g;
+const ASCII = /[\x01-\x7f]/g;
+const REFERENCE = /\$(\$\{)|\$\{([^}]*)\}|\$\{/g;
+const INSIDE = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s;
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export function veil(text: string): string {
+  return text.replace(EXPRESSION, (found) => found.replace(ASCII, (char) => shift(char, VEIL)));
+}
+
+export function unveil(text: string): string {
+  return text.replace(VEILED, (char) => shift(char, -VEIL));
+}
+
+function shift(char: string, by: number): string {
+  return String.fromCharCode(char.charCodeAt(0) + by);
+}
+
+export interface Expansion {
+  readonly text: string;
+  /** The variables that were asked for, whether they are set or not. */
+  readonly variables: readonly string[];
+  /** What is wrong, in words that hold no value; null when nothing is. */
+  readonly fault: string | null;
+}
+
+/** Fills in what the environment knows; undefined when the text holds no expression. */
+export function expand(text: string, env: Environment): Expansion | undefined {
+  if (!text.includes('${')) return undefined;
+  const variables: string[] = [];
+  let fault: string | null = null;
+  const filled = text.replace(REFERENCE, (_, escaped: string | undefined, inside: string | undefined) => {
+    if (escaped !== undefined) return escaped;
+    const match = INSIDE.exec(inside ?? '');
+    const name = match?.[1];
+    if (name === undefined) {
+      fault ??= 'has a ${ that is not ${NAME} or ${NAME:-default} (write $${ for the characters themselves)';
+      return '';
+    }
+    variables.push(name);
+    const value = env[name];
+    if (match?.[2] !== undefined) return value || match[2];
+    if (value === undefined) fault ??= `needs the environment variable ${name}, which is not set`;
+    return value ?? '';
+  });
+  return { text: filled, variables, fault };
+}

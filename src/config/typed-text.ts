@@ -1,0 +1,36 @@
+import { parseDocument } from 'yaml';
+import type { ConfigDraft } from './config-draft.ts';
+import type { OptionPath } from './config-problem.ts';
+import { describeOption, schemaAt, valueAt, valueKind, type OptionSchema } from './option-schema.ts';
+
+/**
+ * Reads what was given as text (`${VARIABLES}`, the environment, flags) as its option's type wants it: a password of
+ * digits stays text, a port becomes a number, `[1m, 2m]` a list. Also takes out what is there but empty, so that a
+ * section whose keys are all commented out means its defaults. Returns the paths whose values cannot be had.
+ */
+export function settleText(draft: ConfigDraft, root: OptionSchema): OptionPath[] {
+  const faulty: OptionPath[] = [];
+  for (const { path, place } of draft.places()) {
+    if (place.fault !== null) {
+      draft.report(path, place.fault);
+      faulty.push(path);
+      continue;
+    }
+    const schema = schemaAt(root, draft.root, path);
+    if (schema === undefined || path.length === 0) continue;
+    const value = valueAt(draft.root, path);
+    const option = describeOption(schema);
+    const empty = value === null || (value === '' && place.textual);
+    if (empty && option.optional && !option.nullable) draft.rewrite(path, undefined);
+    else if (place.textual && typeof value === 'string') {
+      const typed = valueKind(option.schema) === 'text' ? value : readScalar(value);
+      if (typed !== value) draft.rewrite(path, typed);
+    }
+  }
+  return faulty;
+}
+
+function readScalar(text: string): unknown {
+  const document = parseDocument(text, { prettyErrors: false });
+  return document.errors.length > 0 ? text : (document.toJS({ maxAliasCount: 0 }) as unknown);
+}
