@@ -1,3 +1,13 @@
+import type { Event } from '../event.ts';
+
+/**
+ * What an event may hold of the heap: its row and its envelope, each one byte a character, and the objects around them
+ * (event, some ten slices of the row, a place in a queue).
+ */
+export function footprint(event: Event): number {
+  return event.size * 2 + 900;
+}
+
 /** What all events in the process may hold together. Full at the limit, free again at three quarters of it. */
 export class MemoryBudget {
   private readonly limit: number;

@@ -11,7 +11,7 @@ import type { Event, Poison } from '../event.ts';
 import type { DeadLetter, DeadLetterOffice, Destination, Settlement, Verdict } from '../pipeline.ts';
 import { Alarms } from './alarms.ts';
 import type { Phase } from './lane.ts';
-import { MemoryBudget } from './memory-budget.ts';
+import { footprint, MemoryBudget } from './memory-budget.ts';
 import { RouteTable } from './route-table.ts';
 import { SinkLanes, type LaneTurn } from './sink-lanes.ts';
 import { Windows } from './windows.ts';
@@ -75,7 +75,7 @@ export class Router {
     const targets = this.routes.sinksFor(event);
     if (targets.length === 0) return this.unrouted(event);
     this.options.settlement.hold(event.origin, targets.length);
-    this.budget.take(event.bytes * targets.length);
+    this.budget.take(footprint(event) * targets.length);
     for (const index of targets) (this.sinks[index] as SinkLanes).accept(event);
   }
 
@@ -153,7 +153,7 @@ export class Router {
     const { settlement, watcher } = this.options;
     let bytes = 0;
     for (const event of events) {
-      bytes += event.bytes;
+      bytes += footprint(event);
       settlement.settle(event.origin);
     }
     watcher.delivered(sink.name, events.length, events[0] as Event);
@@ -166,7 +166,7 @@ export class Router {
     const detail = verdict.kind === 'delivered' ? '' : verdict.reason;
     this.bury({ item: event, sink: sink.name, reason, detail, attempts }, () => {
       this.options.settlement.settle(event.origin);
-      this.budget.give(event.bytes);
+      this.budget.give(footprint(event));
     });
   }
 
@@ -179,7 +179,7 @@ export class Router {
   private bury(letter: DeadLetter, settle?: () => void): void {
     const { settlement, deadLetters, watcher } = this.options;
     const { origin } = letter.item;
-    const bytes = letter.item.kind === 'event' ? letter.item.bytes : letter.item.row.length;
+    const bytes = letter.item.kind === 'event' ? footprint(letter.item) : letter.item.row.length;
     if (!settle) {
       settlement.hold(origin, 1);
       this.budget.take(bytes);

@@ -1,0 +1,116 @@
+import { describe, expect, test } from 'vitest';
+import { confirmDelay } from '../../src/ack/confirm-policy.ts';
+import { Confirmer } from '../../src/ack/confirmer.ts';
+import { Ledger } from '../../src/ack/ledger.ts';
+import type { Lsn } from '../../src/lsn.ts';
+import { ManualClock, settleMicrotasks } from '../support/manual-clock.ts';
+
+function setUp() {
+  const clock = new ManualClock();
+  const calls: string[] = [];
+  let gate: Promise<void> = Promise.resolve();
+  let failure: Error | undefined;
+  const errors: unknown[] = [];
+  const ledger: Ledger = new Ledger(() => confirmer.advanced());
+  const confirmer: Confirmer = new Confirmer({
+    ledger,
+    clock,
+    writeCursor: async (lsn) => {
+      calls.push(`cursor ${lsn}`);
+      await gate;
+      if (failure) throw failure;
+      calls.push(`committed ${lsn}`);
+    },
+    confirmSlot: (lsn) => calls.push(`slot ${lsn}`),
+    onError: (error) => errors.push(error),
+  });
+  const deliver = (commitLsn: Lsn, endLsn: Lsn): void => {
+    const origin = {
+      commitLsn,
+      xid: 1,
+      committedAtMicros: 0n,
+      unsettled: 0,
+      carried: false,
+      endLsn: null,
+      visible: true,
+    };
+    ledger.begin(origin);
+    ledger.hold(origin, 1);
+    ledger.commit(origin, endLsn);
+    ledger.settle(origin);
+  };
+  const hold = (): (() => void) => {
+    let release: () => void = () => undefined;
+    gate = new Promise((resolve) => (release = resolve));
+    return release;
+  };
+  return { clock, calls, errors, ledger, confirmer, deliver, hold, fail: (error: Error) => (failure = error) };
+}
+
+describe('confirming', () => {
+  test('commits the cursor row before it tells the slot', async () => {
+    const { clock, calls, deliver, hold } = setUp();
+    const release = hold();
+    deliver(10n, 20n);
+    await clock.advance(1000);
+    expect(calls).toEqual(['cursor 20']);
+    release();
+    await settleMicrotasks();
+    expect(calls).toEqual(['cursor 20', 'committed 20', 'slot 20']);
+  });
+
+  test('never tells the slot when the cursor row failed, and reports it', async () => {
+    const { clock, calls, errors, deliver, fail } = setUp();
+    fail(new Error('disk full'));
+    deliver(10n, 20n);
+    await clock.advance(1000);
+    expect(calls).toEqual(['cursor 20']);
+    expect(errors).toHaveLength(1);
+  });
+
+  test('happens at most five times a second, with the newest watermark', async () => {
+    const { clock, calls, deliver } = setUp();
+    for (let i = 1n; i <= 100n; i += 1n) {
+      deliver(i * 10n, i * 10n + 10n);
+      await clock.advance(10);
+    }
+    await clock.advance(1000);
+    const confirmed = calls.filter((call) => call.startsWith('slot'));
+    expect(confirmed.length).toBeLessThanOrEqual(7);
+    expect(confirmed.at(-1)).toBe('slot 1010');
+  });
+
+  test('rests when keepalives bring only what its own row wrote', async () => {
+    const { clock, calls, ledger } = setUp();
+    let position = 1_000_000n;
+    ledger.keepalive(position);
+    await clock.advance(60_000);
+    const before = calls.length;
+    for (let i = 0; i < 100; i += 1) {
+      ledger.keepalive((position += 300n));
+      await clock.advance(1000);
+    }
+    expect(calls.length).toBe(before);
+  });
+
+  test('flush confirms what the policy would leave, and a closed confirmer tells the slot nothing more', async () => {
+    const { calls, ledger, confirmer, deliver } = setUp();
+    ledger.keepalive(100n);
+    await confirmer.flush();
+    expect(calls.at(-1)).toBe('slot 100');
+    confirmer.close();
+    deliver(200n, 300n);
+    await settleMicrotasks();
+    expect(calls.at(-1)).toBe('slot 100');
+  });
+});
+
+test('the policy: events soon, foreign WAL when it is much, crumbs never', () => {
+  const base = { confirmed: 100n, confirmedAt: 0, now: 1000, settledTransactions: 0n };
+  expect(confirmDelay({ ...base, watermark: 100n })).toBeUndefined();
+  expect(confirmDelay({ ...base, watermark: 200n })).toBeUndefined();
+  expect(confirmDelay({ ...base, watermark: 200n, settledTransactions: 200n })).toBe(0);
+  expect(confirmDelay({ ...base, watermark: 200n, settledTransactions: 200n, now: 50 })).toBe(150);
+  expect(confirmDelay({ ...base, watermark: 100n + 8n * 1024n * 1024n })).toBe(0);
+  expect(confirmDelay({ ...base, watermark: 100n + 64n * 1024n })).toBe(9000);
+});
