@@ -109,11 +109,11 @@ const delivery = z
 const route = z.strictObject({
   match: z
     .strictObject({
-      topic: z.string().optional(),
-      event_type: z.string().optional(),
-      target: z.string().optional(),
-      entity_type: z.string().optional(),
-      organization_id: z.string().optional(),
+      topic: z.string().min(1).optional().describe('The topic column.'),
+      event_type: z.string().min(1).optional().describe('The type, such as booking.*.'),
+      target: z.string().min(1).optional().describe('The routing hint of the event.'),
+      entity_type: z.string().min(1).optional().describe('What the event is about.'),
+      organization_id: z.string().min(1).optional().describe('One organization.'),
     })
     .default({})
     .describe('All that are given must match; * stands for any text. An empty match takes every event.'),

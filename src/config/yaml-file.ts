@@ -19,7 +19,8 @@ const SYNTAX: Record<string, string> = {
   TAG_RESOLVE_FAILED: 'unknown tag',
   UNEXPECTED_TOKEN: 'not expected here; is something missing before it, or should it be in quotes?',
 };
-const MOST_NODES = 20_000;
+/** A few aliases of aliases stand for millions of values. */
+const MOST_NODES = 200_000;
 
 interface Reading {
   readonly draft: ConfigDraft;
@@ -33,20 +34,28 @@ interface Reading {
 /** Reads the file into the draft; false when it is not YAML, so that nothing more can be said about it. */
 export function readYaml(draft: ConfigDraft, text: string, options: { source: string; env: Environment }): boolean {
   const lines = new LineCounter();
-  const document = parseDocument(veil(text), { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
-  const faults = [...document.errors, ...document.warnings];
-  for (const line of new Set(faults.map((fault) => lines.linePos(fault.pos[0]).line))) {
-    const fault = faults.find((each) => lines.linePos(each.pos[0]).line === line);
-    if (fault === undefined) continue;
-    const column = lines.linePos(fault.pos[0]).col;
+  let document = parse(veil(text), lines);
+  const reported = new Set<number>();
+  for (const fault of [...document.errors, ...document.warnings]) {
+    const { line, col: column } = lines.linePos(fault.pos[0]);
     const message = SYNTAX[fault.code] ?? 'this is not YAML';
-    draft.problems.push({ source: options.source, line, column, path: '', message });
+    if (!reported.has(line)) draft.problems.push({ source: options.source, line, column, path: '', message });
+    reported.add(line);
+  }
+  // With a space for each tab the rest can usually be read, so that its problems are not held back.
+  if (document.errors.some((fault) => fault.code === 'TAB_AS_INDENT')) {
+    document = parse(veil(text).replace(/^[ \t]+/gm, (indent) => ' '.repeat(indent.length)));
   }
   if (document.errors.length > 0) return false;
   const reading: Reading = { draft, document, lines, ...options, nodes: 0 };
   draft.root = readNode(reading, document.contents, []) ?? {};
+  if (reading.nodes > MOST_NODES) draft.report([], 'holds more than 200,000 values');
   draft.mark([], { ...placeAt(reading, document.contents, undefined), line: 1, column: 1 });
   return true;
+}
+
+function parse(text: string, lineCounter?: LineCounter): Document {
+  return parseDocument(text, { prettyErrors: false, uniqueKeys: false, ...(lineCounter && { lineCounter }) });
 }
 
 function readNode(reading: Reading, node: unknown, path: OptionPath): unknown {
