@@ -1,0 +1,58 @@
+import pg from 'pg';
+import { WalpostError } from '../errors.ts';
+
+export interface PoolOptions {
+  /** Shown in pg_stat_activity. */
+  readonly applicationName: string;
+  readonly max: number;
+  /** A connection of the pool ended while nobody used it; the pool makes another when it is asked. */
+  readonly onError?: (error: Error) => void;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const STATEMENT_TIMEOUT_MS = 60_000;
+
+/** Sessions print as the rest of the program expects, whatever the database's or the role's own settings are. */
+const SESSION_OPTIONS = '-c datestyle=ISO -c timezone=UTC -c intervalstyle=postgres -c extra_float_digits=1';
+
+const { BOOL, INT2, INT4, OID, FLOAT4, FLOAT8, TEXT } = pg.types.builtins;
+const TEXT_ARRAY = 1009;
+const PARSED: ReadonlySet<number> = new Set([BOOL, INT2, INT4, OID, FLOAT4, FLOAT8, TEXT, TEXT_ARRAY]);
+const asText = (value: string): string => value;
+
+/**
+ * Values arrive as Postgres prints them, but for booleans, small numbers and text arrays: a bigint, an LSN, a jsonb or a
+ * timestamp with microseconds would lose digits on the way through JavaScript's own types.
+ */
+export const textTypes = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
+    PARSED.has(oid) ? pg.types.getTypeParser(oid, format as 'text') : asText) as typeof pg.types.getTypeParser,
+};
+
+export function createPool(url: string, options: PoolOptions): pg.Pool {
+  assertConnectionString(url);
+  const pool = new pg.Pool({
+    connectionString: url,
+    application_name: options.applicationName,
+    max: options.max,
+    options: SESSION_OPTIONS,
+    types: textTypes,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
+    idleTimeoutMillis: 30_000,
+    keepAlive: true,
+    allowExitOnIdle: false,
+  });
+  pool.on('error', (error) => options.onError?.(error));
+  return pool;
+}
+
+/** The driver parses it only at the first connection, and its error carries the whole string with the password. */
+function assertConnectionString(url: string): void {
+  try {
+    new pg.Client({ connectionString: url });
+  } catch {
+    throw new WalpostError('CONFIG_INVALID', { detail: 'database.url is not a connection string.' });
+  }
+}
