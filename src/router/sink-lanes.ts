@@ -10,7 +10,7 @@ import type { Batch, Destination, Verdict, Verdicts } from '../pipeline.ts';
 import type { Alarms } from './alarms.ts';
 import { Lane, type BatchLimits, type Phase } from './lane.ts';
 import { sortVerdicts } from './sort-verdicts.ts';
-import { afterAccepted, afterBlow, newTrouble, type RetryPolicy } from './trouble.ts';
+import { afterAccepted, afterBlow, afterProbe, newTrouble, type RetryPolicy } from './trouble.ts';
 import type { Windows } from './windows.ts';
 
 /** A lane with its sink, as windows and alarms hold it. */
@@ -188,7 +188,7 @@ export class SinkLanes {
       policy,
     );
     if (decision.kind === 'dead_letter') {
-      this.buryFirst(lane, verdict, lane.trouble.failures);
+      this.buryFirst(lane, { kind: 'failed', reason: verdict.reason }, lane.trouble.failures);
       return;
     }
     if (decision.delay <= 0) this.enqueue(lane);
@@ -198,27 +198,20 @@ export class SinkLanes {
     }
   }
 
-  /** The answer for the second event tells what to do with the first, which had been refused alone. */
+  /** The answer for the second event tells what the next refusal of the first will mean. */
   private probed(lane: Lane, events: readonly Event[], verdicts: Verdicts): void {
     const verdict = (Array.isArray(verdicts) ? verdicts[0] : verdicts) as Verdict | undefined;
-    const trouble = lane.trouble;
-    if (verdict?.kind === 'delivered' && trouble) {
-      this.accepted += 1;
-      const doubts = trouble.doubts;
+    const accepted = verdict?.kind === 'delivered';
+    if (lane.trouble) afterProbe(lane.trouble, accepted, this.options.policy);
+    if (accepted) {
+      this.accepted += events.length;
       this.options.onDelivered(this, events);
-      this.buryFirst(lane, { kind: 'failed', reason: 'refused alone, while the next event was accepted' }, doubts);
+      this.enqueue(lane);
       return;
     }
     lane.putBack(events, 1);
-    const retryAfter = verdict && 'retryAfter' in verdict ? verdict.retryAfter : undefined;
-    this.struck(lane, {
-      verdict: {
-        kind: 'unavailable',
-        reason: 'the probe was refused',
-        ...(retryAfter === undefined ? {} : { retryAfter }),
-      },
-      size: 1,
-    });
+    const retryAfter = verdict && 'retryAfter' in verdict ? { retryAfter: verdict.retryAfter } : {};
+    this.struck(lane, { verdict: { kind: 'unavailable', reason: 'the probe was refused', ...retryAfter }, size: 1 });
   }
 
   private buryFirst(lane: Lane, verdict: Verdict, attempts: number): void {

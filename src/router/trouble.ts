@@ -11,9 +11,11 @@
  * tried, alone and with the patience of an outage. Alone, with the destination accepting others, a failure is the event's
  * own attempt; after `maxAttempts` it is a dead letter.
  *
- * One doubt is left: an event that is refused alone while nothing else of the sink moves. After `maxAttempts` the event
- * behind it is tried. If that one is accepted, the first is a dead letter at that moment and leaves the order; if not, the
- * destination is broken and both wait.
+ * One doubt is left: an event that is refused alone while nothing else of the sink moves. After `maxAttempts` each further
+ * refusal is followed at once by a try of the event behind it. If that one is refused too, the destination is broken and
+ * both wait. If it is accepted, the first gets one more try, and a refusal then makes it a dead letter, which leaves the
+ * order. (A destination that recovers between the two tries sees them the wrong way round: better than a healthy event
+ * among the dead.)
  */
 export interface Trouble {
   /** When it began, on the clock that never jumps. */
@@ -115,6 +117,14 @@ export function afterAccepted(trouble: Trouble, count: number): boolean {
   trouble.doubts = 0;
   trouble.size = trouble.suspects > 0 ? Math.ceil(trouble.suspects / 2) : Infinity;
   return trouble.suspects === 0;
+}
+
+/** After the event behind the first was tried. */
+export function afterProbe(trouble: Trouble, accepted: boolean, policy: RetryPolicy): void {
+  trouble.probeSecond = false;
+  if (!accepted) return;
+  trouble.outages = 0;
+  trouble.failures = policy.maxAttempts - 1;
 }
 
 function halve(

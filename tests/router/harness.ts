@@ -1,0 +1,136 @@
+import { configSchema, type Config } from '../../src/config/schema.ts';
+import type { Event, Origin } from '../../src/event.ts';
+import type { Batch, DeadLetter, Verdicts } from '../../src/pipeline.ts';
+import { DELIVERED } from '../../src/pipeline.ts';
+import { Router } from '../../src/router/router.ts';
+import { asWire } from '../../src/wire-text.ts';
+import { ManualClock, settleMicrotasks } from '../support/manual-clock.ts';
+
+export interface Sent {
+  readonly sink: string;
+  readonly organization: string;
+  readonly events: readonly string[];
+  readonly at: number;
+  readonly attempt: number;
+}
+
+export type Answer = (batch: Batch, sink: string) => Verdicts | Promise<Verdicts>;
+
+let sequence = 0;
+
+export function makeOrigin(overrides: Partial<Origin> = {}): Origin {
+  sequence += 1;
+  const commitLsn = BigInt(sequence * 100);
+  return {
+    commitLsn,
+    xid: 700,
+    committedAtMicros: 0n,
+    unsettled: 0,
+    carried: false,
+    endLsn: null,
+    visible: true,
+    ...overrides,
+  };
+}
+
+export function event(organizationId: string, eventId: string, overrides: Partial<Event> = {}): Event {
+  return {
+    kind: 'event',
+    eventId,
+    organizationId,
+    eventType: 'job.completed',
+    eventVersion: 1,
+    topic: 'default',
+    entityType: null,
+    entityId: null,
+    target: null,
+    idempotencyKey: null,
+    payload: asWire('{}'),
+    headers: asWire('{}'),
+    createdAt: null,
+    origin: makeOrigin(),
+    ordinal: 0,
+    size: 100,
+    envelope: null,
+    ...overrides,
+  };
+}
+
+export interface HarnessOptions {
+  readonly config?: Record<string, unknown>;
+  readonly sinks?: readonly string[];
+  readonly concurrency?: number;
+  readonly answer?: Answer;
+}
+
+/** A router between a script of answers and a list of what it did, on a clock that the test turns. */
+export class Harness {
+  readonly clock = new ManualClock();
+  readonly sent: Sent[] = [];
+  readonly letters: DeadLetter[] = [];
+  readonly pressure: boolean[] = [];
+  readonly router: Router;
+  asked = 0;
+  dropped = 0;
+  held = 0;
+  settled = 0;
+  answer: Answer;
+
+  constructor(options: HarnessOptions = {}) {
+    const names = options.sinks ?? ['a'];
+    this.answer = options.answer ?? (() => DELIVERED);
+    this.router = new Router({
+      config: this.config(options.config ?? {}, names),
+      destinations: names.map((name) => ({
+        name,
+        concurrency: options.concurrency ?? 4,
+        deliver: async (batch: Batch) => {
+          const { organizationId: organization, attempt } = batch;
+          this.sent.push({
+            sink: name,
+            organization,
+            attempt,
+            events: batch.events.map((e) => e.eventId),
+            at: this.clock.now(),
+          });
+          return this.answer(batch, name);
+        },
+      })),
+      settlement: {
+        hold: (_origin, count) => void (this.held += count),
+        settle: () => void (this.settled += 1),
+      },
+      deadLetters: {
+        store: (letter, stored) => {
+          this.letters.push(letter);
+          stored();
+        },
+      },
+      clock: this.clock,
+      watcher: { delivered: () => undefined, deadLettered: () => undefined, dropped: () => void (this.dropped += 1) },
+      askVisible: () => void (this.asked += 1),
+      onPressure: (full) => this.pressure.push(full),
+      random: () => 0.5,
+    });
+  }
+
+  accept(organization: string, ...ids: string[]): void {
+    for (const id of ids) this.router.accept(event(organization, id));
+  }
+
+  /** What each request held, in order. */
+  get batches(): string[] {
+    return this.sent.map((sent) => `${sent.organization}:${sent.events.join(',')}`);
+  }
+
+  readonly settle = settleMicrotasks;
+
+  private config(overrides: Record<string, unknown>, names: readonly string[]): Config {
+    return configSchema.parse({
+      database: { url: 'postgres://127.0.0.1/x' },
+      sinks: Object.fromEntries(names.map((name) => [name, { type: 'discard' }])),
+      routes: [{ to: [...names] }],
+      ...overrides,
+    });
+  }
+}
