@@ -66,6 +66,16 @@ export const ERROR_CODES = {
     'All replication slots or walsenders of the server are in use.',
     'Raise max_replication_slots and max_wal_senders, or drop a slot that nobody reads.',
   ),
+  OUTPUT_PLUGIN: entry(
+    'operator',
+    'The server does not have the output plugin.',
+    'Install it on the server, or set source.plugin to pgoutput, which every server has.',
+  ),
+  SERVER_UNREACHABLE: entry(
+    'retry',
+    'The server cannot be reached.',
+    'Check host and port in database.url, and that the server runs; walpost tries again by itself.',
+  ),
   // schema
   MIGRATION_MISSING: entry(
     'operator',

@@ -8,8 +8,15 @@ import type { FrameHandler } from '../pipeline.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { replicationConfig } from './replication-client.ts';
 import type { ReplicationConnection } from './replication-client.ts';
-import { POSITION, WAL_DATA, frameKind, keepaliveAsksReply, keepaliveEnd, walDataPayload } from './replication-frame.ts';
-import { isShutdown, toWalpostError } from './server-error.ts';
+import { isShutdown, replicationError } from './replication-error.ts';
+import {
+  POSITION,
+  WAL_DATA,
+  frameKind,
+  keepaliveAsksReply,
+  keepaliveEnd,
+  walDataPayload,
+} from './replication-frame.ts';
 import { encodeStandbyStatus, postgresMicros, statusFor } from './standby-status.ts';
 import type { StatusOccasion } from './standby-status.ts';
 import { StreamPosition } from './stream-position.ts';
@@ -182,7 +189,7 @@ export class SlotStream {
       await service.subscribe(tap, slot, '0/0');
       this.close();
     } catch (error) {
-      this.fail(toWalpostError(error));
+      this.fail(replicationError(error));
     }
     await service.destroy();
   }
@@ -221,7 +228,7 @@ export class SlotStream {
   }
 
   private onServerError(error: Error): void {
-    if (isShutdown(error)) this.fail(toWalpostError(error));
+    if (isShutdown(error)) this.fail(replicationError(error));
   }
 
   private onServerEnded(): void {

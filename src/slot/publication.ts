@@ -1,0 +1,42 @@
+import { WalpostError } from '../errors.ts';
+import { quoteIdentifier, quoteQualified } from '../postgres/identifiers.ts';
+import { SQLSTATE, isSqlState } from '../postgres/sqlstate.ts';
+import type { Queryable } from './slot-state.ts';
+
+export interface PublicationOptions {
+  readonly db: Queryable;
+  readonly publication: string;
+  /** As schema.table. */
+  readonly table: string;
+}
+
+/** The statement that makes the publication as walpost needs it; also the remedy where the role may not run it. */
+export function createPublicationSql(publication: string, table: string): string {
+  return (
+    `CREATE PUBLICATION ${quoteIdentifier(publication)} FOR TABLE ${quoteQualified(table)} ` +
+    `WITH (publish = 'insert', publish_via_partition_root = true)`
+  );
+}
+
+/**
+ * Makes the publication of a mapped table if it is missing. True when it was made. For walpost's own table this is no
+ * way: its migrations make the publication, so a missing one there was dropped, and the events between then and now are
+ * gone; that is for a person to know.
+ */
+export async function ensurePublication({ db, publication, table }: PublicationOptions): Promise<boolean> {
+  const { rows } = await db.query('SELECT 1 FROM pg_publication WHERE pubname = $1', [publication]);
+  if (rows.length > 0) return false;
+  const sql = createPublicationSql(publication, table);
+  try {
+    await db.query(sql);
+    return true;
+  } catch (error) {
+    if (isSqlState(error, SQLSTATE.duplicateObject)) return false;
+    if (!isSqlState(error, SQLSTATE.insufficientPrivilege)) throw error;
+    throw new WalpostError('PUBLICATION_MISSING', {
+      detail: `It is "${publication}", and the role may not create it.`,
+      remedy: `As the owner of the table: ${sql};`,
+      cause: error,
+    });
+  }
+}

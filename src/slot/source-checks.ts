@@ -1,0 +1,126 @@
+import { WalpostError } from '../errors.ts';
+import { quoteIdentifier, quoteQualified, splitQualified } from '../postgres/identifiers.ts';
+import { createPublicationSql } from './publication.ts';
+import type { Queryable } from './slot-state.ts';
+
+export interface SourceCheckOptions {
+  readonly db: Queryable;
+  readonly publication: string;
+  /** As schema.table. */
+  readonly table: string;
+  /** Columns that events are made of. */
+  readonly columns: readonly string[];
+}
+
+interface SourceRow {
+  oid: string;
+  partitioned: boolean;
+  columns: string[];
+  role: string;
+  readable: boolean;
+  row_security: boolean;
+  all_rows_policy: boolean;
+}
+
+/** Policies that apply to the role: one lets every row through, and none restricts. */
+const SOURCE = `
+  WITH policies AS (
+    SELECT p.polpermissive, pg_get_expr(p.polqual, p.polrelid) AS visible
+      FROM pg_policy p
+     WHERE p.polrelid = format('%I.%I', $1::text, $2::text)::regclass AND p.polcmd IN ('r', '*')
+       AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) AS r WHERE pg_has_role(current_user, r, 'MEMBER')))
+  )
+  SELECT c.oid::text, c.relkind = 'p' AS partitioned, current_user::text AS role,
+         ARRAY(SELECT a.attname::text FROM pg_attribute a
+                WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) AS columns,
+         has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS readable,
+         row_security_active(c.oid) AS row_security,
+         EXISTS (SELECT FROM policies WHERE polpermissive AND visible = 'true')
+           AND NOT EXISTS (SELECT FROM policies WHERE NOT polpermissive AND visible <> 'true') AS all_rows_policy
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+   WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')`;
+
+/**
+ * Checks the source table and its publication as the relay will use them. Each failing check is one error with the
+ * statement that mends it. Checked at the start because none of it fails later: a table outside the publication, or rows
+ * that a policy hides, just never arrive.
+ */
+export async function checkSource(options: SourceCheckOptions): Promise<void> {
+  const row = await readSource(options);
+  const missing = options.columns.filter((column) => !row.columns.includes(column));
+  if (missing.length > 0) {
+    throw new WalpostError('SOURCE_TABLE', {
+      detail: `${options.table} has no column ${missing.map(quoteIdentifier).join(', ')}; it has ${row.columns.join(', ')}.`,
+    });
+  }
+  if (!row.readable) {
+    throw new WalpostError('PERMISSION_DENIED', {
+      detail: `Role "${row.role}" may not read ${options.table}.`,
+      remedy: `GRANT SELECT ON ${quoteQualified(options.table)} TO ${quoteIdentifier(row.role)}; (and USAGE on its schema).`,
+    });
+  }
+  if (row.row_security && !row.all_rows_policy) {
+    const role = quoteIdentifier(row.role);
+    throw new WalpostError('ROW_SECURITY', {
+      detail: `It is active on ${options.table} for role "${row.role}".`,
+      remedy:
+        `CREATE POLICY walpost_relay_reads ON ${quoteQualified(options.table)} FOR SELECT TO ${role} USING (true); ` +
+        `or ALTER ROLE ${role} BYPASSRLS;`,
+    });
+  }
+  await checkPublication(options, row.partitioned);
+}
+
+async function readSource({ db, table }: SourceCheckOptions): Promise<SourceRow> {
+  const [schema, name, more] = splitQualified(table);
+  const known = await db.query<{ found: boolean }>('SELECT to_regclass($1) IS NOT NULL AS found', [
+    quoteQualified(table),
+  ]);
+  const { rows } = known.rows[0]?.found === true ? await db.query<SourceRow>(SOURCE, [schema, name]) : { rows: [] };
+  const row = rows[0];
+  if (!row || more !== undefined) throw new WalpostError('SOURCE_TABLE', { detail: `There is no table ${table}.` });
+  return row;
+}
+
+interface PublicationRow {
+  inserts: boolean;
+  via_root: boolean;
+  columns: string[] | null;
+}
+
+const PUBLICATION = `
+  SELECT p.pubinsert AS inserts, p.pubviaroot AS via_root, t.attnames::text[] AS columns
+    FROM pg_publication p
+         LEFT JOIN pg_publication_tables t ON t.pubname = p.pubname AND t.schemaname = $2 AND t.tablename = $3
+   WHERE p.pubname = $1`;
+
+async function checkPublication(options: SourceCheckOptions, partitioned: boolean): Promise<void> {
+  const { db, table } = options;
+  const [schema, name] = splitQualified(table);
+  const { rows } = await db.query<PublicationRow>(PUBLICATION, [options.publication, schema, name]);
+  const row = rows[0];
+  const publication = quoteIdentifier(options.publication);
+  if (!row) {
+    throw new WalpostError('PUBLICATION_MISSING', {
+      detail: `It is ${publication}.`,
+      remedy: `${createPublicationSql(options.publication, table)};`,
+    });
+  }
+  const refuse = (detail: string, change: string): never => {
+    throw new WalpostError('PUBLICATION_TABLE', { detail, remedy: `ALTER PUBLICATION ${publication} ${change};` });
+  };
+  // Without the root, the publication lists a partitioned table's leaves; that has to be said first.
+  if (partitioned && !row.via_root) {
+    refuse(
+      `${table} is partitioned, and ${publication} names its partitions.`,
+      'SET (publish_via_partition_root = true)',
+    );
+  }
+  if (row.columns === null) refuse(`${publication} does not hold ${table}.`, `ADD TABLE ${quoteQualified(table)}`);
+  if (!row.inserts) refuse(`${publication} does not publish inserts.`, `SET (publish = 'insert')`);
+  const left = options.columns.filter((column) => !row.columns?.includes(column));
+  if (left.length > 0) {
+    const names = left.map(quoteIdentifier).join(', ');
+    refuse(`${publication} leaves out the column ${names}.`, `SET TABLE ${quoteQualified(table)}`);
+  }
+}
