@@ -1,0 +1,22 @@
+import type { ColumnMapping } from './column-mapping.ts';
+
+/** A change that is no insert of the source table. */
+export type IgnoredKind = 'insert' | 'update' | 'delete' | 'truncate';
+
+export interface DecoderHooks {
+  /**
+   * Called for each change that makes no event: an update, delete or truncate, or an insert of another table. The
+   * publication should hold the inserts of the source table and nothing else, so a person should hear of it.
+   */
+  readonly onIgnored?: (kind: IgnoredKind, table: string) => void;
+}
+
+export interface DecoderOptions extends DecoderHooks {
+  readonly mapping: ColumnMapping;
+  /** As `schema.table`. */
+  readonly table: string;
+  /** A longer row is a poison, so that it costs little more memory than the driver has spent already. */
+  readonly maxRowBytes?: number;
+}
+
+export const DEFAULT_MAX_ROW_BYTES = 16 * 1024 * 1024;

@@ -1,0 +1,157 @@
+/**
+ * pgoutput, protocol version 1, columns as text.
+ *
+ *   Begin, (Origin | Type | Relation | Insert | Update | Delete | Truncate | Message)*, Commit
+ *
+ * Only inserts of the source table become events. A relation is described before its first change and again after the
+ * table changed; on a new connection all of it is said again, so each connection needs a decoder of its own.
+ * https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
+ */
+import { WalpostError } from '../errors.ts';
+import type { Decoder, Step } from '../pipeline.ts';
+import { ByteCursor, malformed, messageType } from './byte-cursor.ts';
+import { DEFAULT_MAX_ROW_BYTES, type DecoderOptions, type IgnoredKind } from './decoder-options.ts';
+import { readRelation, TypeNames } from './relation.ts';
+import { RowReader } from './row-reader.ts';
+import { Row } from './row.ts';
+import { NEW_TUPLE, skipDelete, skipMessage, skipOrigin, skipUpdate } from './skipped-messages.ts';
+import { parseSourceTable, type SourceTable } from './source-table.ts';
+import { Transaction } from './transaction.ts';
+import { readLargeTuple, readTuple, skipTuple } from './tuple.ts';
+
+/** A relation that was described; without a reader it is another table of the publication. */
+interface Described {
+  readonly table: string;
+  readonly reader: RowReader | null;
+  readonly row: Row;
+}
+
+const BEGIN = 0x42;
+const COMMIT = 0x43;
+const DELETE = 0x44;
+const INSERT = 0x49;
+const MESSAGE = 0x4d;
+const ORIGIN = 0x4f;
+const RELATION = 0x52;
+const TRUNCATE = 0x54;
+const UPDATE = 0x55;
+const TYPE = 0x59;
+/** Type, relation, `N`: what comes before the tuple of an Insert. */
+const INSERT_HEAD = 6;
+
+export function createPgoutputDecoder(options: DecoderOptions): Decoder {
+  return new PgoutputDecoder(options);
+}
+
+class PgoutputDecoder implements Decoder {
+  readonly #options: DecoderOptions;
+  readonly #source: SourceTable;
+  readonly #maxRowBytes: number;
+  readonly #relations = new Map<number, Described>();
+  readonly #types = new TypeNames();
+  readonly #transaction = new Transaction();
+
+  constructor(options: DecoderOptions) {
+    this.#options = options;
+    this.#source = parseSourceTable(options.table);
+    this.#maxRowBytes = options.maxRowBytes ?? DEFAULT_MAX_ROW_BYTES;
+  }
+
+  decode(payload: Buffer): Step | undefined {
+    switch (payload[0]) {
+      case INSERT:
+        return this.#insert(payload);
+      case BEGIN:
+        return this.#begin(new ByteCursor(payload, 1));
+      case COMMIT:
+        return this.#commit(new ByteCursor(payload, 1));
+      case RELATION:
+        return this.#relation(new ByteCursor(payload, 1));
+      case UPDATE:
+      case DELETE:
+        return this.#ignoreChange(new ByteCursor(payload, 1), payload[0] === UPDATE ? 'update' : 'delete');
+      case TRUNCATE:
+        return this.#ignoreTruncate(new ByteCursor(payload, 1));
+      case TYPE:
+        return this.#types.read(new ByteCursor(payload, 1));
+      case ORIGIN:
+        return skipOrigin(new ByteCursor(payload, 1));
+      case MESSAGE:
+        return skipMessage(new ByteCursor(payload, 1));
+      default:
+        throw malformed(
+          payload.length === 0 ? 'A message is empty.' : `A message has the type ${messageType(payload)}.`,
+        );
+    }
+  }
+
+  #begin(cursor: ByteCursor): Step {
+    const commitLsn = cursor.uint64();
+    const committedAtMicros = cursor.int64();
+    const xid = cursor.uint32();
+    cursor.finish();
+    return this.#transaction.begin(commitLsn, xid, committedAtMicros);
+  }
+
+  #commit(cursor: ByteCursor): Step {
+    if (cursor.uint8() !== 0) throw malformed('A Commit has flags, which protocol version 1 does not know.');
+    const commitLsn = cursor.uint64();
+    const endLsn = cursor.uint64();
+    cursor.skip(8); // the commit time, which Begin has said
+    cursor.finish();
+    return this.#transaction.commit(commitLsn, endLsn);
+  }
+
+  #relation(cursor: ByteCursor): undefined {
+    const { id, schema, name, columns } = readRelation(cursor, this.#types);
+    const isSource = schema === this.#source.schema && name === this.#source.name;
+    const reader = isSource ? new RowReader(columns, this.#options.mapping) : null;
+    this.#relations.set(id, { table: `${schema}.${name}`, reader, row: new Row(columns.length) });
+  }
+
+  #insert(payload: Buffer): Step | undefined {
+    if (payload.length < INSERT_HEAD) throw malformed('An Insert ends before its tuple.');
+    const { table, reader, row } = this.#described(payload.readUInt32BE(1));
+    if (payload[INSERT_HEAD - 1] !== NEW_TUPLE) throw malformed('An Insert has no new tuple.');
+    if (reader === null) {
+      const cursor = new ByteCursor(payload, INSERT_HEAD);
+      skipTuple(cursor);
+      return this.#ignored(cursor, 'insert', table);
+    }
+    const { origin } = this.#transaction;
+    if (payload.length > this.#maxRowBytes) {
+      readLargeTuple(payload, INSERT_HEAD, row);
+      const reason = `the row has ${payload.length} bytes, more than ${this.#maxRowBytes}`;
+      return reader.poison(row, reason, { origin, ordinal: this.#transaction.nextOrdinal() });
+    }
+    readTuple(payload, INSERT_HEAD, row, reader.watched);
+    return reader.read(row, origin, this.#transaction.nextOrdinal());
+  }
+
+  #ignoreChange(cursor: ByteCursor, kind: 'update' | 'delete'): undefined {
+    const { table } = this.#described(cursor.uint32());
+    if (kind === 'update') skipUpdate(cursor);
+    else skipDelete(cursor);
+    this.#ignored(cursor, kind, table);
+  }
+
+  #ignoreTruncate(cursor: ByteCursor): undefined {
+    const count = cursor.uint32();
+    cursor.skip(1); // CASCADE, RESTART IDENTITY
+    const tables: string[] = [];
+    for (let left = count; left > 0; left--) tables.push(this.#described(cursor.uint32()).table);
+    this.#ignored(cursor, 'truncate', tables.join(', '));
+  }
+
+  #ignored(cursor: ByteCursor, kind: IgnoredKind, table: string): undefined {
+    cursor.finish();
+    void this.#transaction.origin;
+    this.#options.onIgnored?.(kind, table);
+  }
+
+  #described(id: number): Described {
+    const relation = this.#relations.get(id);
+    if (!relation) throw new WalpostError('UNKNOWN_RELATION', { detail: `Its identifier is ${id}.` });
+    return relation;
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * Makes an event of a row, or a poison with the reason why it cannot be one.
+ *
+ * A reader is compiled once per Relation message: it knows the place and type of each mapped column, so that a row costs
+ * one substring a field. Fields are read in one go; the first fault is remembered rather than thrown, and the half-made
+ * event is dropped for a poison. Both plugins share the reader: they only differ in how they fill a Row.
+ */
+import { isUtf8 } from 'node:buffer';
+import type { Event, Origin, Poison } from '../event.ts';
+import { asWire, decodeLatin1, quoteJson, type WireText } from '../wire-text.ts';
+import type { ColumnMapping, EventField } from './column-mapping.ts';
+import type { Column, ColumnType } from './column-type.ts';
+import { cut, rowText } from './row-text.ts';
+import { type Row, UNSENT } from './row.ts';
+import { isoToRfc3339, timestampToRfc3339 } from './timestamps.ts';
+
+/** Where a field is: `index` is -1 when no column is mapped, or the mapped one is not in the table. */
+interface Place {
+  readonly field: EventField;
+  readonly column: string | null;
+  readonly index: number;
+  readonly type: ColumnType;
+}
+
+const INTEGER = /^-?\d{1,15}$/;
+const JSON_OBJECT = /^[ \t\r\n]*\{/;
+/** What a poison keeps of an id or a type. */
+const NAME_LIMIT = 1024;
+const NO_HEADERS = asWire('{}');
+
+export class RowReader {
+  /** 1 for the columns whose bytes may be more than ASCII and matter to the event; see Row.ascii. */
+  readonly watched: Uint8Array;
+  readonly #columns: readonly Column[];
+  readonly #eventId: Place;
+  readonly #organizationId: Place;
+  readonly #eventType: Place;
+  readonly #eventVersion: Place;
+  readonly #topic: Place;
+  readonly #entityType: Place;
+  readonly #entityId: Place;
+  readonly #target: Place;
+  readonly #idempotencyKey: Place;
+  readonly #payload: Place;
+  readonly #headers: Place;
+  readonly #createdAt: Place;
+  #fault: string | null = null;
+
+  constructor(columns: readonly Column[], mapping: ColumnMapping) {
+    const place = (field: EventField): Place => {
+      const index = columns.findIndex((column) => column.name === mapping[field]);
+      return { field, column: mapping[field], index, type: columns[index]?.type ?? 'text' };
+    };
+    const mapped = new Set(Object.values(mapping));
+    this.watched = Uint8Array.from(columns, ({ name, type }) =>
+      mapped.has(name) && type !== 'ascii' && type !== 'timestamp' ? 1 : 0,
+    );
+    this.#columns = columns;
+    this.#eventId = place('event_id');
+    this.#organizationId = place('organization_id');
+    this.#eventType = place('event_type');
+    this.#eventVersion = place('event_version');
+    this.#topic = place('topic');
+    this.#entityType = place('entity_type');
+    this.#entityId = place('entity_id');
+    this.#target = place('target');
+    this.#idempotencyKey = place('idempotency_key');
+    this.#payload = place('payload');
+    this.#headers = place('headers');
+    this.#createdAt = place('created_at');
+  }
+
+  read(row: Row, origin: Origin, ordinal: number): Event | Poison {
+    this.#fault = null;
+    const event: Event = {
+      kind: 'event',
+      eventId: this.#required(row, this.#eventId),
+      organizationId: this.#required(row, this.#organizationId),
+      eventType: this.#required(row, this.#eventType),
+      eventVersion: this.#version(row),
+      topic: this.#text(row, this.#topic) ?? 'default',
+      entityType: this.#text(row, this.#entityType),
+      entityId: this.#text(row, this.#entityId),
+      target: this.#text(row, this.#target),
+      idempotencyKey: this.#text(row, this.#idempotencyKey),
+      payload: this.#payloadOf(row),
+      headers: this.#headersOf(row),
+      createdAt: this.#time(row),
+      origin,
+      ordinal,
+      size: row.size,
+      envelope: null,
+    };
+    return this.#fault === null ? event : this.poison(row, this.#fault, { origin, ordinal });
+  }
+
+  /** What can be read of a row that is no event. */
+  poison(row: Row, reason: string, { origin, ordinal }: { origin: Origin; ordinal: number }): Poison {
+    return {
+      kind: 'poison',
+      reason,
+      eventId: legible(row, this.#eventId),
+      organizationId: legible(row, this.#organizationId),
+      eventType: legible(row, this.#eventType),
+      row: rowText(this.#columns, row),
+      origin,
+      ordinal,
+    };
+  }
+
+  #blame(place: Place, problem: string): void {
+    if (this.#fault !== null) return;
+    const column = place.column === null || place.column === place.field ? '' : ` (column "${place.column}")`;
+    this.#fault = `${place.field}${column} ${problem}`;
+  }
+
+  /** The column's bytes; null when it is NULL, or when there is none. */
+  #latin1(row: Row, place: Place): string | null {
+    if (place.index < 0) return null;
+    const value = row.latin1(place.index);
+    if (value === null && row.starts[place.index] === UNSENT) this.#blame(place, 'was not sent by the server');
+    return value;
+  }
+
+  /** The same of a column whose bytes may be anything: a database in SQL_ASCII checks nothing. */
+  #utf8(row: Row, place: Place): string | null {
+    const value = this.#latin1(row, place);
+    if (value === null || row.ascii) return value;
+    if (!isUtf8(Buffer.from(value, 'latin1'))) this.#blame(place, 'is not valid UTF-8');
+    return value;
+  }
+
+  #text(row: Row, place: Place): string | null {
+    const value = this.#utf8(row, place);
+    return value === null || row.ascii ? value : decodeLatin1(value);
+  }
+
+  #required(row: Row, place: Place): string {
+    const value = this.#text(row, place);
+    if (value === null) this.#blame(place, place.index < 0 ? 'has no column in the table any more' : 'is null');
+    else if (value === '') this.#blame(place, 'is empty');
+    return value ?? '';
+  }
+
+  #version(row: Row): number {
+    const value = this.#latin1(row, this.#eventVersion);
+    if (value === null) return 1;
+    if (!INTEGER.test(value)) this.#blame(this.#eventVersion, 'is not an integer');
+    return Number(value);
+  }
+
+  /** Only json and jsonb are JSON by the server's word; the text of any other type becomes one JSON string. */
+  #payloadOf(row: Row): WireText {
+    const place = this.#payload;
+    if (place.type === 'jsonb' || place.type === 'json') {
+      const value = this.#utf8(row, place);
+      if (value === null) this.#blame(place, place.index < 0 ? 'has no column in the table any more' : 'is null');
+      return asWire(place.type === 'json' ? onOneLine(value ?? '') : (value ?? ''));
+    }
+    if (place.type === 'opaque') this.#blame(place, 'has a type that the plugin does not describe');
+    return asWire(quoteJson(this.#required(row, place)));
+  }
+
+  #headersOf(row: Row): WireText {
+    const place = this.#headers;
+    const value = this.#utf8(row, place);
+    if (value === null) return NO_HEADERS;
+    if (place.type === 'jsonb' && value.startsWith('{')) return asWire(value);
+    if (place.type !== 'jsonb' && place.type !== 'json') this.#blame(place, 'is neither json nor jsonb');
+    else if (!JSON_OBJECT.test(value)) this.#blame(place, 'is not a JSON object');
+    return asWire(onOneLine(value));
+  }
+
+  #time(row: Row): string | null {
+    const value = this.#latin1(row, this.#createdAt);
+    if (value === null) return null;
+    const time = this.#createdAt.type === 'timestamp' ? timestampToRfc3339(value) : isoToRfc3339(value);
+    if (time === undefined) this.#blame(this.#createdAt, 'is not a time that RFC 3339 can say');
+    return time ?? null;
+  }
+}
+
+/** A json column may hold line breaks, but only between tokens, where a space means the same: an envelope is one line. */
+function onOneLine(json: string): string {
+  return json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n]/g, ' ') : json;
+}
+
+function legible(row: Row, place: Place): string | null {
+  const value = place.index < 0 ? null : row.latin1(place.index);
+  return value === null ? null : cut(value, NAME_LIMIT);
+}

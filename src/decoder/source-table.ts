@@ -1,0 +1,24 @@
+import { WalpostError } from '../errors.ts';
+import { splitQualified } from '../postgres/identifiers.ts';
+
+export interface SourceTable {
+  readonly schema: string;
+  readonly name: string;
+}
+
+/** Reads `schema.table` as the configuration has it. */
+export function parseSourceTable(table: string): SourceTable {
+  const [schema, name, ...more] = partsOf(table);
+  if (schema === undefined || name === undefined || more.length > 0) {
+    throw new WalpostError('CONFIG_INVALID', { detail: `source.table must be schema.table, not "${table}".` });
+  }
+  return { schema, name };
+}
+
+function partsOf(table: string): string[] {
+  try {
+    return splitQualified(table);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * TupleData of an Insert, the only bytes that are read once a row.
+ *
+ * One pass notes where each column lies and looks for bytes above 127 in the columns that matter; then the whole message
+ * becomes one latin1 string, of which the reader cuts the fields.
+ * https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
+ */
+import { isAscii } from 'node:buffer';
+import type { WalpostError } from '../errors.ts';
+import { ByteCursor, malformed } from './byte-cursor.ts';
+import { NULL, type Row, UNSENT } from './row.ts';
+
+const KIND_NULL = 0x6e; // n
+const KIND_UNSENT = 0x75; // u
+const KIND_TEXT = 0x74; // t
+/** Up to here a loop is cheaper than the call into native code. */
+const SHORT = 64;
+/** Of each column of a row that is too long; a little more than a poison keeps. */
+const KEPT_OF_LARGE = 64 * 1024;
+
+/** Fills the row from the tuple that starts at `at` and must end with the message. */
+export function readTuple(bytes: Buffer, at: number, row: Row, watched: Uint8Array): void {
+  const columns = row.starts.length;
+  if (at + 2 > bytes.length) throw truncated();
+  if (bytes.readUInt16BE(at) !== columns) throw otherCount();
+  let next = at + 2;
+  row.ascii = true;
+  for (let column = 0; column < columns; column++) {
+    const kind = bytes[next++];
+    if (kind === KIND_TEXT) {
+      if (next + 4 > bytes.length) throw truncated();
+      const start = next + 4;
+      next = start + bytes.readUInt32BE(next);
+      if (next > bytes.length) throw truncated();
+      row.starts[column] = start;
+      row.ends[column] = next;
+      if (row.ascii && watched[column] === 1) row.ascii = isAsciiRange(bytes, start, next);
+    } else {
+      row.starts[column] = withoutText(kind);
+    }
+  }
+  if (next !== bytes.length) throw malformed('An Insert has bytes left over.');
+  row.size = bytes.length;
+  row.text = bytes.toString('latin1');
+}
+
+/** The same for a row that is too long to become an event: of each column only the first bytes are kept. */
+export function readLargeTuple(bytes: Buffer, at: number, row: Row): void {
+  const cursor = new ByteCursor(bytes, at);
+  const columns = row.starts.length;
+  if (cursor.uint16() !== columns) throw otherCount();
+  let text = '';
+  for (let column = 0; column < columns; column++) {
+    const kind = cursor.uint8();
+    if (kind === KIND_TEXT) {
+      const size = cursor.uint32();
+      const start = cursor.skip(size);
+      row.starts[column] = text.length;
+      text += bytes.toString('latin1', start, start + Math.min(size, KEPT_OF_LARGE));
+      row.ends[column] = text.length;
+    } else {
+      row.starts[column] = withoutText(kind);
+    }
+  }
+  cursor.finish();
+  row.size = bytes.length;
+  row.text = text;
+}
+
+/** Walks over a tuple of a change that is ignored. */
+export function skipTuple(cursor: ByteCursor): void {
+  for (let left = cursor.uint16(); left > 0; left--) {
+    const kind = cursor.uint8();
+    if (kind === KIND_TEXT) cursor.skip(cursor.uint32());
+    else withoutText(kind);
+  }
+}
+
+function withoutText(kind: number | undefined): number {
+  if (kind === KIND_NULL) return NULL;
+  if (kind === KIND_UNSENT) return UNSENT;
+  throw kind === undefined ? truncated() : malformed('A tuple has a column of a kind that was not asked for.');
+}
+
+function isAsciiRange(bytes: Buffer, start: number, end: number): boolean {
+  if (end - start > SHORT) return isAscii(bytes.subarray(start, end));
+  let seen = 0;
+  for (let at = start; at < end; at++) seen |= bytes[at] ?? 0;
+  return seen < 128;
+}
+
+const truncated = (): WalpostError => malformed('An Insert ends in the middle of its tuple.');
+const otherCount = (): WalpostError => malformed('An Insert has not as many columns as its relation.');
