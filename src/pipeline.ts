@@ -49,6 +49,8 @@ export interface Batch {
   readonly events: readonly Event[];
   /** 1 for the first try of these events, then counting up. */
   readonly attempt: number;
+  /** The replay or redrive job that sends it, so that receivers do not take it for a repetition; absent for live events. */
+  readonly job?: string;
 }
 
 /** A sink's answer for one event. Durations in milliseconds. */
