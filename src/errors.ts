@@ -28,6 +28,11 @@ export const ERROR_CODES = {
     'A sink needs a package that is not installed.',
     'Install the package that is named.',
   ),
+  HTTP_LISTEN: entry(
+    'operator',
+    'The HTTP server cannot listen on its address.',
+    'Choose another http.port, end the process that has it, or set http.enabled to false.',
+  ),
   // the server's settings
   WAL_LEVEL: entry(
     'operator',

@@ -1,0 +1,163 @@
+/**
+ * The process's own pages: /healthz, /readyz, /metrics and /status.
+ *
+ * Health is open to everyone, since a probe carries no token and the answer says nothing of the events. Metrics and
+ * status need the token when there is one. Without a token they answer on loopback only, and there only to requests
+ * that name this machine as the host, so that a page in a browser cannot read them through a name of its own that
+ * points to 127.0.0.1.
+ */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { isIP, type AddressInfo } from 'node:net';
+import { messageOf, WalpostError } from '../errors.ts';
+import { isLoopback } from '../loopback.ts';
+import { bearerMatches } from './bearer.ts';
+import type { Health } from './health.ts';
+import { scrub } from './redact.ts';
+import type { Readiness, StatusReport } from './status-report.ts';
+
+export interface HttpServerOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly token?: string | undefined;
+  readonly health: () => Health;
+  readonly readiness: () => Readiness;
+  readonly status: () => Promise<StatusReport>;
+  readonly metrics: { readonly contentType: string; render(): Promise<string> };
+}
+
+interface Answer {
+  readonly code: number;
+  readonly body: string;
+  readonly type?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+const TEXT_TYPE = 'text/plain; charset=utf-8';
+const MOST_CONNECTIONS = 256;
+
+export class HttpServer implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #options: HttpServerOptions;
+
+  private constructor(options: HttpServerOptions) {
+    this.#options = options;
+    const limits = { maxHeaderSize: 8192, headersTimeout: 5_000, requestTimeout: 10_000, keepAliveTimeout: 5_000 };
+    this.#server = createServer(limits, (request, response) => void this.#respond(request, response));
+    this.#server.maxConnections = MOST_CONNECTIONS;
+  }
+
+  static async start(options: HttpServerOptions): Promise<HttpServer> {
+    const http = new HttpServer(options);
+    try {
+      http.#server.listen(options.port, options.host);
+      await once(http.#server, 'listening');
+    } catch (cause) {
+      throw new WalpostError('HTTP_LISTEN', { detail: `${options.host}:${options.port}: ${messageOf(cause)}.`, cause });
+    }
+    return http;
+  }
+
+  get address(): AddressInfo {
+    return this.#server.address() as AddressInfo;
+  }
+
+  /** Lets requests that are being answered finish, but nobody keeps it open. */
+  async close(graceMs = 1_000): Promise<void> {
+    if (!this.#server.listening) return;
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    const timer = setTimeout(() => this.#server.closeAllConnections(), graceMs);
+    await closed;
+    clearTimeout(timer);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close(0);
+  }
+
+  async #respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    let answer: Answer;
+    try {
+      answer = await this.#answer(request);
+    } catch (error) {
+      answer = json(503, { error: scrub(messageOf(error)) });
+    }
+    const bodiless = request.method === 'HEAD';
+    response.writeHead(answer.code, {
+      'content-type': answer.type ?? TEXT_TYPE,
+      'content-length': Buffer.byteLength(answer.body),
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      ...answer.headers,
+      // A request with a body is answered unread, so the connection cannot be used again.
+      ...(request.method === 'GET' || bodiless ? {} : { connection: 'close' }),
+    });
+    response.end(bodiless ? undefined : answer.body);
+  }
+
+  async #answer(request: IncomingMessage): Promise<Answer> {
+    const path = (request.url ?? '/').split('?', 1)[0];
+    const page = PAGES[path ?? ''];
+    if (page === undefined) return text(404, 'not found; there are /healthz, /readyz, /metrics and /status\n');
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      return { ...text(405, 'only GET and HEAD\n'), headers: { allow: 'GET, HEAD' } };
+    }
+    return (page.open ? undefined : this.#refusal(request)) ?? page.answer(this.#options);
+  }
+
+  #refusal(request: IncomingMessage): Answer | undefined {
+    const { token } = this.#options;
+    if (token !== undefined) {
+      if (bearerMatches(request.headers.authorization, token)) return undefined;
+      return { ...text(401, 'needs the bearer token of http.token\n'), headers: { 'www-authenticate': 'Bearer' } };
+    }
+    if (isLoopback(this.address.address) && isLoopback(hostOf(request))) return undefined;
+    return text(403, 'open on loopback only, unless http.token is set\n');
+  }
+}
+
+interface Page {
+  /** Needs no token. */
+  readonly open: boolean;
+  answer(options: HttpServerOptions): Answer | Promise<Answer>;
+}
+
+const PAGES: Readonly<Record<string, Page>> = Object.assign(Object.create(null) as Record<string, Page>, {
+  '/healthz': {
+    open: true,
+    answer({ health }) {
+      const { alive, detail } = health();
+      return json(alive ? 200 : 503, { alive, detail });
+    },
+  },
+  '/readyz': {
+    open: true,
+    answer({ readiness }) {
+      const { ready, role, detail } = readiness();
+      return json(ready ? 200 : 503, { ready, role, detail });
+    },
+  },
+  '/metrics': {
+    open: false,
+    answer: async ({ metrics }) => ({ code: 200, body: await metrics.render(), type: metrics.contentType }),
+  },
+  '/status': { open: false, answer: async ({ status }) => json(200, await status()) },
+} satisfies Record<string, Page>);
+
+/** The name in the Host header, without the port and the brackets of IPv6. */
+function hostOf(request: IncomingMessage): string {
+  const host = request.headers.host ?? '';
+  const bracketed = /^\[([^\]]*)\](?::\d+)?$/.exec(host)?.[1];
+  return bracketed ?? (isIP(host) ? host : host.replace(/:\d+$/, ''));
+}
+
+function text(code: number, body: string): Answer {
+  return { code, body };
+}
+
+function json(code: number, value: unknown): Answer {
+  return { code, body: `${JSON.stringify(value)}\n`, type: JSON_TYPE };
+}

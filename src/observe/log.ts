@@ -1,0 +1,52 @@
+import { pino, type Logger as PinoLogger } from 'pino';
+import { messageOf } from '../errors.ts';
+import { prettyLine } from './pretty-line.ts';
+import { CENSOR, REDACTED_PATHS, scrub } from './redact.ts';
+
+/** Takes fields first, then the message: `log.info({ sink }, 'sink opened')`. */
+export type Logger = PinoLogger;
+
+export interface LogOptions {
+  readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  /** By default pretty on a terminal, else json. */
+  readonly format?: 'json' | 'pretty' | undefined;
+  /** Where lines go; standard error by default. */
+  readonly destination?: LogDestination;
+}
+
+export interface LogDestination {
+  readonly isTTY?: boolean;
+  write(line: string): unknown;
+}
+
+export function createLog(options: LogOptions): Logger {
+  const destination = options.destination ?? process.stderr;
+  const format = options.format ?? (destination.isTTY ? 'pretty' : 'json');
+  const write = (line: string): unknown =>
+    destination.write(format === 'pretty' ? prettyLine(line, destination.isTTY === true) : line);
+  const withStack = options.level === 'debug';
+  return pino(
+    {
+      level: options.level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: REDACTED_PATHS, censor: CENSOR },
+      serializers: { err: (error: unknown) => describeError(error, withStack) },
+      errorKey: 'err',
+    },
+    { write: (line: string) => void write(line) },
+  );
+}
+
+/** What is known of an error without its details: those of a server's error quote rows. */
+function describeError(error: unknown, withStack: boolean, depth = 0): Record<string, unknown> {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  const cause = error instanceof Error ? error.cause : undefined;
+  return {
+    ...(typeof code === 'string' && { code }),
+    message: scrub(messageOf(error)),
+    ...(cause !== undefined && depth < 3 && { cause: describeError(cause, withStack, depth + 1) }),
+    ...(withStack && error instanceof Error && error.stack && { stack: scrub(error.stack) }),
+  };
+}

@@ -1,0 +1,31 @@
+import pc from 'picocolors';
+
+/** `14:02:11.123 info  slot opened  slot=walpost_app lag=12` from one JSON line of the log. */
+export function prettyLine(json: string, color: boolean): string {
+  const paint = pc.createColors(color);
+  const { level, time, msg, err, ...fields } = JSON.parse(json) as Record<string, unknown>;
+  const tint = { warn: paint.yellow, error: paint.red, fatal: paint.red, debug: paint.dim }[String(level)];
+  const name = String(level).padEnd(5);
+  const parts = [paint.dim(String(time).slice(11, 23)), tint ? tint(name) : name, printable(String(msg ?? ''))];
+  const pairs = Object.entries(fields).map(([key, value]) => `${paint.dim(`${key}=`)}${fieldText(value)}`);
+  if (pairs.length > 0) parts.push(` ${pairs.join(' ')}`);
+  return `${parts.join(' ')}${errorText(err)}\n`;
+}
+
+function fieldText(value: unknown): string {
+  if (typeof value === 'string') return /^[\w./:@+-]+$/.test(value) ? value : JSON.stringify(value);
+  return JSON.stringify(value) ?? String(value);
+}
+
+function errorText(err: unknown): string {
+  if (typeof err !== 'object' || err === null) return '';
+  const { code, message, cause, stack } = err as Record<string, unknown>;
+  const head = typeof code === 'string' ? `${code}: ${String(message)}` : String(message);
+  const trace = typeof stack === 'string' ? `\n${stack.replace(/^/gm, '    ')}` : '';
+  return `\n    ${printable(head)}${trace}${errorText(cause)}`;
+}
+
+/** Control characters would let text from elsewhere move the cursor of the reader's terminal. */
+function printable(text: string): string {
+  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, ' ');
+}

@@ -1,0 +1,59 @@
+import { Gauge, type Registry } from 'prom-client';
+import type { StatusReport } from './status-report.ts';
+
+const WAL_STATUSES = ['reserved', 'extended', 'unreserved', 'lost', 'missing'];
+const BREAKER_VALUES = { closed: 0, half_open: 1, open: 2 } as const;
+
+function createGauges(registry: Registry) {
+  const gauge = <L extends string>(name: string, help: string, labelNames: L[] = []): Gauge<L> =>
+    new Gauge({ name: `walpost_${name}`, help, labelNames, registers: [registry] });
+  return {
+    retained: gauge('slot_retained_bytes', 'WAL that the server keeps on disk for the slot.'),
+    unconfirmed: gauge('slot_unconfirmed_bytes', 'WAL that is written and not confirmed.'),
+    unread: gauge('slot_unread_bytes', 'WAL that is written and not received.'),
+    safe: gauge('slot_safe_bytes', 'WAL that may be written before the slot is lost; +Inf without a limit.'),
+    walStatus: gauge('slot_status', '1 for the state that the slot is in.', ['status']),
+    leader: gauge('leader', '1 when this process is the leader.'),
+    breaker: gauge('breaker_state', 'Circuit breaker: 0 closed, 1 half open, 2 open.', ['sink']),
+    lanes: gauge('lanes', 'Lanes by state.', ['state']),
+    buffered: gauge('buffered_bytes', 'What the events in the process hold.'),
+    budget: gauge('budget_bytes', 'What the events in the process may hold.'),
+    open: gauge('open_transactions', 'Transactions with an event that is not settled.'),
+    age: gauge('last_received_age_seconds', 'Since the server last sent anything.'),
+    oldest: gauge('oldest_unsettled_seconds', 'Age of the oldest event that is not settled.'),
+    parked: gauge('parked_events', 'Events that wait in Postgres for a sink.', ['sink']),
+    dead: gauge('dead_letters', 'Events that wait in Postgres for a person.', ['sink', 'reason']),
+  };
+}
+
+/** The gauges, filled from one status report; NaN is unknown. */
+export class StatusGauges {
+  readonly #gauges: ReturnType<typeof createGauges>;
+
+  constructor(registry: Registry) {
+    this.#gauges = createGauges(registry);
+  }
+
+  fill(report: StatusReport | undefined): void {
+    const gauges = this.#gauges;
+    for (const gauge of [gauges.walStatus, gauges.breaker, gauges.lanes, gauges.parked, gauges.dead]) gauge.reset();
+    const lag = report?.lag;
+    const slot = report?.slot ?? null;
+    gauges.retained.set(lag?.retainedBytes ?? NaN);
+    gauges.unconfirmed.set(lag?.unconfirmedBytes ?? NaN);
+    gauges.unread.set(lag?.unreadBytes ?? NaN);
+    gauges.oldest.set(lag?.seconds ?? NaN);
+    gauges.safe.set(lag?.safeBytes ?? (slot === null ? NaN : Infinity));
+    gauges.leader.set(report?.leader.role === 'leader' ? 1 : 0);
+    gauges.buffered.set(report?.bufferedBytes ?? NaN);
+    gauges.budget.set(report?.budgetBytes ?? NaN);
+    gauges.open.set(report?.openTransactions ?? NaN);
+    gauges.age.set(report?.lastReceivedAgeSeconds ?? NaN);
+    if (report === undefined) return;
+    if (slot) for (const status of WAL_STATUSES) gauges.walStatus.set({ status }, slot.walStatus === status ? 1 : 0);
+    for (const { sink, state } of report.breakers) gauges.breaker.set({ sink }, BREAKER_VALUES[state]);
+    for (const [state, count] of Object.entries(report.lanes ?? {})) gauges.lanes.set({ state }, count);
+    for (const { sink, count } of report.parked) gauges.parked.set({ sink }, count);
+    for (const { sink, reason, count } of report.deadLetters) gauges.dead.set({ sink: sink ?? 'none', reason }, count);
+  }
+}
