@@ -22,6 +22,11 @@ export interface Broadcast {
   readonly framing: 'binary' | 'text';
 }
 
+export interface SocketHooks {
+  lookUp(token: string): Permissions | undefined;
+  publish(broadcast: Broadcast, from: RealtimeFakeSocket): void;
+}
+
 interface Member {
   readonly joinRef: string | null;
   readonly isPrivate: boolean;
@@ -45,27 +50,14 @@ const JSON_ENCODING = 1;
 export class RealtimeFakeSocket {
   readonly #socket: WebSocket;
   readonly #key: string;
-  readonly #lookUp: (token: string) => Permissions | undefined;
-  readonly #publish: (broadcast: Broadcast, from: RealtimeFakeSocket) => void;
+  readonly #hooks: SocketHooks;
   readonly #members = new Map<string, Member>();
 
-  constructor(
-    socket: WebSocket,
-    key: string,
-    hooks: {
-      lookUp(token: string): Permissions | undefined;
-      publish(broadcast: Broadcast, from: RealtimeFakeSocket): void;
-    },
-  ) {
+  constructor(socket: WebSocket, key: string, hooks: SocketHooks) {
     this.#socket = socket;
     this.#key = key;
-    this.#lookUp = hooks.lookUp;
-    this.#publish = hooks.publish;
+    this.#hooks = hooks;
     socket.on('message', (data: Buffer, isBinary) => (isBinary ? this.#push(data) : this.#text(data.toString('utf8'))));
-  }
-
-  joined(topic: string): boolean {
-    return this.#members.has(PREFIX + topic);
   }
 
   /** Hands a broadcast on, when this socket is a member of the channel. */
@@ -102,7 +94,7 @@ export class RealtimeFakeSocket {
     const { access_token: token = this.#key, config } = payload as JoinPayload;
     const name = topic.slice(PREFIX.length);
     const isPrivate = config?.private ?? false;
-    const permissions = this.#lookUp(token);
+    const permissions = this.#hooks.lookUp(token);
     const refuse = (reason: string): void =>
       this.#reply([joinRef, ref, topic, 'phx_reply', { status: 'error', response: { reason } }]);
     if (!permissions) return refuse('JwtSignatureError: Failed to validate JWT signature');
@@ -127,7 +119,7 @@ export class RealtimeFakeSocket {
     const name = topic.slice(PREFIX.length);
     if (!member || (member.isPrivate && !member.permissions.write(name))) return;
     const payload = frame.subarray(offset);
-    this.#publish({ topic: name, event, payload, isPrivate: member.isPrivate, framing: 'binary' }, this);
+    this.#hooks.publish({ topic: name, event, payload, isPrivate: member.isPrivate, framing: 'binary' }, this);
     if (member.ack) this.#reply([joinRef, ref, topic, 'phx_reply', { status: 'ok', response: {} }]);
   }
 
