@@ -1,0 +1,132 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import type { Clock } from '../clock.ts';
+import { WalpostError } from '../errors.ts';
+import { migrate } from '../postgres/migrate.ts';
+import type { DemoRecord } from './demo-record.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.ts';
+import { Receiver, type ReceiverOptions } from './receiver.ts';
+import { RelayProcess } from './relay-process.ts';
+import { SlotProbe } from './slot-probe.ts';
+import { DEMO_SCHEMA } from './writer.ts';
+
+const SLOT = 'walpost_demo';
+
+export interface StageOptions {
+  readonly record: DemoRecord;
+  readonly clock: Clock;
+  /** What is being started, one line at a time. */
+  readonly say: (line: string) => void;
+  readonly tamper?: ReceiverOptions['tamper'];
+}
+
+/** Everything that the demo starts beside its writers: Postgres, the receiver, and walpost between them. */
+export class DemoStage implements AsyncDisposable {
+  readonly postgres: EmbeddedPostgres;
+  readonly relay: RelayProcess;
+  readonly probe: SlotProbe;
+  readonly #releases: readonly (() => Promise<void>)[];
+  readonly #directory: string;
+
+  private constructor(parts: Pick<DemoStage, 'postgres' | 'relay' | 'probe'>, building: Building) {
+    this.postgres = parts.postgres;
+    this.relay = parts.relay;
+    this.probe = parts.probe;
+    this.#releases = building.releases;
+    this.#directory = building.directory;
+  }
+
+  static async set(options: StageOptions): Promise<DemoStage> {
+    const building: Building = { releases: [], directory: await mkdtemp(join(tmpdir(), 'walpost-demo-')) };
+    try {
+      return new DemoStage(await build(options, building), building);
+    } catch (error) {
+      await release(building.releases);
+      throw error;
+    }
+  }
+
+  /** Resolves when the slot streams to walpost; rejects when walpost ends or hangs instead. */
+  async ready(clock: Clock, signal: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    const ended = this.relay.ended.then((how) => {
+      over.abort();
+      return how;
+    });
+    const streams = await this.probe.waitForStream(clock, AbortSignal.any([signal, over.signal]));
+    if (streams || signal.aborted) return;
+    const how = over.signal.aborted ? `It ended with ${await ended}.` : 'It did not start to stream.';
+    throw new WalpostError('DEMO_FAILED', { detail: `${how} Its log: ${this.relay.logFile}` });
+  }
+
+  /** Removes the files too; without this call the log of walpost stays, for reading. */
+  async removeFiles(): Promise<void> {
+    await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await release(this.#releases);
+  }
+}
+
+interface Building {
+  readonly directory: string;
+  /** In the order in which they came to life. */
+  readonly releases: (() => Promise<void>)[];
+}
+
+async function build(options: StageOptions, { directory, releases }: Building) {
+  const { record, clock, say, tamper } = options;
+  say('starting Postgres');
+  const postgres = await startEmbeddedPostgres();
+  releases.push(() => postgres[Symbol.asyncDispose]());
+  const url = postgres.url();
+
+  say('making the walpost schema (walpost migrate)');
+  await migrate(url);
+  await createOrders(url);
+
+  const secret = `whsec_${randomBytes(24).toString('base64')}`;
+  const receiver = new Receiver({ record, clock, secret, ...(tamper && { tamper }) });
+  const receiverUrl = await receiver.listen();
+  releases.push(() => receiver.close());
+
+  say('starting walpost (walpost run)');
+  const config = demoConfig({ url, receiverUrl, secret });
+  const relay = await RelayProcess.start({ config, directory, clock });
+  releases.push(() => relay.stop());
+
+  const probe = new SlotProbe(url, SLOT);
+  await probe.connect();
+  releases.push(() => probe.end());
+  return { postgres, relay, probe };
+}
+
+function demoConfig(given: { url: string; receiverUrl: string; secret: string }) {
+  return {
+    database: { url: given.url },
+    source: { slot: SLOT },
+    sinks: { receiver: { type: 'webhook', url: given.receiverUrl, secret: given.secret, allow_private: true } },
+    routes: [{ match: { topic: 'orders' }, to: ['receiver'] }],
+    http: { enabled: false },
+    log: { level: 'info', format: 'json' },
+  };
+}
+
+async function createOrders(url: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url, application_name: 'walpost demo' });
+  await client.connect();
+  try {
+    await client.query(DEMO_SCHEMA);
+  } finally {
+    await client.end();
+  }
+}
+
+/** Last come, first released; one that fails does not keep the others. */
+async function release(releases: readonly (() => Promise<void>)[]): Promise<void> {
+  for (const each of releases.toReversed()) await each().catch(() => undefined);
+}

@@ -1,0 +1,90 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Clock } from '../clock.ts';
+import type { Arrival } from './audit.ts';
+import type { DemoRecord } from './demo-record.ts';
+
+export interface ReceiverOptions {
+  readonly record: DemoRecord;
+  readonly clock: Clock;
+  /** `whsec_` and base64. */
+  readonly secret: string;
+  /** Stands between a delivery and the record, so that a test can show that the audit sees what goes wrong. */
+  readonly tamper?: (batch: readonly Arrival[]) => readonly Arrival[];
+}
+
+interface DeliveredEvent {
+  readonly event_id: string;
+  readonly organization_id: string;
+  readonly committed_at: string;
+  readonly payload: { readonly number: number };
+}
+
+/** A webhook receiver on loopback that believes only what is signed. */
+export class Receiver {
+  readonly #options: ReceiverOptions;
+  readonly #key: Buffer;
+  readonly #server: Server;
+
+  constructor(options: ReceiverOptions) {
+    this.#options = options;
+    this.#key = Buffer.from(options.secret.replace(/^whsec_/, ''), 'base64');
+    this.#server = createServer((request, response) => {
+      this.#receive(request, response).catch(() => response.destroy());
+    });
+  }
+
+  /** Starts, and returns where. */
+  async listen(): Promise<string> {
+    this.#server.listen(0, '127.0.0.1');
+    await once(this.#server, 'listening');
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/orders`;
+  }
+
+  async close(): Promise<void> {
+    if (!this.#server.listening) return;
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const body = Buffer.concat(chunks);
+    const { record, clock, tamper } = this.#options;
+    if (!this.#isSigned(request, body)) {
+      record.refused += 1;
+      response.writeHead(401).end();
+      return;
+    }
+    const { events } = JSON.parse(body.toString('utf8')) as { events: DeliveredEvent[] };
+    const now = clock.wallTime();
+    const arrivals = events.map((event) => ({
+      eventId: event.event_id,
+      organizationId: event.organization_id,
+      number: event.payload.number,
+    }));
+    const latencies = events.map((event) => Math.max(0, now - Date.parse(event.committed_at)));
+    record.received(tamper ? tamper(arrivals) : arrivals, latencies, now);
+    response.writeHead(204).end();
+  }
+
+  /** https://www.standardwebhooks.com/: HMAC-SHA256 over id, timestamp and body; one of the signatures must be ours. */
+  #isSigned(request: IncomingMessage, body: Buffer): boolean {
+    const header = (name: string): string => String(request.headers[name] ?? '');
+    const timestamp = header('webhook-timestamp');
+    if (Math.abs(this.#options.clock.wallTime() / 1000 - Number(timestamp)) > 300) return false;
+    const signed = Buffer.concat([Buffer.from(`${header('webhook-id')}.${timestamp}.`), body]);
+    const expected = createHmac('sha256', this.#key).update(signed).digest();
+    return header('webhook-signature')
+      .split(' ')
+      .some((signature) => {
+        const given = Buffer.from(signature.replace(/^v1,/, ''), 'base64');
+        return given.length === expected.length && timingSafeEqual(given, expected);
+      });
+  }
+}

@@ -1,0 +1,107 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { open, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { type Clock, pause } from '../clock.ts';
+
+export interface RelayProcessOptions {
+  /** What walpost.yaml says. */
+  readonly config: object;
+  /** Of our own; takes the configuration and the log. */
+  readonly directory: string;
+  readonly clock: Clock;
+}
+
+/** `walpost run` drains when it is told to end, for at most this long before it is killed. */
+const STOP_TIMEOUT_MS = 15_000;
+
+/** End of its standard input without a word means that the demo was killed: the relay must not stay behind. */
+const WATCHDOG = 'read -r word; [ "$word" = done ] || { kill -TERM "$1"; rm -rf "$2"; }';
+
+/** Sources run through tsx, which is there when sources are. */
+function walpostCommand(): string[] {
+  if (!import.meta.url.endsWith('.ts')) return [fileURLToPath(new URL('../main.js', import.meta.url))];
+  const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+  return ['--import', tsx, fileURLToPath(new URL('../main.ts', import.meta.url))];
+}
+
+/** The environment without settings that are meant for another walpost. */
+function cleanEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('WALPOST_')));
+}
+
+/** `walpost run` as a user starts it, with its log in a file. */
+export class RelayProcess {
+  readonly logFile: string;
+  /** Resolves with the exit code, or the name of the signal, when the process has ended. */
+  readonly ended: Promise<string>;
+  readonly #child: ChildProcess;
+  readonly #clock: Clock;
+  readonly #dismissWatchdog: () => void;
+
+  private constructor(child: ChildProcess, logFile: string, options: RelayProcessOptions) {
+    this.#child = child;
+    this.#clock = options.clock;
+    this.logFile = logFile;
+    this.#dismissWatchdog = watchOver(child, options.directory);
+    this.ended = new Promise((resolve) => {
+      child.once('error', (error) => resolve(error.message));
+      child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
+    });
+  }
+
+  static async start(options: RelayProcessOptions): Promise<RelayProcess> {
+    const configFile = join(options.directory, 'walpost.yaml');
+    const logFile = join(options.directory, 'walpost.log');
+    // JSON is YAML.
+    await writeFile(configFile, JSON.stringify(options.config, null, 2), { mode: 0o600 });
+    const log = await open(logFile, 'a');
+    try {
+      // A session of its own: Ctrl-C on the terminal must not reach it before the last events are through.
+      const child = spawn(process.execPath, [...walpostCommand(), 'run', '--config', configFile], {
+        cwd: options.directory,
+        env: cleanEnvironment(),
+        stdio: ['ignore', log.fd, log.fd],
+        detached: true,
+      });
+      return new RelayProcess(child, logFile, options);
+    } finally {
+      await log.close();
+    }
+  }
+
+  get isRunning(): boolean {
+    return this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** Lets it drain, and waits until it has gone. */
+  async stop(): Promise<void> {
+    if (this.isRunning) {
+      const exit = once(this.#child, 'exit');
+      const patience = new AbortController();
+      this.#child.kill('SIGTERM');
+      const timeout = pause(this.#clock, STOP_TIMEOUT_MS, patience.signal).then(() => {
+        if (this.isRunning) this.#child.kill('SIGKILL');
+      });
+      await exit;
+      patience.abort();
+      await timeout;
+    }
+    this.#dismissWatchdog();
+  }
+}
+
+function watchOver(child: ChildProcess, directory: string): () => void {
+  if (process.platform === 'win32' || child.pid === undefined) return () => undefined;
+  const watchdog = spawn('/bin/sh', ['-c', WATCHDOG, 'walpost-watchdog', String(child.pid), directory], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+    cwd: '/',
+  });
+  watchdog.on('error', () => undefined);
+  watchdog.stdin.on('error', () => undefined);
+  watchdog.unref();
+  return () => watchdog.stdin.end('done\n');
+}

@@ -1,0 +1,44 @@
+import { type Audit, isClean } from './audit.ts';
+import { formatCount, formatMilliseconds } from './format-figure.ts';
+import type { LatencyHistogram } from './latency-histogram.ts';
+
+export interface Outcome {
+  readonly audit: Audit;
+  readonly latencies: LatencyHistogram;
+  /** Requests without a good signature. */
+  readonly refused: number;
+  /** Why walpost ended before it was told to. */
+  readonly relayFailure: string | undefined;
+}
+
+export function isSuccess(outcome: Outcome): boolean {
+  return isClean(outcome.audit) && outcome.refused === 0 && outcome.relayFailure === undefined;
+}
+
+/** The comparison as a small table, with what it means in one sentence. */
+export function formatReport(outcome: Outcome): string {
+  const { audit, latencies, refused } = outcome;
+  const rows: [string, string, string?][] = [
+    ['committed', formatCount(audit.committed)],
+    ['delivered', formatCount(audit.delivered)],
+    ['missing', formatCount(audit.missing)],
+    ['duplicates', formatCount(audit.duplicates)],
+    ['out of order', formatCount(audit.outOfOrder)],
+    ['rolled back, delivered', formatCount(audit.rolledBackDelivered), `of ${formatCount(audit.rolledBack)}`],
+  ];
+  if (audit.unexpected > 0) rows.push(['written by nobody', formatCount(audit.unexpected)]);
+  if (refused > 0) rows.push(['unsigned requests', formatCount(refused)]);
+  rows.push(['commit to delivery p50', formatMilliseconds(latencies.quantile(0.5))]);
+  rows.push(['commit to delivery p99', formatMilliseconds(latencies.quantile(0.99))]);
+  const width = Math.max(...rows.map(([, value]) => value.length));
+  const table = rows.map(([label, value, note]) => {
+    return `  ${label.padEnd(24)}${value.padStart(width)}${note === undefined ? '' : `  ${note}`}`;
+  });
+  return ['', 'What was committed, and what arrived:', '', ...table, '', verdict(outcome), ''].join('\n');
+}
+
+function verdict(outcome: Outcome): string {
+  if (outcome.relayFailure !== undefined) return `FAILED: walpost ended early (${outcome.relayFailure}).`;
+  if (!isSuccess(outcome)) return 'FAILED: what arrived is not what was committed.';
+  return 'Every committed event arrived, in order, and nothing that was rolled back.';
+}

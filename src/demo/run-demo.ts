@@ -1,0 +1,154 @@
+/**
+ * The demo: a real Postgres, an application that writes events in its own transactions, walpost as a user runs it, and a
+ * receiver. It shows the figures while events flow, and ends by comparing what was committed with what arrived.
+ */
+import { randomUUID } from 'node:crypto';
+import { type Clock, pause, systemClock } from '../clock.ts';
+import { audit } from './audit.ts';
+import { DemoRecord } from './demo-record.ts';
+import { DemoStage } from './demo-stage.ts';
+import { createDisplay, type DemoOutput, type Display } from './display.ts';
+import { FiguresMeter } from './figures.ts';
+import type { ReceiverOptions } from './receiver.ts';
+import { formatReport, isSuccess } from './report.ts';
+import { seededRandom } from './transaction-plan.ts';
+import { Writer } from './writer.ts';
+
+export interface DemoOptions {
+  readonly durationMs: number;
+  /** Committed events a second. */
+  readonly rate: number;
+  readonly organizations: number;
+  /** One line a second instead of the live view. */
+  readonly plain: boolean;
+  readonly output: DemoOutput;
+  /** Ends the writing early; the comparison follows all the same. */
+  readonly stop?: AbortSignal;
+  /** Ends the waiting for deliveries too. */
+  readonly abandon?: AbortSignal;
+  readonly tamper?: ReceiverOptions['tamper'];
+  /** How long nothing may arrive before what is missing counts as missing. */
+  readonly patienceMs?: number;
+}
+
+const MOST_WRITERS = 4;
+const DEFAULT_PATIENCE_MS = 20_000;
+
+/** Returns the exit code: 0 when everything that was committed arrived, in order, and nothing else did. */
+export async function runDemo(options: DemoOptions): Promise<number> {
+  const { output, tamper } = options;
+  const clock = systemClock;
+  const record = new DemoRecord(Array.from({ length: options.organizations }, () => randomUUID()));
+  const say = (line: string): unknown => output.write(`${line}\n`);
+  const stage = await DemoStage.set({ record, clock, say, ...(tamper && { tamper }) });
+  try {
+    const abandon = options.abandon ?? new AbortController().signal;
+    await stage.ready(clock, abandon);
+    const relayFailure = await play(stage, record, { ...options, abandon, clock });
+    // Whatever walpost still holds comes out now.
+    await stage.relay.stop();
+    const { written, arrivals, latencies, refused } = record;
+    const outcome = { audit: audit(written, arrivals), latencies, refused, relayFailure };
+    output.write(formatReport(outcome));
+    if (!isSuccess(outcome)) {
+      output.write(`The log of walpost: ${stage.relay.logFile}\n`);
+      return 1;
+    }
+    await stage.removeFiles();
+    return 0;
+  } finally {
+    await stage[Symbol.asyncDispose]();
+  }
+}
+
+interface Play extends DemoOptions {
+  readonly abandon: AbortSignal;
+  readonly clock: Clock;
+}
+
+/** Writes, shows and waits. Returns how walpost ended, when it ended on its own. */
+async function play(stage: DemoStage, record: DemoRecord, options: Play): Promise<string | undefined> {
+  const { clock, durationMs } = options;
+  const relayEnd = new AbortController();
+  let relayFailure: string | undefined;
+  void stage.relay.ended.then((how) => {
+    relayFailure = how;
+    relayEnd.abort();
+  });
+  const title = `PostgreSQL ${stage.postgres.version}`;
+  const meter = new FiguresMeter(record, { title, durationMs, startedAt: clock.now() });
+  const display = createDisplay(options.output, options.plain);
+  const over = new AbortController();
+  const showing = show(display, meter, { stage, clock, signal: over.signal });
+  try {
+    const early = AbortSignal.any([relayEnd.signal, options.abandon, ...(options.stop ? [options.stop] : [])]);
+    await write(stage.postgres.url(), record, { ...options, stop: early });
+    meter.phase = 'delivering the rest';
+    const end = AbortSignal.any([relayEnd.signal, options.abandon]);
+    await waitForDelivery(record, { clock, signal: end, patienceMs: options.patienceMs ?? DEFAULT_PATIENCE_MS });
+  } finally {
+    over.abort();
+    await showing;
+    display.close();
+  }
+  return relayFailure;
+}
+
+async function show(
+  display: Display,
+  meter: FiguresMeter,
+  { stage, clock, signal }: { stage: DemoStage; clock: Clock; signal: AbortSignal },
+): Promise<void> {
+  while (!signal.aborted) {
+    const lagBytes = await stage.probe.lagBytes();
+    display.show(meter.read(clock.now(), clock.wallTime(), lagBytes));
+    await pause(clock, display.intervalMs, signal);
+  }
+}
+
+async function write(url: string, record: DemoRecord, options: Play & { stop: AbortSignal }): Promise<void> {
+  const { clock, durationMs, rate, stop } = options;
+  const count = Math.min(MOST_WRITERS, record.organizations.length);
+  const ids = record.organizations.map(({ organizationId }) => organizationId);
+  const writers = Array.from({ length: count }, (_, writer) => {
+    const organizationIds = ids.filter((_, index) => index % count === writer);
+    const share = (rate * organizationIds.length) / ids.length;
+    return new Writer({ url, organizationIds, rate: share, record, random: seededRandom(writer + 1), clock });
+  });
+  const time = new AbortController();
+  try {
+    await Promise.all(writers.map((writer) => writer.connect()));
+    const signal = AbortSignal.any([stop, time.signal]);
+    const timer = clock.schedule(durationMs, () => time.abort());
+    await Promise.all(writers.map((writer) => writer.run(signal))).finally(() => timer.cancel());
+    await Promise.all(writers.map((writer) => writer.close()));
+  } finally {
+    time.abort();
+    await Promise.allSettled(writers.map((writer) => writer.end()));
+  }
+}
+
+/** Resolves when all that was committed has arrived, when nothing arrives for too long, or when the signal aborts. */
+async function waitForDelivery(
+  record: DemoRecord,
+  { clock, signal, patienceMs }: { clock: Clock; signal: AbortSignal; patienceMs: number },
+): Promise<void> {
+  const patience = new AbortController();
+  let lastArrival = clock.now();
+  const arrived = (): void => {
+    lastArrival = clock.now();
+    if (record.delivered >= record.committed) patience.abort();
+  };
+  record.on('arrival', arrived);
+  try {
+    const either = AbortSignal.any([signal, patience.signal]);
+    if (record.delivered >= record.committed) return;
+    for (;;) {
+      const left = lastArrival + patienceMs - clock.now();
+      if (left <= 0 || either.aborted) return;
+      await pause(clock, left, either);
+    }
+  } finally {
+    record.off('arrival', arrived);
+  }
+}
