@@ -13,7 +13,15 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const STATEMENT_TIMEOUT_MS = 60_000;
 
 /** Sessions print as the rest of the program expects, whatever the database's or the role's own settings are. */
-const SESSION_OPTIONS = '-c datestyle=ISO -c timezone=UTC -c intervalstyle=postgres -c extra_float_digits=1';
+const SESSION_OPTIONS = [
+  'datestyle=ISO',
+  'timezone=UTC',
+  'intervalstyle=postgres',
+  'extra_float_digits=1',
+  'default_transaction_isolation=read\\ committed',
+]
+  .map((setting) => `-c ${setting}`)
+  .join(' ');
 
 const { BOOL, INT2, INT4, OID, FLOAT4, FLOAT8, TEXT } = pg.types.builtins;
 const TEXT_ARRAY = 1009;
