@@ -25,12 +25,15 @@ export function renderFrame(figures: Figures, size: ScreenSize, look: Look): str
   return [...head, ...fields, ...grid, ...foot].slice(0, room).map((line) => paintLine(line, width));
 }
 
+/** In a narrow terminal the time stays longer than what Postgres it is. */
 function header(figures: Figures, width: number, { colors }: Look): Line {
-  const left: Line = [{ text: ' walpost demo', paint: colors.bold }, { text: `  ${figures.title}` }];
+  const name: Line = [{ text: ' walpost demo', paint: colors.bold }];
   const over = figures.phase === 'writing' ? ` of ${formatSeconds(figures.durationMs)}` : `, ${figures.phase}`;
-  const right: Piece = { text: `${formatSeconds(figures.elapsedMs)}${over}`, paint: colors.cyan };
-  const rest = width - widthOf(left) - 2;
-  return rest >= right.text.length ? [...padLine(left, width - right.text.length - 1), right] : left;
+  const time: Piece = { text: `${formatSeconds(figures.elapsedMs)}${over}`, paint: colors.cyan };
+  const left = [[...name, { text: `  ${figures.title}` }], name].find(
+    (line) => widthOf(line) + 2 + time.text.length < width,
+  );
+  return left ? [...padLine(left, width - time.text.length - 1), time] : name;
 }
 
 function progress(figures: Figures, width: number, { colors, unicode }: Look): Line {
