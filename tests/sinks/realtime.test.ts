@@ -6,6 +6,7 @@ import type { Sink, Verdict } from '../../src/pipeline.ts';
 import { createRealtimeSink } from '../../src/sinks/realtime.ts';
 import { wireBytes } from '../../src/wire-text.ts';
 import { type Fault, RealtimeFake, type RealtimeFakeOptions } from '../support/realtime-fake.ts';
+import { contractContext, describeSinkContract } from '../contract/sink-contract.ts';
 import { RealtimeSubscriber } from '../support/realtime-subscriber.ts';
 import { sampleBatch, sampleEvent } from '../support/sample-event.ts';
 
@@ -17,7 +18,7 @@ const keys: RealtimeFakeOptions['keys'] = {
   'member-of-a': { read: (topic) => topic === CHANNEL + A, write: () => false },
   'member-of-b': { read: (topic) => topic === CHANNEL + B, write: () => false },
 };
-const never = new AbortController().signal;
+const never = (): AbortSignal => new AbortController().signal;
 
 const opened: AsyncDisposable[] = [];
 afterEach(async () => {
@@ -61,7 +62,7 @@ const events = (count: number, organizationId = A) =>
 /** The verdicts of three events, of which the second met the fault. */
 async function verdictsAround(fake: RealtimeFake, fault: Fault): Promise<readonly Verdict[]> {
   fake.answerNext({ status: 202 }, fault);
-  return (await sinkFor(fake).deliver(sampleBatch(events(3)), never)) as readonly Verdict[];
+  return (await sinkFor(fake).deliver(sampleBatch(events(3)), never())) as readonly Verdict[];
 }
 
 describe('what subscribers see', () => {
@@ -71,7 +72,7 @@ describe('what subscribers see', () => {
     const sink = sinkFor(fake);
     const sent = events(30);
 
-    expect(await sink.deliver(sampleBatch(sent), never)).toEqual(sent.map(() => ({ kind: 'delivered' })));
+    expect(await sink.deliver(sampleBatch(sent), never())).toEqual(sent.map(() => ({ kind: 'delivered' })));
     const got = await a.received(30);
     expect(got.map(({ event }) => event)).toEqual(sent.map(({ eventType }) => eventType));
     expect(got.map(({ payload }) => payload)).toEqual(
@@ -80,7 +81,7 @@ describe('what subscribers see', () => {
 
     // Whatever had gone astray would have arrived before this one.
     const [mark] = events(1, B);
-    await sink.deliver(sampleBatch([mark as NonNullable<typeof mark>]), never);
+    await sink.deliver(sampleBatch([mark as NonNullable<typeof mark>]), never());
     expect(await b.received(1)).toMatchObject([{ payload: { event_id: mark?.eventId, organization_id: B } }]);
     expect(a.messages).toHaveLength(30);
   });
@@ -96,7 +97,7 @@ describe('what subscribers see', () => {
       await RealtimeSubscriber.join(fake, { key: 'member-of-b', channel: 'news-cataloging', isPrivate: false }),
     );
     const sink = sinkFor(fake, { channel: 'news-{topic}', event: 'walpost', private: false });
-    await sink.deliver(sampleBatch(events(1)), never);
+    await sink.deliver(sampleBatch(events(1)), never());
     expect(await everyone.received(1)).toMatchObject([{ event: 'walpost', payload: { topic: 'cataloging' } }]);
   });
 });
@@ -106,7 +107,7 @@ describe('what goes over the wire', () => {
     const fake = await startFake();
     const payload = '{"big": 12345678901234567890, "money": 1.10, "text": "Zoë \\u0000 ✓", "a": 1, "a": 2}';
     const event = sampleEvent({ organizationId: A, payload, eventType: 'job/done 100%' });
-    await sinkFor(fake).deliver(sampleBatch([event]), never);
+    await sinkFor(fake).deliver(sampleBatch([event]), never());
 
     const [request] = fake.requests;
     expect(request?.body.toString()).toContain(`"payload":${payload},`);
@@ -120,8 +121,8 @@ describe('what goes over the wire', () => {
   test('connections stay, and there are never more than `concurrency`', async () => {
     const fake = await startFake();
     const sink = sinkFor(fake, { concurrency: 2 });
-    await sink.deliver(sampleBatch(events(20)), never);
-    await Promise.all(Array.from({ length: 8 }, () => sink.deliver(sampleBatch(events(5)), never)));
+    await sink.deliver(sampleBatch(events(20)), never());
+    await Promise.all(Array.from({ length: 8 }, () => sink.deliver(sampleBatch(events(5)), never())));
     expect(fake.requests).toHaveLength(60);
     expect(fake.connections).toBe(2);
   });
@@ -139,14 +140,14 @@ describe('refusals', () => {
     });
     expect(batchAnswer.status).toBe(202);
 
-    const refused = await sinkFor(fake, { key: 'member-of-a' }).deliver(sampleBatch(events(2)), never);
+    const refused = await sinkFor(fake, { key: 'member-of-a' }).deliver(sampleBatch(events(2)), never());
     expect(refused).toMatchObject([
       { kind: 'unavailable', reason: expect.stringContaining('403') },
       { kind: 'unavailable', reason: expect.stringContaining('not attempted') },
     ]);
     expect(fake.requests).toHaveLength(2);
 
-    await sinkFor(fake).deliver(sampleBatch([event as NonNullable<typeof event>]), never);
+    await sinkFor(fake).deliver(sampleBatch([event as NonNullable<typeof event>]), never());
     expect(await member.received(1)).toMatchObject([{ payload: { event_id: event?.eventId } }]);
   });
 
@@ -154,7 +155,7 @@ describe('refusals', () => {
     const fake = await startFake();
     const key = 'a-key-that-nobody-should-see';
     fake.answerNext({ status: 401, body: { message: `Unauthorized: ${key}` } });
-    const verdicts = await sinkFor(fake, { key }).deliver(sampleBatch(events(1)), never);
+    const verdicts = await sinkFor(fake, { key }).deliver(sampleBatch(events(1)), never());
     expect(verdicts).toMatchObject([{ kind: 'unavailable', reason: expect.stringContaining('401') }]);
     expect(JSON.stringify(verdicts)).not.toContain(key);
   });
@@ -164,7 +165,7 @@ describe('refusals', () => {
     const [first, , last] = events(3);
     const large = sampleEvent({ organizationId: A, payload: `"${'x'.repeat(600)}"` });
     const batch = sampleBatch([first, large, last].map((event) => event as NonNullable<typeof event>));
-    expect(await sinkFor(fake).deliver(batch, never)).toMatchObject([
+    expect(await sinkFor(fake).deliver(batch, never())).toMatchObject([
       { kind: 'delivered' },
       { kind: 'failed', reason: expect.stringContaining('422') },
       { kind: 'unavailable', reason: expect.stringContaining('not attempted') },
@@ -177,7 +178,7 @@ describe('refusals', () => {
     const [first, last] = events(2);
     const broken = sampleEvent({ organizationId: A, eventType: '..' });
     const batch = sampleBatch([first, broken, last].map((event) => event as NonNullable<typeof event>));
-    expect(await sinkFor(fake).deliver(batch, never)).toMatchObject([
+    expect(await sinkFor(fake).deliver(batch, never())).toMatchObject([
       { kind: 'delivered' },
       { kind: 'rejected', reason: expect.stringContaining('the event name is ..') },
       { kind: 'delivered' },
@@ -190,7 +191,7 @@ describe('refusals', () => {
     const member = await join(fake, 'member-of-a', A);
     const sink = sinkFor(fake);
     const sent = events(4);
-    expect(await sink.deliver(sampleBatch(sent), never)).toMatchObject([
+    expect(await sink.deliver(sampleBatch(sent), never())).toMatchObject([
       { kind: 'delivered' },
       { kind: 'delivered' },
       { kind: 'unavailable', reason: expect.stringContaining('429') },
@@ -199,13 +200,13 @@ describe('refusals', () => {
     expect(fake.requests).toHaveLength(3);
 
     fake.answerNext({ status: 429, headers: { 'retry-after': '7' } });
-    expect(await sink.deliver(sampleBatch(sent.slice(2)), never)).toMatchObject([
+    expect(await sink.deliver(sampleBatch(sent.slice(2)), never())).toMatchObject([
       { kind: 'unavailable', retryAfter: 7000 },
       { kind: 'unavailable', retryAfter: 7000 },
     ]);
 
     fake.setBudget(2);
-    await sink.deliver(sampleBatch(sent.slice(2), 3), never);
+    await sink.deliver(sampleBatch(sent.slice(2), 3), never());
     const ids = (await member.received(4)).map(({ payload }) => (payload as { event_id: string }).event_id);
     expect(ids).toEqual(sent.map(({ eventId }) => eventId));
   });
@@ -243,7 +244,41 @@ test('an abort ends the request that is out, and what was delivered before it st
 
 test('a private address is refused before a packet leaves', async () => {
   const fake = await startFake();
-  const verdicts = await sinkFor(fake, { allow_private: false }).deliver(sampleBatch(events(1)), never);
+  const verdicts = await sinkFor(fake, { allow_private: false }).deliver(sampleBatch(events(1)), never());
   expect(verdicts).toMatchObject([{ kind: 'unavailable', reason: expect.stringContaining('private') }]);
   expect(fake.connections).toBe(0);
+});
+
+describeSinkContract('realtime', async () => {
+  const key = 'the-key-of-the-contract';
+  const fake = await RealtimeFake.start({ keys: { [key]: { read: () => true, write: () => true } } });
+  let askedBefore = 0;
+  return {
+    sink: createRealtimeSink(
+      {
+        type: 'realtime',
+        url: fake.url,
+        key,
+        channel: 'org_{organization_id}',
+        event: '{event_type}',
+        private: true,
+        allow_private: true,
+      },
+      contractContext,
+    ),
+    secrets: [key],
+    received: async () => Buffer.concat(fake.requests.map(({ body }) => body)),
+    hang: async () => {
+      askedBefore = fake.requests.length;
+      fake.answerAlways('hold');
+      return true;
+    },
+    asked: () => fake.received(askedBefore + 1),
+    fail: async () => {
+      fake.answerAlways('echo');
+      return true;
+    },
+    released: () => fake.released(),
+    [Symbol.asyncDispose]: () => fake[Symbol.asyncDispose](),
+  };
 });

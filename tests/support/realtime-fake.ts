@@ -17,8 +17,6 @@ export interface RealtimeRequest {
   readonly path: string;
   readonly headers: IncomingMessage['headers'];
   readonly body: Buffer;
-  /** The socket it came on, counted from 1. */
-  readonly connection: number;
 }
 
 export interface Answer {
@@ -27,8 +25,8 @@ export interface Answer {
   readonly body?: string | object;
 }
 
-/** An answer, silence, or a connection that breaks before one. */
-export type Fault = Answer | 'hold' | 'reset';
+/** An answer, silence, a connection that breaks before one, or a refusal that quotes the whole request. */
+export type Fault = Answer | 'hold' | 'reset' | 'echo';
 
 export interface RealtimeFakeOptions {
   /** API keys and user tokens with what they may do. */
@@ -57,8 +55,9 @@ export class RealtimeFake implements AsyncDisposable {
   readonly #server = createServer((request, response) => void this.#serve(request, response));
   readonly #upgrades = new WebSocketServer({ noServer: true });
   readonly #sockets = new Set<RealtimeFakeSocket>();
-  readonly #connections = new WeakMap<Duplex, number>();
   readonly #faults: Fault[] = [];
+  readonly #open = new Set<Duplex>();
+  #lasting: Fault | undefined;
   readonly #watchers = new Set<() => void>();
   #connected = 0;
   #budget: number;
@@ -66,7 +65,14 @@ export class RealtimeFake implements AsyncDisposable {
   private constructor(options: RealtimeFakeOptions) {
     this.#options = options;
     this.#budget = options.budget ?? Infinity;
-    this.#server.on('connection', (socket) => this.#connections.set(socket, ++this.#connected));
+    this.#server.on('connection', (socket: Duplex) => {
+      this.#connected++;
+      this.#open.add(socket);
+      socket.on('close', () => {
+        this.#open.delete(socket);
+        this.#wake();
+      });
+    });
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
   }
 
@@ -96,15 +102,22 @@ export class RealtimeFake implements AsyncDisposable {
     this.#faults.push(...faults);
   }
 
+  answerAlways(fault: Fault): void {
+    this.#lasting = fault;
+  }
+
   setBudget(messages: number): void {
     this.#budget = messages;
   }
 
   /** Resolves when that many requests have arrived in all. */
-  async received(count: number): Promise<void> {
-    while (this.requests.length < count) {
-      await new Promise<void>((resolve) => this.#watchers.add(resolve));
-    }
+  received(count: number): Promise<void> {
+    return this.#until(() => this.requests.length >= count);
+  }
+
+  /** Resolves when no HTTP connection is open. */
+  released(): Promise<void> {
+    return this.#until(() => this.#open.size === 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -133,21 +146,24 @@ export class RealtimeFake implements AsyncDisposable {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = Buffer.concat(await request.toArray());
     const path = request.url ?? '/';
-    this.requests.push({
-      path,
-      headers: request.headers,
-      body,
-      connection: this.#connections.get(request.socket) ?? 0,
-    });
-    const fault = this.#faults.shift();
+    this.requests.push({ path, headers: request.headers, body });
+    const fault = this.#faults.shift() ?? this.#lasting;
     if (fault === 'reset') request.socket.destroy();
     else if (fault !== 'hold') {
-      const answer = fault ?? this.#answer(request, body);
+      const answer = fault === 'echo' ? quoting(request, body) : (fault ?? this.#answer(request, body));
       const text = typeof answer.body === 'object' ? JSON.stringify(answer.body) : (answer.body ?? '');
       response.writeHead(answer.status, { 'content-type': 'application/json', ...answer.headers }).end(text);
     }
+    this.#wake();
+  }
+
+  #wake(): void {
     for (const watcher of this.#watchers) watcher();
     this.#watchers.clear();
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise<void>((resolve) => this.#watchers.add(resolve));
   }
 
   #answer(request: IncomingMessage, body: Buffer): Answer {
@@ -202,4 +218,8 @@ export class RealtimeFake implements AsyncDisposable {
     this.#budget--;
     for (const socket of this.#sockets) socket.send(broadcast, from);
   }
+}
+
+function quoting(request: IncomingMessage, body: Buffer): Answer {
+  return { status: 403, body: `${request.url}\n${request.rawHeaders.join('\n')}\n${body.toString('utf8')}` };
 }
