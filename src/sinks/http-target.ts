@@ -31,6 +31,8 @@ export interface HttpPost {
   readonly path?: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
+  /** Where an answer holds one of these it repeats the request, payloads and all: the reason ends there. */
+  readonly marks?: readonly string[];
 }
 
 type AnswerBody = Awaited<ReturnType<typeof request>>['body'];
@@ -86,7 +88,7 @@ export class HttpTarget {
     return {
       host: this.host,
       status: answer.statusCode,
-      excerpt: reasonText(text, this.#secrets),
+      excerpt: reasonText(beforeMarks(text, post.marks), this.#secrets),
       retryAfter: parseRetryAfter(answer.headers['retry-after'], this.#clock.wallTime()),
     };
   }
@@ -129,6 +131,11 @@ function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
     signal.addEventListener('abort', abort, { once: true });
     work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });
+}
+
+function beforeMarks(text: string, marks: readonly string[] = []): string {
+  const places = marks.map((mark) => text.indexOf(mark)).filter((place) => place >= 0);
+  return places.length === 0 ? text : `${text.slice(0, Math.min(...places))}…`;
 }
 
 function basicAuthorization(url: URL): Record<string, string> {

@@ -46,7 +46,8 @@ type Lookup = (
   callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
 ) => void;
 
-function guardedLookup(lookup: Lookup): LookupFunction {
+/** A `lookup` for sockets that gives them only addresses that may be reached. */
+export function guardedLookup(lookup: Lookup): LookupFunction {
   return (hostname, options, callback) => {
     lookup(hostname, { ...options, all: true }, (error, addresses) => {
       if (error) return callback(error, []);

@@ -56,7 +56,7 @@ export function createWebhookSink(config: WebhookConfig, context: SinkContext): 
     const body = wireBytes(message.body);
     if (keys.length > 0) headers['webhook-signature'] = signatureOf(keys, { id: message.id, timestamp, body });
     try {
-      return verdictOfAnswer(await target.post({ headers, body }, signal));
+      return verdictOfAnswer(await target.post({ headers, body, marks: [message.id, 'specversion'] }, signal));
     } catch (error) {
       if (signal.aborted) return { kind: 'unavailable', reason: `${target.host} did not answer in time` };
       return verdictOfError(target.host, error);
