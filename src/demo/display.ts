@@ -1,4 +1,4 @@
-import { createColors, isColorSupported } from 'picocolors';
+import pc from 'picocolors';
 import type { Figures } from './figures.ts';
 import { formatBytes, formatCount, formatMilliseconds, formatRate } from './format-figure.ts';
 import { renderFrame } from './live-view.ts';
@@ -78,5 +78,5 @@ function liveDisplay(output: DemoOutput): Display {
 function detectLook(): Look {
   const { LC_ALL, LC_CTYPE, LANG } = process.env;
   const unicode = process.platform === 'win32' || /utf-?8/i.test(LC_ALL || LC_CTYPE || LANG || '');
-  return { colors: createColors(isColorSupported), unicode };
+  return { colors: pc.createColors(pc.isColorSupported), unicode };
 }
