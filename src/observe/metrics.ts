@@ -3,7 +3,7 @@ import { VERSION } from '../version.ts';
 import { StatusGauges } from './status-gauges.ts';
 import type { StatusReport } from './status-report.ts';
 
-export type RequestOutcome = 'delivered' | 'rejected' | 'failed' | 'unavailable';
+export type RequestOutcome = 'delivered' | 'rejected' | 'failed' | 'unavailable' | 'timeout';
 
 const LATENCY = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800];
 const REQUEST = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];

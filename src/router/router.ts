@@ -5,6 +5,7 @@
  * It belongs to one connection. When the connection ends, what it holds is let go: none of it is confirmed, so the slot
  * sends it again.
  */
+import { setMaxListeners } from 'node:events';
 import type { Config } from '../config/schema.ts';
 import type { Clock } from '../clock.ts';
 import type { Event, Poison } from '../event.ts';
@@ -21,6 +22,8 @@ export interface RouterWatcher {
   delivered(sink: string, count: number, oldest: Event): void;
   deadLettered(sink: string | null, reason: DeadLetter['reason']): void;
   dropped(): void;
+  /** Milliseconds from the opening of a window to the departure of its batch. */
+  windowWait(ms: number): void;
 }
 
 export interface RouterOptions {
@@ -58,6 +61,7 @@ export class Router {
   constructor(options: RouterOptions) {
     const { config, clock, destinations } = options;
     this.options = options;
+    setMaxListeners(0, this.abort.signal); // one listener for each batch in flight
     this.routes = new RouteTable(
       config.routes,
       destinations.map((destination) => destination.name),
@@ -130,6 +134,7 @@ export class Router {
     return new SinkLanes({
       destination,
       limits: { maxEvents: batching.max_events, maxBytes: batching.max_bytes },
+      window: batching.window,
       leadingEdge: batching.leading_edge,
       policy: {
         quickRetries: delivery.quick_retries,
@@ -143,6 +148,7 @@ export class Router {
       windows: this.windows,
       alarms: this.alarms,
       askVisible: this.options.askVisible,
+      onWindow: this.options.watcher.windowWait,
       onDelivered: (sink, events) => this.delivered(sink, events),
       onRejected: (sink, event, verdict, attempts) => this.rejected(sink, event, { verdict, attempts }),
       onIdle: () => this.wakeWaiters(),

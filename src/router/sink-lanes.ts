@@ -22,6 +22,8 @@ export interface LaneTurn {
 export interface SinkLanesOptions {
   readonly destination: Destination;
   readonly limits: BatchLimits;
+  /** Milliseconds. */
+  readonly window: number;
   readonly leadingEdge: boolean;
   readonly policy: RetryPolicy;
   readonly signal: AbortSignal;
@@ -31,6 +33,8 @@ export interface SinkLanesOptions {
   readonly alarms: Alarms<LaneTurn>;
   /** A lane wants to send what no snapshot has seen yet. */
   readonly askVisible: () => void;
+  /** Milliseconds from the opening of a window to the departure of its batch. */
+  readonly onWindow: (waited: number) => void;
   readonly onDelivered: (sink: SinkLanes, events: readonly Event[]) => void;
   readonly onRejected: (sink: SinkLanes, event: Event, verdict: Verdict, attempts: number) => void;
   /** A batch came back, or nothing is left to do. */
@@ -143,6 +147,7 @@ export class SinkLanes {
       return;
     }
     lane.phase = 'sending';
+    if (!trouble) this.options.onWindow(Math.max(0, this.options.now() - lane.closesAt + this.options.window));
     if (this.options.leadingEdge) lane.quietFrom = this.options.windows.add({ sink: this, lane });
     this.inFlight += 1;
     const attempt = trouble ? 1 + trouble.outages + trouble.failures : 1;

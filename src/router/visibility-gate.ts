@@ -16,6 +16,8 @@ export type SeesXid = (xid: number) => boolean;
 
 export interface VisibilityGateOptions {
   readonly takeSnapshot: () => Promise<SeesXid>;
+  /** false: every transaction counts as visible (delivery.wait_visible). */
+  readonly enabled: boolean;
   readonly clock: Clock;
   /** Some transactions became visible. */
   readonly onVisible: () => void;
@@ -44,7 +46,7 @@ export class VisibilityGate {
   }
 
   begin(origin: Origin): void {
-    if (origin.xid === null || this.sees(origin.xid)) origin.visible = true;
+    if (!this.options.enabled || origin.xid === null || this.sees(origin.xid)) origin.visible = true;
     else this.unseen.push(origin);
   }
 

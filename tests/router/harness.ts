@@ -107,7 +107,12 @@ export class Harness {
         },
       },
       clock: this.clock,
-      watcher: { delivered: () => undefined, deadLettered: () => undefined, dropped: () => void (this.dropped += 1) },
+      watcher: {
+        delivered: () => undefined,
+        deadLettered: () => undefined,
+        dropped: () => void (this.dropped += 1),
+        windowWait: () => undefined,
+      },
       askVisible: () => void (this.asked += 1),
       onPressure: (full) => this.pressure.push(full),
       random: () => 0.5,

@@ -1,0 +1,183 @@
+/**
+ * READ FIRST: the way of the data, from the slot to the confirmation.
+ *
+ *   slot -> decoder -> router -> sinks -> ack
+ *
+ * One relay is one connection to the slot. It ends with the connection, and what was not confirmed by then comes again on
+ * the next one; relay-service.ts makes the next one.
+ */
+import { Confirmer } from './ack/confirmer.ts';
+import { Ledger } from './ack/ledger.ts';
+import type { Clock } from './clock.ts';
+import type { Config } from './config/schema.ts';
+import { createDecoder } from './decoder/create-decoder.ts';
+import { pgoutputOptions, wal2jsonOptions } from './decoder/start-options.ts';
+import type { Origin } from './event.ts';
+import { formatLsn } from './lsn.ts';
+import type { Logger } from './observe/log.ts';
+import { DeadLetterOffice } from './parking/dead-letter-office.ts';
+import { DeadLetterStore } from './parking/dead-letter-store.ts';
+import type { Decoder, Destination, Step } from './pipeline.ts';
+import { currentSnapshot, seesXid } from './postgres/snapshot.ts';
+import type { Ground } from './relay-ground.ts';
+import { Router, type RouterWatcher } from './router/router.ts';
+import { VisibilityGate } from './router/visibility-gate.ts';
+import { SlotStream } from './slot/slot-stream.ts';
+import { checkNotSynchronous } from './slot/synchronous-standby.ts';
+
+export interface RelayWatcher extends RouterWatcher {
+  /** A transaction brought so many events and poison rows. */
+  received(count: number): void;
+}
+
+export interface RelayOptions {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly ground: Ground;
+  readonly sinks: readonly Destination[];
+  readonly watcher: RelayWatcher;
+}
+
+/** How long a graceful stop waits for deliveries that are under way, beyond one attempt. */
+const DRAIN_MARGIN_MS = 2_000;
+
+export class Relay {
+  readonly slot: SlotStream;
+  readonly decoder: Decoder;
+  readonly router: Router;
+  readonly ledger: Ledger;
+  readonly ground: Ground;
+  private readonly confirmer: Confirmer;
+  private readonly gate: VisibilityGate;
+  private readonly letters: DeadLetterOffice;
+  private readonly options: RelayOptions;
+  private readonly failure = new AbortController();
+  private transaction: Origin | undefined;
+  private received = 0;
+  private isStreaming = false;
+
+  constructor(options: RelayOptions) {
+    const { config, log, clock, ground, sinks, watcher } = options;
+    const { source, delivery } = config;
+    const fail = (error: unknown): void => this.failure.abort(error);
+    this.options = options;
+    this.ground = ground;
+
+    // 1 slot: bytes arrive
+    this.slot = new SlotStream({
+      url: config.database.url,
+      slot: ground.slot,
+      plugin: source.plugin,
+      pluginOptions: source.plugin === 'pgoutput' ? pgoutputOptions(source) : wal2jsonOptions(source),
+      handler: {
+        data: (payload) => this.take(this.decoder.decode(payload)),
+        keepalive: (serverEnd) => this.ledger.keepalive(serverEnd),
+      },
+      clock,
+      walSenderTimeout: ground.server.walSenderTimeoutMs,
+    });
+
+    // 2 decoder: bytes become steps
+    this.decoder = createDecoder(source, {
+      onIgnored: (kind, table) => log.warn({ kind, table }, 'a change that is no insert of the outbox was ignored'),
+    });
+
+    // 3 router: steps become batches, which leave when a new snapshot sees their transactions; 4 sinks: batches leave
+    this.gate = new VisibilityGate({
+      enabled: delivery.wait_visible,
+      takeSnapshot: async () => {
+        const snapshot = await currentSnapshot(ground.pool);
+        return (xid) => seesXid(snapshot, xid);
+      },
+      clock,
+      onVisible: () => this.router.seen(),
+      onError: (message) => log.warn(`visibility cannot be checked, deliveries wait: ${message}`),
+    });
+    this.letters = new DeadLetterOffice({
+      write: new DeadLetterStore(ground.pool, ground.cursor).storeDeadLetters,
+      clock,
+      onStall: (message, waiting) =>
+        log.error({ waiting }, `dead letters cannot be stored, the slot waits: ${message}`),
+      onLost: fail,
+    });
+    this.ledger = new Ledger(() => this.confirmer.advanced());
+    this.router = new Router({
+      config,
+      destinations: sinks,
+      settlement: this.ledger,
+      deadLetters: this.letters,
+      clock,
+      watcher,
+      askVisible: () => this.gate.ask(),
+      onPressure: (full) => (full ? this.slot.pause() : this.slot.resume()),
+    });
+
+    // 5 ack: the cursor row moves, then the slot is told
+    this.confirmer = new Confirmer({
+      ledger: this.ledger,
+      clock,
+      writeCursor: ground.cursor.advance,
+      confirmSlot: (lsn) => this.slot.confirm(lsn),
+      onError: fail,
+    });
+  }
+
+  /** From START_REPLICATION until now. */
+  get streaming(): boolean {
+    return this.isStreaming;
+  }
+
+  /** Streams until the signal aborts or `drain` is done; rejects when the connection ends otherwise. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { ground, log } = this.options;
+    const running = this.slot.run(AbortSignal.any([signal, this.failure.signal]));
+    running.catch(() => undefined); // awaited below, unless something else fails first
+    try {
+      await Promise.race([this.slot.started, running]);
+      if (this.slot.backendPid !== undefined) await checkNotSynchronous(ground.pool, this.slot.backendPid);
+      this.isStreaming = true;
+      log.info({ slot: ground.slot, epoch: String(ground.cursor.epoch) }, `streaming from ${ground.slot}`);
+      await running;
+      if (this.failure.signal.aborted) throw this.failure.signal.reason;
+    } finally {
+      this.isStreaming = false;
+      this.confirmer.close();
+      this.gate.close();
+      this.letters.close();
+      this.failure.abort();
+      await this.router.close();
+    }
+  }
+
+  /** Stops reading, delivers what is held and can be delivered, confirms, and ends the stream. */
+  async drain(): Promise<void> {
+    this.slot.pause();
+    await this.router.drain(AbortSignal.timeout(this.options.config.delivery.timeout + DRAIN_MARGIN_MS));
+    await this.confirmer.flush();
+    this.confirmer.close();
+    await this.slot.finish();
+    this.options.log.info({ confirmed: formatLsn(this.slot.confirmed) }, 'confirmed and closed');
+  }
+
+  private take(step: Step | undefined): void {
+    switch (step?.kind) {
+      case 'begin':
+        this.transaction = step.origin;
+        this.ledger.begin(step.origin); // the ticket is open before anything can wait
+        return this.gate.begin(step.origin);
+      case 'event':
+        this.received += 1;
+        return this.router.accept(step);
+      case 'poison':
+        this.received += 1;
+        return this.router.acceptPoison(step);
+      case 'commit':
+        if (this.transaction) this.ledger.commit(this.transaction, step.endLsn);
+        this.options.watcher.received(this.received);
+        this.received = 0;
+        return;
+      case undefined:
+    }
+  }
+}
