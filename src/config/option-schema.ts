@@ -43,7 +43,7 @@ export function describeOption(wrapped: OptionSchema): Option {
   const kind = meta['kind'];
   return {
     schema,
-    description: String(meta['description'] ?? ''),
+    description: typeof meta['description'] === 'string' ? meta['description'] : '',
     secret: meta['secret'] === true,
     nullable,
     optional,

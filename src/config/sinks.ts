@@ -8,6 +8,15 @@ const common = {
   formerly: z.string().optional().describe('The name this sink had before; its parked rows come along.'),
 };
 
+/** Text that may name these fields of an event in braces. */
+function template(...fields: readonly string[]) {
+  const named = fields.map((field) => `{${field}}`).join(' and ');
+  return z
+    .string()
+    .min(1)
+    .regex(new RegExp(`^(?:[^{}]|\\{(?:${fields.join('|')})\\})+$`), `may name ${named} in braces, nothing else`);
+}
+
 const discard = z
   .strictObject({ type: z.literal('discard'), ...common })
   .describe('Drops every event; for measurements.');
@@ -42,12 +51,12 @@ const realtime = z
     type: z.literal('realtime'),
     url: z.url({ protocol: /^https?$/ }).describe('The Supabase project, such as https://abc.supabase.co.'),
     key: z.string().min(1).describe('The service role key.').meta({ secret: true }),
-    channel: z
-      .string()
-      .min(1)
+    channel: template('organization_id', 'topic')
       .default('notifications:org_{organization_id}')
       .describe('Channel; {organization_id} and {topic} are filled in.'),
-    event: z.string().min(1).default('{event_type}').describe('Name of the broadcast event.'),
+    event: template('event_type', 'topic')
+      .default('{event_type}')
+      .describe('Name of the broadcast event; {event_type} and {topic} are filled in.'),
     private: z.boolean().default(true).describe('Private channels, to which Realtime authorization applies.'),
     allow_private: z.boolean().default(false).describe('Allow loopback and private addresses.'),
     ...common,

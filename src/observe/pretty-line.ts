@@ -6,7 +6,11 @@ export function prettyLine(json: string, color: boolean): string {
   const { level, time, msg, err, ...fields } = JSON.parse(json) as Record<string, unknown>;
   const tint = { warn: paint.yellow, error: paint.red, fatal: paint.red, debug: paint.dim }[String(level)];
   const name = String(level).padEnd(5);
-  const parts = [paint.dim(String(time).slice(11, 23)), tint ? tint(name) : name, printable(String(msg ?? ''))];
+  const parts = [
+    paint.dim(String(time).slice(11, 23)),
+    tint ? tint(name) : name,
+    printable(typeof msg === 'string' ? msg : ''),
+  ];
   const pairs = Object.entries(fields).map(([key, value]) => `${paint.dim(`${key}=`)}${fieldText(value)}`);
   if (pairs.length > 0) parts.push(` ${pairs.join(' ')}`);
   return `${parts.join(' ')}${errorText(err)}\n`;

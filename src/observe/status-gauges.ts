@@ -35,25 +35,31 @@ export class StatusGauges {
   }
 
   fill(report: StatusReport | undefined): void {
-    const gauges = this.#gauges;
-    for (const gauge of [gauges.walStatus, gauges.breaker, gauges.lanes, gauges.parked, gauges.dead]) gauge.reset();
-    const lag = report?.lag;
-    const slot = report?.slot ?? null;
-    gauges.retained.set(lag?.retainedBytes ?? NaN);
-    gauges.unconfirmed.set(lag?.unconfirmedBytes ?? NaN);
-    gauges.unread.set(lag?.unreadBytes ?? NaN);
-    gauges.oldest.set(lag?.seconds ?? NaN);
-    gauges.safe.set(lag?.safeBytes ?? (slot === null ? NaN : Infinity));
-    gauges.leader.set(report?.leader.role === 'leader' ? 1 : 0);
-    gauges.buffered.set(report?.bufferedBytes ?? NaN);
-    gauges.budget.set(report?.budgetBytes ?? NaN);
-    gauges.open.set(report?.openTransactions ?? NaN);
-    gauges.age.set(report?.lastReceivedAgeSeconds ?? NaN);
+    const { walStatus, breaker, lanes, parked, dead, leader } = this.#gauges;
+    for (const gauge of [walStatus, breaker, lanes, parked, dead]) gauge.reset();
+    this.#fillNumbers(report);
+    leader.set(report?.leader.role === 'leader' ? 1 : 0);
     if (report === undefined) return;
-    if (slot) for (const status of WAL_STATUSES) gauges.walStatus.set({ status }, slot.walStatus === status ? 1 : 0);
-    for (const { sink, state } of report.breakers) gauges.breaker.set({ sink }, BREAKER_VALUES[state]);
-    for (const [state, count] of Object.entries(report.lanes ?? {})) gauges.lanes.set({ state }, count);
-    for (const { sink, count } of report.parked) gauges.parked.set({ sink }, count);
-    for (const { sink, reason, count } of report.deadLetters) gauges.dead.set({ sink: sink ?? 'none', reason }, count);
+    const slot = report.slot?.walStatus;
+    if (slot !== undefined) for (const status of WAL_STATUSES) walStatus.set({ status }, slot === status ? 1 : 0);
+    for (const { sink, state } of report.breakers) breaker.set({ sink }, BREAKER_VALUES[state]);
+    for (const [state, count] of Object.entries(report.lanes ?? {})) lanes.set({ state }, count);
+    for (const { sink, count } of report.parked) parked.set({ sink }, count);
+    for (const { sink, reason, count } of report.deadLetters) dead.set({ sink: sink ?? 'none', reason }, count);
+  }
+
+  #fillNumbers(report: StatusReport | undefined): void {
+    const { retained, unconfirmed, unread, safe, oldest, buffered, budget, open, age } = this.#gauges;
+    const lag = report?.lag;
+    const noLimit = report?.slot ? Infinity : NaN;
+    retained.set(lag?.retainedBytes ?? NaN);
+    unconfirmed.set(lag?.unconfirmedBytes ?? NaN);
+    unread.set(lag?.unreadBytes ?? NaN);
+    safe.set(lag?.safeBytes ?? noLimit);
+    oldest.set(lag?.seconds ?? NaN);
+    buffered.set(report?.bufferedBytes ?? NaN);
+    budget.set(report?.budgetBytes ?? NaN);
+    open.set(report?.openTransactions ?? NaN);
+    age.set(report?.lastReceivedAgeSeconds ?? NaN);
   }
 }

@@ -1,0 +1,51 @@
+import { Command } from 'commander';
+import { type ConfigFlags, readConfigWithSources, withConfigOptions } from './config-options.ts';
+import { EXIT } from './exit-code.ts';
+
+export function configCommand(): Command {
+  return new Command('config')
+    .description('Check, print or describe the configuration.')
+    .helpGroup('Set up:')
+    .addCommand(checkCommand())
+    .addCommand(printCommand())
+    .addCommand(schemaCommand());
+}
+
+function checkCommand(): Command {
+  return withConfigOptions(new Command('check'))
+    .description('List every problem of the configuration, with line and column.')
+    .action(async (flags: ConfigFlags) => {
+      const { ConfigError, formatProblem } = await import('../config/config-problem.ts');
+      try {
+        const { config, path } = await readConfigWithSources(flags);
+        const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
+        const parts = [count(Object.keys(config.sinks).length, 'sink'), count(config.routes.length, 'route')];
+        process.stdout.write(`${path} is valid: ${parts.join(', ')}.\n`);
+      } catch (error) {
+        if (!(error instanceof ConfigError)) throw error;
+        process.stderr.write(error.problems.map((problem) => `${formatProblem(problem)}\n`).join(''));
+        process.exitCode = EXIT.usage;
+      }
+    });
+}
+
+function printCommand(): Command {
+  return withConfigOptions(new Command('print'))
+    .description('Print what is in effect and where each value comes from; secrets are masked.')
+    .option('--json', 'as JSON', false)
+    .action(async (flags: ConfigFlags & { json: boolean }) => {
+      const { effectiveOptions, effectiveYaml } = await import('../config/effective-config.ts');
+      const { formatPath } = await import('../config/config-problem.ts');
+      const { draft } = await readConfigWithSources(flags);
+      const entries = effectiveOptions(draft).map(({ path, value, source }) => [formatPath(path), { value, source }]);
+      const text = flags.json ? `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n` : effectiveYaml(draft);
+      process.stdout.write(text);
+    });
+}
+
+function schemaCommand(): Command {
+  return new Command('schema').description('Print the JSON Schema of walpost.yaml, for editors.').action(async () => {
+    const { configJsonSchema } = await import('../config/json-schema.ts');
+    process.stdout.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`);
+  });
+}

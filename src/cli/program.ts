@@ -1,0 +1,65 @@
+import { Command, CommanderError } from 'commander';
+import pc from 'picocolors';
+import { WalpostError } from '../errors.ts';
+import { VERSION } from '../version.ts';
+import { configCommand } from './config-command.ts';
+import { demoCommand } from './demo-command.ts';
+import { migrateCommand } from './migrate-command.ts';
+import { runCommand } from './run-command.ts';
+import { statusCommand } from './status-command.ts';
+
+const EXAMPLES = `
+Examples:
+  walpost demo                                  see it at work, without a database of your own
+  walpost config check                          list every problem of walpost.yaml
+  walpost migrate --plan                        what would be applied to the database
+  walpost run --set log.level=debug             with one option changed
+  walpost status --watch                        leader, slot, lag, lanes, breakers
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 a check found problems.
+`;
+
+export function createProgram(): Command {
+  const program = new Command('walpost')
+    .description('A post office for the write-ahead log: streams an outbox table and delivers its events to sinks.')
+    .version(VERSION, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand(false)
+    .addHelpText('after', EXAMPLES);
+  program.addCommand(demoCommand().helpGroup('Set up:'));
+  program.addCommand(configCommand());
+  program.addCommand(migrateCommand());
+  program.addCommand(runCommand());
+  program.addCommand(statusCommand());
+  settle(program);
+  return program;
+}
+
+/** What holds for every command: errors are thrown, not printed, and help looks the same. */
+function settle(command: Command): void {
+  command.exitOverride();
+  command.configureOutput({ outputError: () => undefined });
+  command.configureHelp({ styleTitle: (title) => pc.bold(title), sortSubcommands: false });
+  for (const child of command.commands) settle(child);
+}
+
+/** Runs one command line; throws what went wrong, as a WalpostError when the command line itself is wrong. */
+export async function runProgram(argv: readonly string[]): Promise<void> {
+  const program = createProgram();
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return;
+    throw usageError(error, argv);
+  }
+}
+
+function usageError(error: CommanderError, argv: readonly string[]): WalpostError {
+  // Without a command, commander has printed the help.
+  const missing = error.code === 'commander.help';
+  const text = missing ? 'a command is missing' : error.message.replace(/^error: /, '').replaceAll('\n', ' ');
+  const detail = `${text.charAt(0).toUpperCase()}${text.slice(1)}`.replace(/([^.?!)])$/, '$1.');
+  const known = createProgram().commands.find((command) => command.name() === argv[0]);
+  return new WalpostError('USAGE', { detail, remedy: `See \`walpost ${known ? `${known.name()} ` : ''}--help\`.` });
+}

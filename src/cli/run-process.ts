@@ -1,0 +1,107 @@
+/**
+ * The process around a relay: its log, its metrics, its HTTP server, its signals.
+ *
+ * The first SIGTERM or SIGINT lets the relay deliver and confirm what it holds, for a bounded time, and the process ends
+ * with 0; what was left comes again from the slot. A second signal ends at once, with 1.
+ */
+import { systemClock, type Clock } from '../clock.ts';
+import type { Config } from '../config/schema.ts';
+import { messageOf, WalpostError } from '../errors.ts';
+import { boundedCall } from '../observe/bounded-call.ts';
+import { assessHealth } from '../observe/health.ts';
+import { HttpServer } from '../observe/http-server.ts';
+import { createLog, type Logger } from '../observe/log.ts';
+import { LoopLag } from '../observe/loop-lag.ts';
+import { Metrics } from '../observe/metrics.ts';
+import type { RunningRelay } from '../observe/status-report.ts';
+import { VERSION } from '../version.ts';
+import { EXIT, exitCodeOf } from './exit-code.ts';
+import { printError } from './print-error.ts';
+
+export interface RelayParts {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+}
+
+const STATUS_LIMIT_MS = 5_000;
+/** Beyond one attempt: confirming, and closing connections. */
+const DRAIN_MARGIN_MS = 10_000;
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+
+/** Resolves with the exit code. */
+export async function runProcess(config: Config, create: (parts: RelayParts) => RunningRelay): Promise<number> {
+  const log = createLog(config.log);
+  const metrics = new Metrics(Object.keys(config.sinks));
+  try {
+    await using relay = create({ config, log, metrics, clock: systemClock });
+    using loopLag = new LoopLag();
+    await using http = await serve(config, { relay, metrics, loopLag });
+    const { address, port } = http?.address ?? {};
+    log.info({ version: VERSION, pid: process.pid, ...(http && { address, port }) }, 'walpost starts');
+    await runUntilSignal(relay, { config, log });
+    log.info('walpost ends');
+    return EXIT.done;
+  } catch (error) {
+    report(error, config, log);
+    return exitCodeOf(error);
+  }
+}
+
+async function serve(
+  config: Config,
+  { relay, metrics, loopLag }: { relay: RunningRelay; metrics: Metrics; loopLag: LoopLag },
+): Promise<HttpServer | undefined> {
+  const status = boundedCall(() => relay.status(), STATUS_LIMIT_MS);
+  metrics.collectFrom(status);
+  const { enabled, host, port, token } = config.http;
+  if (!enabled) return undefined;
+  const heartbeatAge = (): number | null => relay.heartbeatAge?.() ?? null;
+  return HttpServer.start({
+    host,
+    port,
+    token,
+    health: () => assessHealth({ loopLag: loopLag.milliseconds(), heartbeatAge: heartbeatAge() }),
+    readiness: () => relay.readiness(),
+    status,
+    metrics,
+  });
+}
+
+async function runUntilSignal(relay: RunningRelay, { config, log }: { config: Config; log: Logger }): Promise<void> {
+  const stop = new AbortController();
+  let draining: Promise<void> | undefined;
+  const drain = async (signal: NodeJS.Signals): Promise<void> => {
+    log.info({ signal }, 'told to stop: delivering and confirming what is held');
+    const limit = config.delivery.timeout + DRAIN_MARGIN_MS;
+    try {
+      await boundedCall(() => relay.drain(), limit)();
+    } catch (error) {
+      log.warn(`not everything was confirmed, the rest comes again: ${messageOf(error)}`);
+    }
+    stop.abort();
+  };
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (draining) {
+      log.warn({ signal }, 'told again: ending at once');
+      process.exit(EXIT.failed);
+    }
+    draining = drain(signal);
+  };
+  for (const signal of SIGNALS) process.on(signal, onSignal);
+  try {
+    await relay.run(stop.signal);
+    await draining;
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, onSignal);
+  }
+}
+
+/** Where the log is read by machines, the last words are a line of the log. */
+function report(error: unknown, config: Config, log: Logger): void {
+  const pretty = config.log.format === 'pretty' || (config.log.format === undefined && process.stderr.isTTY);
+  if (pretty || !log.isLevelEnabled('error')) return printError(error, process.stderr, config.log.level === 'debug');
+  const remedy = error instanceof WalpostError ? { remedy: error.remedy } : {};
+  log.error({ err: error, ...remedy }, 'walpost cannot go on');
+}
