@@ -14,7 +14,7 @@ function template(...fields: readonly string[]) {
   return z
     .string()
     .min(1)
-    .regex(new RegExp(`^(?:[^{}]|\\{(?:${fields.join('|')})\\})+$`), `may name ${named} in braces, nothing else`);
+    .regex(new RegExp(`^(?:[^{}]|\\{(?:${fields.join('|')})\\})*$`), `may name ${named} in braces, nothing else`);
 }
 
 const discard = z
