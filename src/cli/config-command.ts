@@ -6,6 +6,7 @@ export function configCommand(): Command {
   return new Command('config')
     .description('Check, print or describe the configuration.')
     .helpGroup('Set up:')
+    .helpCommand(false)
     .addCommand(checkCommand())
     .addCommand(printCommand())
     .addCommand(schemaCommand());
@@ -32,8 +33,8 @@ function checkCommand(): Command {
 function printCommand(): Command {
   return withConfigOptions(new Command('print'))
     .description('Print what is in effect and where each value comes from; secrets are masked.')
-    .option('--json', 'as JSON', false)
-    .action(async (flags: ConfigFlags & { json: boolean }) => {
+    .option('--json', 'as JSON')
+    .action(async (flags: ConfigFlags & { json?: boolean }) => {
       const { effectiveOptions, effectiveYaml } = await import('../config/effective-config.ts');
       const { formatPath } = await import('../config/config-problem.ts');
       const { draft } = await readConfigWithSources(flags);

@@ -6,16 +6,16 @@ import { WalpostError } from '../errors.ts';
 /** Flags of every command that reads the configuration. */
 export interface ConfigFlags {
   readonly config?: string;
-  readonly set: Readonly<Record<string, string>>;
+  readonly set?: Readonly<Record<string, string>>;
 }
 
 export function withConfigOptions(command: Command): Command {
   return command
-    .option('-c, --config <file>', 'configuration file (default: $WALPOST_CONFIG or walpost.yaml)')
-    .option('--set <option=value>', 'set one option, such as batching.window=100ms; repeatable', collect, {});
+    .option('-c, --config <file>', 'configuration (default: $WALPOST_CONFIG, walpost.yaml)')
+    .option('--set <option=value>', 'set an option, like batching.window=100ms (repeatable)', collect);
 }
 
-function collect(text: string, before: Record<string, string>): Record<string, string> {
+function collect(text: string, before: Record<string, string> | undefined): Record<string, string> {
   const at = text.indexOf('=');
   if (at < 1) {
     const detail = '--set must be followed by option=value, such as batching.window=100ms.';
@@ -30,5 +30,5 @@ export async function readConfig(flags: ConfigFlags): Promise<Config> {
 
 export async function readConfigWithSources(flags: ConfigFlags): Promise<LoadedConfig> {
   const { loadConfigWithSources } = await import('../config/load-config.ts');
-  return loadConfigWithSources({ path: flags.config, env: process.env, overrides: flags.set });
+  return loadConfigWithSources({ path: flags.config, env: process.env, overrides: flags.set ?? {} });
 }

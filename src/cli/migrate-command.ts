@@ -2,16 +2,16 @@ import { Command } from 'commander';
 import { type ConfigFlags, readConfig, withConfigOptions } from './config-options.ts';
 
 interface MigrateFlags extends ConfigFlags {
-  readonly plan: boolean;
-  readonly json: boolean;
+  readonly plan?: boolean;
+  readonly json?: boolean;
 }
 
 export function migrateCommand(): Command {
   return withConfigOptions(new Command('migrate'))
     .description('Create or update the walpost schema in the database.')
     .helpGroup('Set up:')
-    .option('--plan', 'list what would be applied, and change nothing', false)
-    .option('--json', 'as JSON', false)
+    .option('--plan', 'list what would be applied, and change nothing')
+    .option('--json', 'as JSON')
     .action(migrateOrPlan);
 }
 
@@ -25,5 +25,5 @@ async function migrateOrPlan(flags: MigrateFlags): Promise<void> {
   if (steps.length === 0) say('The walpost schema is up to date.');
   if (!flags.json) return;
   const migrations = steps.map(({ number, name, breaking }) => ({ number, name, breaking }));
-  process.stdout.write(`${JSON.stringify({ applied: !flags.plan, migrations }, null, 2)}\n`);
+  process.stdout.write(`${JSON.stringify({ applied: flags.plan !== true, migrations }, null, 2)}\n`);
 }

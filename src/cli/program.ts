@@ -10,18 +10,18 @@ import { statusCommand } from './status-command.ts';
 
 const EXAMPLES = `
 Examples:
-  walpost demo                                  see it at work, without a database of your own
-  walpost config check                          list every problem of walpost.yaml
-  walpost migrate --plan                        what would be applied to the database
-  walpost run --set log.level=debug             with one option changed
-  walpost status --watch                        leader, slot, lag, lanes, breakers
+  walpost demo                       see it at work, with a Postgres of its own
+  walpost config check               list every problem of walpost.yaml
+  walpost migrate --plan             what would be applied to the database
+  walpost run --set log.level=debug  with one option changed
+  walpost status --watch             leader, slot, lag, lanes, breakers
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 a check found problems.
-`;
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,
+3 a check found problems.`;
 
 export function createProgram(): Command {
   const program = new Command('walpost')
-    .description('A post office for the write-ahead log: streams an outbox table and delivers its events to sinks.')
+    .description('Streams an outbox table from the write-ahead log and delivers its events.')
     .version(VERSION, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .helpCommand(false)

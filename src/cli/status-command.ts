@@ -4,8 +4,8 @@ import { EXIT } from './exit-code.ts';
 import type { GatheredStatus } from './gather-status.ts';
 
 interface StatusFlags extends ConfigFlags {
-  readonly json: boolean;
-  readonly watch: boolean;
+  readonly json?: boolean;
+  readonly watch?: boolean;
 }
 
 const WATCH_MS = 2_000;
@@ -15,8 +15,8 @@ export function statusCommand(): Command {
   return withConfigOptions(new Command('status'))
     .description('Show the leader, the slot, the lag, lanes, breakers and what is stored.')
     .helpGroup('Run:')
-    .option('--json', 'as JSON; with --watch one line each time', false)
-    .option('-w, --watch', 'again every two seconds, until Ctrl-C', false)
+    .option('--json', 'as JSON; with --watch one line each time')
+    .option('-w, --watch', 'again every two seconds, until Ctrl-C')
     .action(showStatus);
 }
 
@@ -28,7 +28,7 @@ async function showStatus(flags: StatusFlags): Promise<void> {
   const show = async (): Promise<void> => {
     const status = await gatherStatus(config);
     const text = flags.json
-      ? jsonText(status, flags.watch)
+      ? jsonText(status, flags.watch === true)
       : statusText(status, pc.isColorSupported && process.stdout.isTTY);
     process.stdout.write(live ? CLEAR + text : text);
     const asked = status.process === 'answered' || status.database === 'answered';

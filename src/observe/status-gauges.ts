@@ -50,16 +50,18 @@ export class StatusGauges {
 
   #fillNumbers(report: StatusReport | undefined): void {
     const { retained, unconfirmed, unread, safe, oldest, buffered, budget, open, age } = this.#gauges;
-    const lag = report?.lag;
-    const noLimit = report?.slot ? Infinity : NaN;
-    retained.set(lag?.retainedBytes ?? NaN);
-    unconfirmed.set(lag?.unconfirmedBytes ?? NaN);
-    unread.set(lag?.unreadBytes ?? NaN);
-    safe.set(lag?.safeBytes ?? noLimit);
-    oldest.set(lag?.seconds ?? NaN);
-    buffered.set(report?.bufferedBytes ?? NaN);
-    budget.set(report?.budgetBytes ?? NaN);
-    open.set(report?.openTransactions ?? NaN);
-    age.set(report?.lastReceivedAgeSeconds ?? NaN);
+    const { lag } = report ?? {};
+    const values: [Gauge, number | null | undefined][] = [
+      [retained, lag?.retainedBytes],
+      [unconfirmed, lag?.unconfirmedBytes],
+      [unread, lag?.unreadBytes],
+      [safe, lag?.safeBytes ?? (report?.slot && Infinity)],
+      [oldest, lag?.seconds],
+      [buffered, report?.bufferedBytes],
+      [budget, report?.budgetBytes],
+      [open, report?.openTransactions],
+      [age, report?.lastReceivedAgeSeconds],
+    ];
+    for (const [gauge, value] of values) gauge.set(value ?? NaN);
   }
 }
