@@ -71,6 +71,6 @@ export function look(before: Liveness, senses: Senses, limits: LivenessLimits): 
 function silenceAt(before: Liveness, { now, heardAt, paused }: Senses): number {
   if (paused) return 0;
   const listened = Math.min(now - before.lookedAt, before.nextLook);
-  if (heardAt > before.lookedAt) return Math.min(now - heardAt, listened);
+  if (heardAt >= before.lookedAt) return Math.min(now - heardAt, listened);
   return before.silence + listened;
 }
