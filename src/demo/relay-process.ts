@@ -17,8 +17,8 @@ export interface RelayProcessOptions {
 /** `walpost run` drains when it is told to end, for at most this long before it is killed. */
 const STOP_TIMEOUT_MS = 15_000;
 
-/** End of its standard input without a word means that the demo was killed: the relay must not stay behind. */
-const WATCHDOG = 'read -r word; [ "$word" = done ] || { kill -TERM "$1"; rm -rf "$2"; }';
+/** End of its standard input without a word means that the demo was killed: the relay must not stay behind, and has nothing to save. */
+const WATCHDOG = 'read -r word; [ "$word" = done ] || { kill -KILL "$1"; rm -rf "$2"; }';
 
 /** Sources run through tsx, which is there when sources are. */
 function walpostCommand(): string[] {

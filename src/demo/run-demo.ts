@@ -31,7 +31,8 @@ export interface DemoOptions {
   readonly patienceMs?: number;
 }
 
-const MOST_WRITERS = 4;
+/** Connections of the application: enough to interleave transactions, more for a high rate. */
+const WRITERS = { least: 4, most: 8, rateOfOne: 1000 };
 const DEFAULT_PATIENCE_MS = 20_000;
 
 /** Returns the exit code: 0 when everything that was committed arrived, in order, and nothing else did. */
@@ -108,7 +109,8 @@ async function show(
 
 async function write(url: string, record: DemoRecord, options: Play & { stop: AbortSignal }): Promise<void> {
   const { clock, durationMs, rate, stop } = options;
-  const count = Math.min(MOST_WRITERS, record.organizations.length);
+  const wanted = Math.min(WRITERS.most, Math.max(WRITERS.least, Math.ceil(rate / WRITERS.rateOfOne)));
+  const count = Math.min(wanted, record.organizations.length);
   const ids = record.organizations.map(({ organizationId }) => organizationId);
   const writers = Array.from({ length: count }, (_, writer) => {
     const organizationIds = ids.filter((_, index) => index % count === writer);
