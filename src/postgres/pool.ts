@@ -33,8 +33,8 @@ const asText = (value: string): string => value;
  * timestamp with microseconds would lose digits on the way through JavaScript's own types.
  */
 export const textTypes = {
-  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
-    PARSED.has(oid) ? pg.types.getTypeParser(oid, format as 'text') : asText) as typeof pg.types.getTypeParser,
+  getTypeParser: ((oid: number) =>
+    PARSED.has(oid) ? pg.types.getTypeParser(oid) : asText) as typeof pg.types.getTypeParser,
 };
 
 export function createPool(url: string, options: PoolOptions): pg.Pool {

@@ -15,6 +15,7 @@ const origin = (more: Partial<Origin> = {}): Origin => ({
   xid: 7,
   committedAtMicros: 848_412_001_123_456n,
   unsettled: 1,
+  carried: true,
   endLsn: null,
   visible: true,
   ...more,

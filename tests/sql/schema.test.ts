@@ -77,7 +77,10 @@ test('the outbox bounds every value, also for a plain INSERT', async () => {
     ['target', "repeat('x', 256)"],
     ['idempotency_key', "''"],
   ]) {
-    await expect(insert(`, ${column}`, `, ${value}`), column).rejects.toMatchObject({ code: '23514' });
+    await expect(insert(`, ${column}`, `, ${value}`)).rejects.toMatchObject({
+      code: '23514',
+      constraint: expect.stringContaining(`outbox_${column}`),
+    });
   }
   await expect(
     database.query(`INSERT INTO walpost.outbox (organization_id, event_type, payload)

@@ -38,9 +38,9 @@ async function install(): Promise<string> {
   // Other workers, and other runs, may be installing too: apt waits for its own lock.
   const apt = (...words: string[]) => run('apt-get', ['-o', 'DPkg::Lock::Timeout=120', '-qq', ...words], { env });
   try {
-    await apt('install', '-y', '--no-install-recommends', ...PACKAGES).catch(async () => {
+    await apt('install', '-y', '--no-upgrade', '--no-install-recommends', ...PACKAGES).catch(async () => {
       await apt('update');
-      await apt('install', '-y', '--no-install-recommends', ...PACKAGES);
+      await apt('install', '-y', '--no-upgrade', '--no-install-recommends', ...PACKAGES);
     });
     return 'its packages do not hold the files';
   } catch (error) {
@@ -55,5 +55,13 @@ export async function startDebianPostgres(options: ServerOptions = {}): Promise<
   const { stdout } = await run(join(bin, 'postgres'), ['--version']);
   const version = /\d+\.\d+/.exec(stdout)?.[0] ?? '15';
   const template = await cacheTemplate(await cacheDirectory(`debian-${version}`), bin);
-  return PostgresServer.start({ bin, version, ...template }, options);
+  const settings = { ...(await trustWal2json(bin)), ...options.settings };
+  return PostgresServer.start({ bin, version, ...template }, { ...options, settings });
+}
+
+/** Recent minor releases load only the output plugins that this setting names; older ones do not know it. */
+async function trustWal2json(bin: string): Promise<Record<string, string>> {
+  const name = 'output_plugin_libraries';
+  const { stdout } = await run(join(bin, 'postgres'), ['--describe-config'], { maxBuffer: 16 * 1024 ** 2 });
+  return stdout.includes(`${name}\t`) ? { [name]: 'pgoutput, test_decoding, wal2json' } : {};
 }
