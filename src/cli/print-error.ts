@@ -1,6 +1,7 @@
 import pc from 'picocolors';
 import { ConfigError, formatProblem } from '../config/config-problem.ts';
 import { messageOf, WalpostError } from '../errors.ts';
+import { wantsColor } from '../observe/color.ts';
 import { scrub } from '../observe/redact.ts';
 
 export interface ErrorOutput {
@@ -10,7 +11,7 @@ export interface ErrorOutput {
 
 /** Code, what happened, what to do: three short lines, and the stack only for who debugs. */
 export function printError(error: unknown, output: ErrorOutput = process.stderr, withStack = wantsStack()): void {
-  const paint = pc.createColors(output.isTTY === true && pc.isColorSupported);
+  const paint = pc.createColors(wantsColor(output));
   const known = error instanceof WalpostError ? error : undefined;
   const lines = [paint.red(known?.code ?? 'UNEXPECTED')];
   if (error instanceof ConfigError) lines.push(...error.problems.map((problem) => `  ${formatProblem(problem)}`));

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { WalpostError } from '../errors.ts';
+import { wantsColor } from '../observe/color.ts';
 import { VERSION } from '../version.ts';
 import { configCommand } from './config-command.ts';
 import { demoCommand } from './demo-command.ts';
@@ -39,7 +40,10 @@ export function createProgram(): Command {
 function settle(command: Command): void {
   command.exitOverride();
   command.configureOutput({ outputError: () => undefined });
-  command.configureHelp({ styleTitle: (title) => pc.bold(title), sortSubcommands: false });
+  command.configureHelp({
+    styleTitle: (title) => pc.createColors(wantsColor(process.stdout)).bold(title),
+    sortSubcommands: false,
+  });
   for (const child of command.commands) settle(child);
 }
 

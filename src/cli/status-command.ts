@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { wantsColor } from '../observe/color.ts';
 import { type ConfigFlags, readConfig, withConfigOptions } from './config-options.ts';
 import { EXIT } from './exit-code.ts';
 import type { GatheredStatus } from './gather-status.ts';
@@ -23,13 +24,11 @@ export function statusCommand(): Command {
 async function showStatus(flags: StatusFlags): Promise<void> {
   const config = await readConfig(flags);
   const { gatherStatus } = await import('./gather-status.ts');
-  const [{ statusText }, { default: pc }] = await Promise.all([import('./status-view.ts'), import('picocolors')]);
+  const { statusText } = await import('./status-view.ts');
   const live = flags.watch && process.stdout.isTTY && !flags.json;
   const show = async (): Promise<void> => {
     const status = await gatherStatus(config);
-    const text = flags.json
-      ? jsonText(status, flags.watch === true)
-      : statusText(status, pc.isColorSupported && process.stdout.isTTY);
+    const text = flags.json ? jsonText(status, flags.watch === true) : statusText(status, wantsColor(process.stdout));
     process.stdout.write(live ? CLEAR + text : text);
     const asked = status.process === 'answered' || status.database === 'answered';
     process.exitCode = asked ? EXIT.done : EXIT.failed;

@@ -48,14 +48,16 @@ function slotRows({ slot, lag }: StatusReport, paint: Paint): Row[] {
     ],
   ];
   if (slot.walStatus === 'missing') return rows;
+  const parts: [string, number | null][] = [
+    ['unread', lag.unreadBytes],
+    ['unconfirmed', lag.unconfirmedBytes],
+  ];
+  const bytes = parts.flatMap(([name, value]) => (value === null ? [] : [`${name} ${bytesText(value)}`])).join(', ');
   const safe = lag.safeBytes === null ? 'no limit' : bytesText(lag.safeBytes);
   return [
     ...rows,
     ['confirmed', slot.confirmedLsn ?? 'nothing'],
-    [
-      'lag',
-      `${secondsText(lag.seconds)}; unread ${bytesText(lag.unreadBytes)}, unconfirmed ${bytesText(lag.unconfirmedBytes)}`,
-    ],
+    ['lag', lag.seconds === null ? bytes : `${secondsText(lag.seconds)}; ${bytes}`],
     ['WAL kept', `${bytesText(lag.retainedBytes)}; before the slot is lost: ${safe}`],
   ];
 }

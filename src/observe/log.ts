@@ -1,5 +1,6 @@
 import { pino, type Logger as PinoLogger } from 'pino';
 import { messageOf } from '../errors.ts';
+import { wantsColor } from './color.ts';
 import { prettyLine } from './pretty-line.ts';
 import { CENSOR, REDACTED_PATHS, scrub } from './redact.ts';
 
@@ -22,8 +23,8 @@ export interface LogDestination {
 export function createLog(options: LogOptions): Logger {
   const destination = options.destination ?? process.stderr;
   const format = options.format ?? (destination.isTTY ? 'pretty' : 'json');
-  const write = (line: string): unknown =>
-    destination.write(format === 'pretty' ? prettyLine(line, destination.isTTY === true) : line);
+  const color = wantsColor(destination);
+  const write = (line: string): unknown => destination.write(format === 'pretty' ? prettyLine(line, color) : line);
   const withStack = options.level === 'debug';
   return pino(
     {
