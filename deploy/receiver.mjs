@@ -48,5 +48,7 @@ const server = createServer((request, response) => {
   if (wanted) return void waitFor(wanted[1], response);
   response.writeHead(200).end();
 });
-server.listen(8080);
+server.listen(Number(process.env.PORT ?? 8080), () =>
+  console.log(JSON.stringify({ listening: server.address().port })),
+);
 for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => process.exit(0));
