@@ -22,6 +22,10 @@ export interface Origin {
   endLsn: Lsn | null;
   /** A new snapshot is known to see the transaction. */
   visible: boolean;
+  /** When it arrived, in milliseconds on the clock's `now`. */
+  receivedAt: number;
+  /** The replay or redrive that sends it, so that receivers do not take it for a repetition; null for live events. */
+  readonly job: string | null;
 }
 
 /** `(commit LSN, ordinal)`: names one event of the stream for good. An LSN alone names nothing. */
@@ -55,6 +59,8 @@ export interface Event {
   readonly size: number;
   /** The envelope, once envelope.ts has built it for the first sink that asked. */
   envelope: WireText | null;
+  /** Its row in walpost.parked, when it was read from there; it is settled already, and the row goes once it is delivered. */
+  readonly parkedId: string | null;
 }
 
 /** A row that cannot become an event. It is stored with its reason, never skipped. */

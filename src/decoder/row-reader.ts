@@ -90,6 +90,7 @@ export class RowReader {
       ordinal,
       size: row.size,
       envelope: null,
+      parkedId: null,
     };
     return this.#fault === null ? event : this.poison(row, this.#fault, { origin, ordinal });
   }
@@ -144,7 +145,7 @@ export class RowReader {
 
   #version(row: Row): number {
     const value = this.#latin1(row, this.#eventVersion);
-    if (value === null) return 1;
+    if (value === null || value === '1') return 1;
     if (!INTEGER.test(value)) this.#blame(this.#eventVersion, 'is not an integer');
     return Number(value);
   }

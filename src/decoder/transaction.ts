@@ -24,6 +24,8 @@ export class Transaction {
       committedAtMicros,
       unsettled: 0,
       carried: false,
+      receivedAt: 0,
+      job: null,
       endLsn: null,
       visible: false,
     };

@@ -31,6 +31,8 @@ function setUp() {
       committedAtMicros: 0n,
       unsettled: 0,
       carried: false,
+      receivedAt: 0,
+      job: null,
       endLsn: null,
       visible: true,
     };

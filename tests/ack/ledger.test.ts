@@ -5,7 +5,17 @@ import type { Origin } from '../../src/event.ts';
 import type { Lsn } from '../../src/lsn.ts';
 
 function transaction(commitLsn: Lsn): Origin {
-  return { commitLsn, xid: 1, committedAtMicros: 0n, unsettled: 0, carried: false, endLsn: null, visible: true };
+  return {
+    commitLsn,
+    xid: 1,
+    committedAtMicros: 0n,
+    unsettled: 0,
+    carried: false,
+    receivedAt: 0,
+    job: null,
+    endLsn: null,
+    visible: true,
+  };
 }
 
 describe('the watermark', () => {

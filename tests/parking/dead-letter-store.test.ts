@@ -16,6 +16,8 @@ const origin = (more: Partial<Origin> = {}): Origin => ({
   committedAtMicros: 848_412_001_123_456n,
   unsettled: 1,
   carried: true,
+  receivedAt: 0,
+  job: null,
   endLsn: null,
   visible: true,
   ...more,
@@ -39,6 +41,7 @@ const event = (more: Partial<Event> = {}): Event => ({
   ordinal: 3,
   size: 200,
   envelope: null,
+  parkedId: null,
   ...more,
 });
 

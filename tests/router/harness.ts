@@ -27,6 +27,8 @@ export function makeOrigin(overrides: Partial<Origin> = {}): Origin {
     committedAtMicros: 0n,
     unsettled: 0,
     carried: false,
+    receivedAt: 0,
+    job: null,
     endLsn: null,
     visible: true,
     ...overrides,
@@ -52,6 +54,7 @@ export function event(organizationId: string, eventId: string, overrides: Partia
     ordinal: 0,
     size: 100,
     envelope: null,
+    parkedId: null,
     ...overrides,
   };
 }

@@ -34,6 +34,7 @@ export function sampleEvent(fields: SampleFields = {}): Event {
     payload: textToWire(payload),
     headers: textToWire(headers),
     envelope: null,
+    parkedId: null,
   };
 }
 
@@ -44,6 +45,8 @@ function sampleOrigin(): Origin {
     committedAtMicros: 848_498_400_130_000n,
     unsettled: 0,
     carried: true,
+    receivedAt: 0,
+    job: null,
     endLsn: null,
     visible: true,
   };
