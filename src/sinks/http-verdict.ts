@@ -104,8 +104,9 @@ export function verdictOfError(host: string, error: unknown): Verdict {
   if (code === ADDRESS_REFUSED) {
     return { kind: 'unavailable', reason: `${host} ${ERROR_TABLE[code]}`, retryAfter: REFUSED_RETRY_AFTER };
   }
-  if (code?.startsWith('HPE_'))
-    return { kind: 'unavailable', reason: `${host} answered something that is not HTTP (${code})` };
+  if (code?.startsWith('HPE_') || nameOf(error) === 'HTTPParserError') {
+    return { kind: 'unavailable', reason: `${host} answered something that is not HTTP` };
+  }
   const sentence = code === undefined ? undefined : ERROR_TABLE[code];
   if (sentence) return { kind: 'unavailable', reason: `${host} ${sentence} (${code})` };
   return { kind: 'unavailable', reason: `${host} could not be asked (${code ?? nameOf(error)})` };

@@ -13,11 +13,14 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3
  * Undefined when what follows `whsec_` is not base64.
  */
 export function signingKeys(secret: string): readonly Buffer[] | undefined {
-  const parts = secret.trim().split(/\s+/);
-  if (!parts.every((part) => part.startsWith(PREFIX))) return [Buffer.from(secret, 'utf8')];
-  const encoded = parts.map((part) => part.slice(PREFIX.length));
-  if (!encoded.every((part) => part !== '' && BASE64.test(part))) return undefined;
-  return encoded.map((part) => Buffer.from(part, 'base64'));
+  if (!secret.startsWith(PREFIX)) return [Buffer.from(secret, 'utf8')];
+  const keys: Buffer[] = [];
+  for (const part of secret.trim().split(/\s+/)) {
+    const encoded = part.startsWith(PREFIX) ? part.slice(PREFIX.length) : '';
+    if (encoded === '' || !BASE64.test(encoded)) return undefined;
+    keys.push(Buffer.from(encoded, 'base64'));
+  }
+  return keys;
 }
 
 export interface SignedMessage {

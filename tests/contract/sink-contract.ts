@@ -83,7 +83,7 @@ export function describeSinkContract(name: string, makeHarness: () => Promise<Si
 
     test('an abort ends the work within a bound, and what is known is answered', async () => {
       await using harness = await makeHarness();
-      if (!(await harness.hang())) return harness.sink.close();
+      if (!(await harness.hang())) return await harness.sink.close();
       const events = [sampleEvent(), sampleEvent(), sampleEvent()];
       const controller = new AbortController();
       const delivering = harness.sink.deliver(sampleBatch(events), controller.signal);
@@ -99,7 +99,7 @@ export function describeSinkContract(name: string, makeHarness: () => Promise<Si
 
     test('a signal that has aborted already starts nothing', async () => {
       await using harness = await makeHarness();
-      if (!(await harness.hang())) return harness.sink.close();
+      if (!(await harness.hang())) return await harness.sink.close();
       const events = [sampleEvent()];
       const verdicts = await harness.sink
         .deliver(sampleBatch(events), AbortSignal.abort())
@@ -119,7 +119,7 @@ export function describeSinkContract(name: string, makeHarness: () => Promise<Si
 
     test('a verdict is one line, and shows no secret and no payload', async () => {
       await using harness = await makeHarness();
-      if (!(await harness.fail())) return harness.sink.close();
+      if (!(await harness.fail())) return await harness.sink.close();
       const events = [sampleEvent(), sampleEvent()];
       const verdicts = await harness.sink.deliver(sampleBatch(events), never());
       const each = inFull(verdicts, events);

@@ -122,7 +122,7 @@ describe('a connection to a private address is refused where it would be made', 
         timeout: 1000,
         lookup: (name, _options, callback) => setImmediate(callback, null, answers(NAMES[name] ?? [])),
       });
-      connector({ hostname, protocol, port }, (error, socket) => resolve(error ?? (socket as Socket)));
+      connector({ hostname, protocol, port }, (error, socket) => resolve(error ?? socket));
     });
 
   test.each([

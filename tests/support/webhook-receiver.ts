@@ -47,6 +47,8 @@ export class WebhookReceiver implements AsyncDisposable {
   readonly requests: ReceivedRequest[] = [];
   /** Bytes of bodies sent in `flood`. */
   flooded = 0;
+  /** Answers of `drip` that go on. */
+  dripping = 0;
   /** All connections that were ever made. */
   connections = 0;
   /** What happens when the script has run out. */
@@ -153,8 +155,12 @@ export class WebhookReceiver implements AsyncDisposable {
         return;
       case 'drip': {
         response.writeHead(conduct.status);
+        this.dripping += 1;
         const timer = setInterval(() => response.write('.'), 10);
-        response.on('close', () => clearInterval(timer));
+        response.on('close', () => {
+          this.dripping -= 1;
+          clearInterval(timer);
+        });
         return;
       }
       case 'garbage':

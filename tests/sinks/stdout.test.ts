@@ -1,0 +1,79 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { Writable } from 'node:stream';
+import { expect, test } from 'vitest';
+import { envelopeOf } from '../../src/envelope.ts';
+import { createStdoutSink } from '../../src/sinks/stdout.ts';
+import { wireBytes } from '../../src/wire-text.ts';
+import { sampleBatch, sampleEvent } from '../support/sample-event.ts';
+
+const never = new AbortController().signal;
+
+/** A stream that takes the next chunk only when it is let. */
+function held(): { stream: Writable; chunks: Buffer[]; release: () => void } {
+  const chunks: Buffer[] = [];
+  const held = { chunks, release: () => {}, stream: new Writable() };
+  held.stream = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      chunks.push(chunk);
+      held.release = done;
+    },
+  });
+  return held;
+}
+
+test('each event is a line, and the line is the envelope', async () => {
+  const events = [sampleEvent({ payload: '{"a": "é\u2028"}' }), sampleEvent()];
+  const target = held();
+  const delivering = createStdoutSink(target.stream).deliver(sampleBatch(events), never);
+  await Promise.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  target.release();
+  await delivering;
+  const lines = events.map((event) => Buffer.concat([wireBytes(envelopeOf(event)), Buffer.from('\n')]));
+  expect(Buffer.concat(target.chunks)).toEqual(Buffer.concat(lines));
+});
+
+test('it answers when the write was flushed, not before', async () => {
+  const target = held();
+  let answered = false;
+  const delivering = createStdoutSink(target.stream).deliver(sampleBatch([sampleEvent()]), never);
+  void delivering.then(() => (answered = true));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([target.chunks.length, answered]).toEqual([1, false]);
+  target.release();
+  expect(await delivering).toEqual({ kind: 'delivered' });
+});
+
+test('while nobody reads, one batch waits with the stream and the others are turned away unwritten', async () => {
+  const target = held();
+  const sink = createStdoutSink(target.stream);
+  for (let attempt = 0; attempt < 5; attempt++) {
+    const controller = new AbortController();
+    const delivering = sink.deliver(sampleBatch([sampleEvent()]), controller.signal);
+    await new Promise((resolve) => setImmediate(resolve));
+    controller.abort();
+    expect(await delivering).toEqual({ kind: 'unavailable', reason: 'standard output is not being read' });
+  }
+  expect(target.chunks).toHaveLength(1);
+  const next = sink.deliver(sampleBatch([sampleEvent()]), never);
+  target.release();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(target.chunks).toHaveLength(2);
+  target.release();
+  expect(await next).toEqual({ kind: 'delivered' });
+});
+
+test('a reader who leaves breaks the pipe: unavailable, again and again, and nothing is thrown', async () => {
+  const reader = spawn('true', { stdio: ['pipe', 'ignore', 'ignore'] });
+  await once(reader, 'exit');
+  const sink = createStdoutSink(reader.stdin);
+  const big = sampleEvent({ payload: JSON.stringify('x'.repeat(1_000_000)) });
+  for (let attempt = 0; attempt < 3; attempt++) {
+    expect(await sink.deliver(sampleBatch([big]), never)).toMatchObject({
+      kind: 'unavailable',
+      reason: expect.stringMatching(/^standard output is closed \((EPIPE|ERR_STREAM_DESTROYED)\)$/),
+    });
+  }
+  await sink.close();
+});
