@@ -20,8 +20,12 @@ test('a fast shutdown ends within two seconds while something is unconfirmed', a
   await using db = await createTestDatabase({ migrated: false, server: server.url() });
   await createNotes(db);
   await using session = await openSession(db);
+  const { recorder, stream } = session;
+  await db.query("INSERT INTO note (note) VALUES ('settled')");
+  await recorder.until('it arrived', () => recorder.transactions.length === 1);
+  stream.confirm(recorder.transactions[0]?.endLsn ?? 0n);
   await db.query("INSERT INTO note (note) VALUES ('one')");
-  await session.recorder.until('it arrived', () => session.recorder.transactions.length === 1);
+  await recorder.until('it arrived', () => recorder.transactions.length === 2);
   try {
     expect(await stopTakes()).toBeLessThan(2_000);
     expect(await session.ended).toMatchObject({ code: 'SERVER_SHUTDOWN', policy: 'retry' });

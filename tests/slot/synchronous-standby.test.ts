@@ -1,0 +1,46 @@
+import { expect, test } from 'vitest';
+import { startEmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
+import { checkNotSynchronous, refuseSynchronousNames, standbyNames } from '../../src/slot/synchronous-standby.ts';
+import { createTestDatabase } from '../support/database.ts';
+import { createNotes, openSession } from '../support/slot-session.ts';
+
+test.each<[string, string[]]>([
+  ['', []],
+  ['a', ['a']],
+  ['a, b', ['a', 'b']],
+  ['2 (a, b)', ['a', 'b']],
+  ['FIRST 1 (a, "b, c", *)', ['a', 'b, c', '*']],
+  ['any 1(a,"say ""x""")', ['a', 'say "x"']],
+])('the names in %j', (setting, names) => {
+  expect(standbyNames(setting)).toEqual(names);
+});
+
+test('only * and our own name are refused', () => {
+  for (const fine of ['', 'replica_1', 'walpost_2, other', 'ANY 1 (replica)']) refuseSynchronousNames(fine);
+  for (const not of ['*', 'WALPOST', 'FIRST 2 (replica, "walpost")']) {
+    expect(() => refuseSynchronousNames(not)).toThrow(expect.objectContaining({ code: 'SYNCHRONOUS_STANDBY' }));
+  }
+});
+
+test('while streaming: a server that begins to wait for us is noticed', async () => {
+  await using server = await startEmbeddedPostgres({ settings: { synchronous_commit: 'local' } });
+  await using db = await createTestDatabase({ migrated: false, server: server.url() });
+  await createNotes(db);
+  await using session = await openSession(db);
+  const pid = session.stream.backendPid ?? 0;
+  const client = await db.client();
+  await checkNotSynchronous(client, pid);
+  await client.query("ALTER SYSTEM SET synchronous_standby_names = '*'");
+  await client.query('SELECT pg_reload_conf()');
+  // A keepalive after a write is after the reload too: the walsender looks at its settings first.
+  await expect
+    .poll(() =>
+      checkNotSynchronous(client, pid).then(
+        () => 'fine',
+        (error: { code: string }) => error.code,
+      ),
+    )
+    .toBe('SYNCHRONOUS_STANDBY');
+  await client.query('ALTER SYSTEM RESET synchronous_standby_names');
+  await client.query('SELECT pg_reload_conf()');
+});
