@@ -45,9 +45,8 @@ let lastSecondText = '';
 
 /** Microseconds since 2000-01-01 UTC, as the wire protocol counts, in RFC 3339: `2026-11-20T14:00:00.130000Z`. */
 export function formatMicros(microsSince2000: bigint): string {
-  const micros = BigInt.asIntN(64, microsSince2000);
-  const fraction = Number(((micros % 1_000_000n) + 1_000_000n) % 1_000_000n);
-  const second = Number((micros - BigInt(fraction)) / 1_000_000n);
+  const fraction = Number(((microsSince2000 % 1_000_000n) + 1_000_000n) % 1_000_000n);
+  const second = Number((microsSince2000 - BigInt(fraction)) / 1_000_000n);
   if (second !== lastSecond) {
     lastSecondText = new Date((second + EPOCH_2000_SECONDS) * 1000).toISOString().slice(0, 19);
     lastSecond = second;

@@ -30,15 +30,32 @@ export function microsSince2000(text: string): bigint | undefined {
   return BigInt(ms - EPOCH_2000_MS - zoneMs(zone)) * 1000n + BigInt(fraction.padEnd(6, '0'));
 }
 
+let lastSecond = '';
+let lastSecondRfc3339 = '';
+
 /** The shape that a session in UTC prints; the server vouches for the digits, so only the shape is looked at. */
 function fromUtcSession(text: string): string | undefined {
   const end = text.endsWith('+00') ? text.length - 3 : text.length;
   if (end < 19 || end === 20 || end > 26) return undefined;
   if (text.charCodeAt(4) !== 45 || text.charCodeAt(10) !== 32 || text.charCodeAt(16) !== 58) return undefined;
-  const second = `${text.substring(0, 10)}T${text.substring(11, 19)}`;
-  if (end === 19) return `${second}.000000Z`;
-  if (text.charCodeAt(19) !== 46) return undefined;
-  return `${second}${text.substring(19, end)}${ZEROS.substring(end - 20)}Z`;
+  if (end > 19 && !isFraction(text, end)) return undefined;
+  const second = text.substring(0, 19);
+  if (second !== lastSecond) {
+    lastSecondRfc3339 = `${second.substring(0, 10)}T${second.substring(11)}`;
+    lastSecond = second;
+  }
+  return end === 19
+    ? `${lastSecondRfc3339}.000000Z`
+    : `${lastSecondRfc3339}${text.substring(19, end)}${ZEROS.substring(end - 20)}Z`;
+}
+
+function isFraction(text: string, end: number): boolean {
+  if (text.charCodeAt(19) !== 46) return false;
+  for (let at = 20; at < end; at++) {
+    const digit = text.charCodeAt(at) - 48;
+    if (digit < 0 || digit > 9) return false;
+  }
+  return true;
 }
 
 function zoneMs(zone: string): number {

@@ -1,0 +1,51 @@
+import { expect, test } from 'vitest';
+import { columnMapping, EVENT_FIELDS, requiredColumns } from '../../src/decoder/column-mapping.ts';
+import { createDecoder } from '../../src/decoder/create-decoder.ts';
+import { configSchema } from '../../src/config/schema.ts';
+
+test('the preset walpost names each column as the field', () => {
+  const mapping = columnMapping({ preset: 'walpost', columns: {} });
+  expect(requiredColumns(mapping)).toEqual([...EVENT_FIELDS]);
+});
+
+test('the preset debezium takes the aggregate type for entity type and topic', () => {
+  const mapping = columnMapping({ preset: 'debezium', columns: { organization_id: 'tenant' } });
+  expect(mapping).toMatchObject({
+    event_id: 'id',
+    organization_id: 'tenant',
+    topic: 'aggregatetype',
+    entity_type: 'aggregatetype',
+    entity_id: 'aggregateid',
+    headers: null,
+  });
+  expect(requiredColumns(mapping)).toEqual(['id', 'tenant', 'type', 'aggregatetype', 'aggregateid', 'payload']);
+});
+
+test('a column can be renamed and an optional one left out', () => {
+  const mapping = columnMapping({ preset: 'walpost', columns: { payload: 'body', target: null } });
+  expect(mapping).toMatchObject({ payload: 'body', target: null, topic: 'topic' });
+});
+
+test('all problems are told together', () => {
+  const columns = { payload: null, constructor: 'x', organisation: 'y' };
+  const mapping = () => columnMapping({ preset: 'debezium', columns });
+  expect(mapping).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }));
+  expect(mapping).toThrow(
+    /source\.columns\.constructor is no field.*columns\.organisation.*columns\.organization_id is missing.*columns\.payload is missing/,
+  );
+});
+
+test('a decoder is made of the configuration, which must name a table with its schema', () => {
+  const configured = (source: object) =>
+    configSchema.parse({
+      database: { url: 'postgres://x' },
+      source,
+      sinks: { log: { type: 'stdout' } },
+      routes: [{ to: ['log'] }],
+    }).source;
+  expect(createDecoder(configured({})).decode).toBeTypeOf('function');
+  expect(createDecoder(configured({ plugin: 'wal2json' })).decode).toBeTypeOf('function');
+  for (const table of ['outbox', 'a.b.c', '"x', 'a.']) {
+    expect(() => createDecoder(configured({ table }))).toThrow(/source\.table must be schema\.table/);
+  }
+});

@@ -1,0 +1,17 @@
+import { expect, test } from 'vitest';
+import { pgoutputOptions, wal2jsonOptions } from '../../src/decoder/start-options.ts';
+
+test('a publication is quoted as an identifier', () => {
+  expect(pgoutputOptions({ publication: 'my "pub", too' })).toEqual({
+    proto_version: '1',
+    publication_names: '"my ""pub"", too"',
+    messages: 'false',
+  });
+});
+
+test('a table is escaped for the list of wal2json', () => {
+  expect(wal2jsonOptions({ table: 'walpost.outbox' })['add-tables']).toBe('walpost.outbox');
+  expect(wal2jsonOptions({ table: String.raw`"my.schema"."a, 'b'\c*"` })['add-tables']).toBe(
+    String.raw`my\.schema.a\,\ \'b\'\\c\*`,
+  );
+});

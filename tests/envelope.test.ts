@@ -1,0 +1,154 @@
+import { createHash } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { batchBody, batchId, envelopeOf, formatMicros } from '../src/envelope.ts';
+import type { Event, Origin } from '../src/event.ts';
+import { wireBytes, wireToText } from '../src/wire-text.ts';
+import { sampleBatch, sampleEvent } from './support/sample-event.ts';
+
+const scanned: Origin = {
+  commitLsn: null,
+  xid: null,
+  committedAtMicros: null,
+  unsettled: 0,
+  carried: true,
+  receivedAt: 0,
+  job: null,
+  endLsn: null,
+  visible: true,
+};
+
+const fixed = { eventId: 'e-1', organizationId: 'o-1', ordinal: 3 };
+
+describe('an envelope', () => {
+  test('of a streamed event, byte by byte', () => {
+    const event = sampleEvent({
+      ...fixed,
+      entityType: 'job',
+      entityId: '17',
+      payload: '{"n": 1.10}',
+      headers: '{"a": "b"}',
+    });
+    expect(wireToText(envelopeOf(event))).toBe(
+      '{"event_id":"e-1","event_type":"job.completed","event_version":1,"organization_id":"o-1","topic":"cataloging",' +
+        '"entity_type":"job","entity_id":"17","target":null,"idempotency_key":null,"payload":{"n": 1.10},"headers":{"a": "b"},' +
+        '"created_at":"2026-11-20T14:00:00.123456Z","committed_at":"2026-11-20T14:00:00.130000Z",' +
+        '"lsn":"0/16B3748","ordinal":3,"replay":false}',
+    );
+  });
+
+  test('of an event that a scan found knows no place in the stream', () => {
+    const event = sampleEvent({ ...fixed, origin: scanned, ordinal: null, createdAt: null });
+    expect(JSON.parse(wireToText(envelopeOf(event)))).toMatchObject({
+      created_at: null,
+      committed_at: null,
+      lsn: null,
+      ordinal: null,
+      replay: true,
+    });
+  });
+
+  test('is built once', () => {
+    const event = sampleEvent();
+    const first = envelopeOf(event);
+    expect(event.envelope).toBe(first);
+    expect(envelopeOf(event)).toBe(first);
+  });
+
+  test('of each transaction says its own, though the last one is remembered', () => {
+    const first = sampleEvent();
+    const origin = { ...first.origin, commitLsn: 0xffffffff00000001n, committedAtMicros: 0n };
+    const lsnOf = (event: Event) => JSON.parse(wireToText(envelopeOf(event))) as { lsn: string; committed_at: string };
+    expect(lsnOf(first)).toMatchObject({ lsn: '0/16B3748' });
+    expect(lsnOf(sampleEvent({ origin }))).toMatchObject({
+      lsn: 'FFFFFFFF/1',
+      committed_at: '2000-01-01T00:00:00.000000Z',
+    });
+    expect(lsnOf(sampleEvent({ origin: first.origin }))).toMatchObject({ lsn: '0/16B3748' });
+  });
+
+  test('is JSON in UTF-8 whatever the fields hold, and carries the payload unchanged', () => {
+    const text = fc.string({ unit: 'binary' }).map((value) => value.toWellFormed());
+    const fields = fc.record({
+      eventId: text,
+      eventType: text,
+      organizationId: text,
+      topic: text,
+      entityType: fc.option(text),
+      entityId: fc.option(text),
+      target: fc.option(text),
+      idempotencyKey: fc.option(text),
+      payload: fc.json(),
+      eventVersion: fc.integer(),
+    });
+    fc.assert(
+      fc.property(fields, (values) => {
+        const bytes = wireBytes(envelopeOf(sampleEvent(values)));
+        expect(bytes.includes(Buffer.from(`"payload":${values.payload},"headers"`))).toBe(true);
+        expect(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))).toMatchObject({
+          event_id: values.eventId,
+          event_type: values.eventType,
+          event_version: values.eventVersion,
+          organization_id: values.organizationId,
+          topic: values.topic,
+          entity_type: values.entityType,
+          entity_id: values.entityId,
+          target: values.target,
+          idempotency_key: values.idempotencyKey,
+        });
+      }),
+    );
+  });
+});
+
+test.each([
+  [0n, '2000-01-01T00:00:00.000000Z'],
+  [1n, '2000-01-01T00:00:00.000001Z'],
+  [-1n, '1999-12-31T23:59:59.999999Z'],
+  [-1_000_000n, '1999-12-31T23:59:59.000000Z'],
+  [848_498_400_130_000n, '2026-11-20T14:00:00.130000Z'],
+  [848_498_400_999_999n, '2026-11-20T14:00:00.999999Z'],
+  [252_455_615_999_999_999n, '9999-12-31T23:59:59.999999Z'],
+])('%s microseconds after 2000 are %s', (micros, expected) => {
+  expect(formatMicros(micros)).toBe(expected);
+});
+
+describe('the id of a batch', () => {
+  const a = sampleEvent({ eventId: 'a' });
+  const b = sampleEvent({ eventId: 'b' });
+  const id = (sink: string, job: string | null, ...events: Event[]) => batchId({ sink, job, events });
+
+  test('is half a SHA-256 of what the batch is made of', () => {
+    const text = `["n8n",null,"${a.organizationId}","a","b"]`;
+    expect(id('n8n', null, a, b)).toBe(`batch_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`);
+  });
+
+  test('is another for another sink, job, organization, grouping or order', () => {
+    const elsewhere = sampleEvent({ eventId: 'a', organizationId: 'other' });
+    const joined = sampleEvent({ eventId: 'a","b' });
+    const ids = [
+      id('n8n', null, a, b),
+      id('n8n', null, b, a),
+      id('n8n', null, a),
+      id('n8n', null, elsewhere),
+      id('n8n', null, joined),
+      id('n8n', '1', a),
+      id('n8n', 'null', a),
+      id('ops', null, a),
+    ];
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(id('n8n', null, { ...a, ordinal: 9, envelope: null }, b)).toBe(ids[0]);
+  });
+});
+
+test('a body holds the envelopes of its batch', () => {
+  const events = [sampleEvent({ payload: '{"é": 1}' }), sampleEvent()];
+  const batch = { ...sampleBatch(events, 2), organizationId: 'größe' };
+  const body = wireToText(batchBody({ sink: 'n8n', batch }));
+  const id = batchId({ sink: 'n8n', job: null, events });
+  expect(body).toBe(
+    `{"batch_id":"${id}","organization_id":"größe","sink":"n8n","attempt":2,` +
+      `"events":[${events.map((event) => wireToText(envelopeOf(event))).join(',')}]}`,
+  );
+  expect(JSON.parse(wireToText(batchBody({ sink: 'n8n', batch, id: 'own' })))).toMatchObject({ batch_id: 'own' });
+});
