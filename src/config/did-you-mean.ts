@@ -12,7 +12,7 @@ export function didYouMean(given: string, candidates: Iterable<string>): string 
 
 /** Insertions, deletions, substitutions and swaps of neighbours between two short words. */
 export function editDistance(a: string, b: string): number {
-  if (a.length > 64 || b.length > 64) return a === b ? 0 : 64;
+  if (a.length > 64 || b.length > 64) return a === b ? 0 : Infinity;
   let beforeLast: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, column) => column);
   for (let row = 1; row <= a.length; row++) {

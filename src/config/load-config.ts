@@ -50,8 +50,9 @@ export function configPath({ path, env }: Pick<LoadOptions, 'path' | 'env'>): st
 function readFile(draft: ConfigDraft, path: string, options: LoadOptions): boolean {
   const inEnvironment = Object.keys(options.env).some((name) => name.startsWith('WALPOST__'));
   const wanted = options.path ?? options.env['WALPOST_CONFIG'];
+  let text: string;
   try {
-    return readYaml(draft, readFileSync(path, 'utf8'), { source: path, env: options.env });
+    text = readFileSync(path, 'utf8');
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     // Without a file, the environment alone may say everything.
@@ -60,6 +61,7 @@ function readFile(draft: ConfigDraft, path: string, options: LoadOptions): boole
     draft.problems.push({ source: path, line: null, column: null, path: '', message });
     return false;
   }
+  return readYaml(draft, text, { source: path, env: options.env });
 }
 
 function applyFlag(draft: ConfigDraft, name: string, value: string): void {

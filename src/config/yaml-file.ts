@@ -6,7 +6,6 @@ import { expand, unveil, veil, type Environment } from './interpolation.ts';
 /** The parser's own messages can quote the file, and so a secret; these cannot. */
 const SYNTAX: Record<string, string> = {
   ALIAS_PROPS: 'an alias cannot have an anchor or a tag',
-  BAD_ALIAS: 'the alias names no anchor that comes before it',
   BAD_INDENT: 'the indentation does not fit what is around it',
   BAD_DQ_ESCAPE: 'unknown escape in a double-quoted text; use single quotes to keep backslashes',
   BAD_SCALAR_START: 'a text that begins with this character must be in quotes',
@@ -20,7 +19,9 @@ const SYNTAX: Record<string, string> = {
   UNEXPECTED_TOKEN: 'not expected here; is something missing before it, or should it be in quotes?',
 };
 /** A few aliases of aliases stand for millions of values. */
-const MOST_NODES = 200_000;
+const MOST_NODES = 50_000;
+/** An alias inside its own anchor goes down for ever. */
+const MOST_DEPTH = 40;
 
 interface Reading {
   readonly draft: ConfigDraft;
@@ -49,9 +50,9 @@ export function readYaml(draft: ConfigDraft, text: string, options: { source: st
   if (document.errors.length > 0) return false;
   const reading: Reading = { draft, document, lines, ...options, nodes: 0 };
   draft.root = readNode(reading, document.contents, []) ?? {};
-  if (reading.nodes > MOST_NODES) draft.report([], 'holds more than 200,000 values');
   draft.mark([], { ...placeAt(reading, document.contents, undefined), line: 1, column: 1 });
-  return true;
+  if (reading.nodes > MOST_NODES) draft.report([], 'holds too many values, or too deep ones');
+  return reading.nodes <= MOST_NODES;
 }
 
 function parse(text: string, lineCounter?: LineCounter): Document {
@@ -59,9 +60,13 @@ function parse(text: string, lineCounter?: LineCounter): Document {
 }
 
 function readNode(reading: Reading, node: unknown, path: OptionPath): unknown {
-  reading.nodes += 1;
+  reading.nodes += path.length > MOST_DEPTH ? MOST_NODES : 1;
   if (reading.nodes > MOST_NODES) return undefined;
-  if (isAlias(node)) return readNode(reading, node.resolve(reading.document), path);
+  if (isAlias(node)) {
+    const target = node.resolve(reading.document);
+    if (target === undefined) reading.draft.report(path, 'the alias names no anchor that comes before it');
+    return readNode(reading, target, path);
+  }
   if (isMap(node)) return readMap(reading, node.items, path);
   if (isSeq(node)) {
     return node.items.map((item, index) => {
