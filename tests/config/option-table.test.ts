@@ -40,7 +40,7 @@ test('every option has a name in the environment', () => {
     const draft = new ConfigDraft('test');
     draft.root = { sinks: { one: { type } }, routes: [{}] };
     applyEnvironment(draft, optionsSchema, { [environmentName(parts)]: 'x' });
-    expect(draft.problems, path).toEqual([]);
+    expect(draft.problems).toEqual([]);
     expect(draft.places().map((place) => place.path.join('.'))).toEqual([parts.join('.')]);
   }
 });
@@ -86,7 +86,7 @@ test('a secret from the environment is masked, and a list of secrets as a whole'
 test('the JSON Schema describes the file as written', () => {
   const schema = configJsonSchema();
   const text = JSON.stringify(schema);
-  for (const own of ['"secret":true', '"kind":', '"format":']) expect(text).not.toContain(own);
+  for (const own of ['"secret":true', '"kind":"', '"format":"']) expect(text).not.toContain(own);
   expect(schema).toMatchObject({ type: 'object', additionalProperties: false });
   const properties = schema['properties'] as Record<string, { properties: Record<string, unknown> }>;
   expect(properties['batching']?.properties['window']).toMatchObject({ default: '250ms' });
