@@ -1,7 +1,9 @@
 import { WalpostError } from '../errors.ts';
+import { databaseError } from '../postgres/database-error.ts';
 import { quoteIdentifier, quoteQualified } from '../postgres/identifiers.ts';
 import { SQLSTATE, isSqlState } from '../postgres/sqlstate.ts';
-import type { Queryable } from './slot-state.ts';
+import { ask } from './queryable.ts';
+import type { Queryable } from './queryable.ts';
 
 export interface PublicationOptions {
   readonly db: Queryable;
@@ -24,7 +26,7 @@ export function createPublicationSql(publication: string, table: string): string
  * gone; that is for a person to know.
  */
 export async function ensurePublication({ db, publication, table }: PublicationOptions): Promise<boolean> {
-  const { rows } = await db.query('SELECT 1 FROM pg_publication WHERE pubname = $1', [publication]);
+  const rows = await ask(db, 'SELECT 1 FROM pg_publication WHERE pubname = $1', [publication]);
   if (rows.length > 0) return false;
   const sql = createPublicationSql(publication, table);
   try {
@@ -32,7 +34,7 @@ export async function ensurePublication({ db, publication, table }: PublicationO
     return true;
   } catch (error) {
     if (isSqlState(error, SQLSTATE.duplicateObject)) return false;
-    if (!isSqlState(error, SQLSTATE.insufficientPrivilege)) throw error;
+    if (!isSqlState(error, SQLSTATE.insufficientPrivilege)) throw databaseError(error);
     throw new WalpostError('PUBLICATION_MISSING', {
       detail: `It is "${publication}", and the role may not create it.`,
       remedy: `As the owner of the table: ${sql};`,

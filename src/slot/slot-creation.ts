@@ -4,9 +4,10 @@ import { LSN_ZERO, parseLsn } from '../lsn.ts';
 import type { Lsn } from '../lsn.ts';
 import { quoteIdentifier } from '../postgres/identifiers.ts';
 import { SQLSTATE, sqlStateOf } from '../postgres/sqlstate.ts';
+import { ask } from './queryable.ts';
+import type { Queryable } from './queryable.ts';
 import { replicationConfig } from './replication-client.ts';
 import { replicationError, serverWords } from './replication-error.ts';
-import type { Queryable } from './slot-state.ts';
 
 export interface CreateSlotOptions {
   readonly url: string;
@@ -102,8 +103,7 @@ const OLDEST = `
    ORDER BY age DESC LIMIT 1`;
 
 async function oldestTransaction(db: Queryable): Promise<{ name: string; remedy: string }> {
-  const { rows } = await db.query<OldTransaction>(OLDEST);
-  const oldest = rows[0];
+  const [oldest] = await ask<OldTransaction>(db, OLDEST);
   if (!oldest) return { name: 'a transaction that has ended meanwhile', remedy: 'None: walpost tries again.' };
   const role = oldest.role === null ? '' : ` of role "${oldest.role}"`;
   if (oldest.pid === null) {

@@ -1,9 +1,11 @@
 import { WalpostError } from '../errors.ts';
 import { SQLSTATE, isSqlState } from '../postgres/sqlstate.ts';
+import { ask } from './queryable.ts';
+import type { Queryable } from './queryable.ts';
 import { createSlot } from './slot-creation.ts';
 import type { CreateSlotOptions } from './slot-creation.ts';
 import { inspectSlot, slotProblem } from './slot-state.ts';
-import type { Queryable, SlotFacts } from './slot-state.ts';
+import type { SlotFacts } from './slot-state.ts';
 
 export interface EnsuredSlot {
   readonly facts: SlotFacts;
@@ -40,16 +42,18 @@ async function createUnlessThere(options: CreateSlotOptions): Promise<boolean> {
  * connection, or a leader that was stopped, left behind: the server itself would notice only after wal_sender_timeout.
  */
 export async function endHolder(db: Queryable, slot: string, pid: number, timeout = 5_000): Promise<boolean> {
-  const { rows } = await db.query<{ ended: boolean }>(
+  const [row] = await ask<{ ended: boolean }>(
+    db,
     'SELECT pg_terminate_backend(active_pid, $3) AS ended FROM pg_replication_slots WHERE slot_name = $1 AND active_pid = $2',
     [slot, pid, timeout],
   );
-  return rows[0]?.ended ?? true;
+  return row?.ended ?? true;
 }
 
 /** Drops the slot if it is there and nobody streams from it. */
 export async function dropSlot(db: Queryable, slot: string): Promise<boolean> {
-  const { rows } = await db.query(
+  const rows = await ask(
+    db,
     'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND active_pid IS NULL',
     [slot],
   );

@@ -1,11 +1,8 @@
 import { WalpostError } from '../errors.ts';
 import { parseLsn } from '../lsn.ts';
 import type { Lsn } from '../lsn.ts';
-
-/** The part of a pg pool or client that asks a question. */
-export interface Queryable {
-  query<R extends object>(text: string, values?: unknown[]): Promise<{ rows: R[] }>;
-}
+import { ask } from './queryable.ts';
+import type { Queryable } from './queryable.ts';
 
 /** What pg_replication_slots says. Bytes are counted from the server's current write position; null is unknown. */
 export interface SlotFacts {
@@ -78,8 +75,7 @@ const INSPECT = `
  * states. A plugin that is not given counts as the right one.
  */
 export async function inspectSlot(db: Queryable, name: string, plugin?: string): Promise<SlotState> {
-  const { rows } = await db.query<SlotRow>(INSPECT, [name]);
-  const row = rows[0];
+  const [row] = await ask<SlotRow>(db, INSPECT, [name]);
   if (!row) return { kind: 'missing' };
   const facts = factsOf(name, row);
   return { kind: judge(facts, row.current_database, plugin), facts };

@@ -1,7 +1,8 @@
 import { WalpostError } from '../errors.ts';
 import { quoteIdentifier, quoteQualified, splitQualified } from '../postgres/identifiers.ts';
 import { createPublicationSql } from './publication.ts';
-import type { Queryable } from './slot-state.ts';
+import { ask } from './queryable.ts';
+import type { Queryable } from './queryable.ts';
 
 export interface SourceCheckOptions {
   readonly db: Queryable;
@@ -13,7 +14,6 @@ export interface SourceCheckOptions {
 }
 
 interface SourceRow {
-  oid: string;
   partitioned: boolean;
   columns: string[];
   role: string;
@@ -22,22 +22,23 @@ interface SourceRow {
   all_rows_policy: boolean;
 }
 
-/** Policies that apply to the role: one lets every row through, and none restricts. */
+/** Of the policies that apply to the role, one must let every row through, and none may restrict. */
 const SOURCE = `
-  WITH policies AS (
-    SELECT p.polpermissive, pg_get_expr(p.polqual, p.polrelid) AS visible
-      FROM pg_policy p
-     WHERE p.polrelid = format('%I.%I', $1::text, $2::text)::regclass AND p.polcmd IN ('r', '*')
-       AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) AS r WHERE pg_has_role(current_user, r, 'MEMBER')))
-  )
-  SELECT c.oid::text, c.relkind = 'p' AS partitioned, current_user::text AS role,
+  SELECT c.relkind = 'p' AS partitioned, current_user::text AS role,
          ARRAY(SELECT a.attname::text FROM pg_attribute a
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) AS columns,
          has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS readable,
-         row_security_active(c.oid) AS row_security,
-         EXISTS (SELECT FROM policies WHERE polpermissive AND visible = 'true')
-           AND NOT EXISTS (SELECT FROM policies WHERE NOT polpermissive AND visible <> 'true') AS all_rows_policy
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         row_security_active(c.oid) AS row_security, policies.show_all AS all_rows_policy
+    FROM pg_class c
+         JOIN pg_namespace n ON n.oid = c.relnamespace
+         CROSS JOIN LATERAL (
+           SELECT coalesce(bool_or(p.polpermissive AND pg_get_expr(p.polqual, p.polrelid) = 'true'), false)
+                  AND NOT coalesce(bool_or(NOT p.polpermissive AND pg_get_expr(p.polqual, p.polrelid) <> 'true'), false)
+                  AS show_all
+             FROM pg_policy p
+            WHERE p.polrelid = c.oid AND p.polcmd IN ('r', '*')
+              AND (p.polroles = '{0}' OR EXISTS (
+                SELECT FROM unnest(p.polroles) AS r WHERE pg_has_role(current_user, r, 'USAGE')))) AS policies
    WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')`;
 
 /**
@@ -72,13 +73,10 @@ export async function checkSource(options: SourceCheckOptions): Promise<void> {
 }
 
 async function readSource({ db, table }: SourceCheckOptions): Promise<SourceRow> {
-  const [schema, name, more] = splitQualified(table);
-  const known = await db.query<{ found: boolean }>('SELECT to_regclass($1) IS NOT NULL AS found', [
-    quoteQualified(table),
-  ]);
-  const { rows } = known.rows[0]?.found === true ? await db.query<SourceRow>(SOURCE, [schema, name]) : { rows: [] };
-  const row = rows[0];
-  if (!row || more !== undefined) throw new WalpostError('SOURCE_TABLE', { detail: `There is no table ${table}.` });
+  const [schema, name, ...more] = splitQualified(table);
+  const isQualified = name !== undefined && more.length === 0;
+  const [row] = isQualified ? await ask<SourceRow>(db, SOURCE, [schema, name]) : [];
+  if (!row) throw new WalpostError('SOURCE_TABLE', { detail: `There is no table ${table}.` });
   return row;
 }
 
@@ -97,8 +95,7 @@ const PUBLICATION = `
 async function checkPublication(options: SourceCheckOptions, partitioned: boolean): Promise<void> {
   const { db, table } = options;
   const [schema, name] = splitQualified(table);
-  const { rows } = await db.query<PublicationRow>(PUBLICATION, [options.publication, schema, name]);
-  const row = rows[0];
+  const [row] = await ask<PublicationRow>(db, PUBLICATION, [options.publication, schema, name]);
   const publication = quoteIdentifier(options.publication);
   if (!row) {
     throw new WalpostError('PUBLICATION_MISSING', {

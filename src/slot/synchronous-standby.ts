@@ -1,6 +1,7 @@
 import { WalpostError } from '../errors.ts';
+import { ask } from './queryable.ts';
+import type { Queryable } from './queryable.ts';
 import { APPLICATION_NAME } from './replication-client.ts';
-import type { Queryable } from './slot-state.ts';
 
 /**
  * A server whose synchronous_standby_names is `*`, or names us, makes every commit wait until walpost has confirmed it,
@@ -22,15 +23,16 @@ export function standbyNames(setting: string): string[] {
 
 /** Throws when the server has chosen this walsender, or would choose it next. */
 export async function checkNotSynchronous(db: Queryable, walsenderPid: number): Promise<void> {
-  const { rows } = await db.query<{ sync_state: string | null; names: string }>(
+  const [row] = await ask<{ sync_state: string | null; names: string }>(
+    db,
     `SELECT (SELECT sync_state FROM pg_stat_replication WHERE pid = $1) AS sync_state,
             current_setting('synchronous_standby_names') AS names`,
     [walsenderPid],
   );
-  const state = rows[0]?.sync_state;
+  const state = row?.sync_state;
   if (state !== null && state !== undefined && state !== 'async') {
     throw new WalpostError('SYNCHRONOUS_STANDBY', { detail: `Its sync_state is "${state}".` });
   }
   // A role without pg_read_all_stats sees no sync_state.
-  refuseSynchronousNames(rows[0]?.names ?? '');
+  refuseSynchronousNames(row?.names ?? '');
 }

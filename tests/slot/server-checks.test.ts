@@ -57,7 +57,7 @@ test('a role without REPLICATION gets the statement that helps, with its name', 
   }
 });
 
-test('a wrong password, a missing database, a port where nobody listens, a name that nobody has', async () => {
+test('a wrong password, a missing database, and a port where nobody listens', async () => {
   await using db = await createTestDatabase({ migrated: false });
   const wrong = checkServer({ url: withUser(db.url, 'postgres', 'not the word') });
   await expect(wrong).rejects.toMatchObject({ code: 'AUTHENTICATION', policy: 'operator' });
@@ -70,9 +70,6 @@ test('a wrong password, a missing database, a port where nobody listens, a name 
   const unreachable = checkServer({ url: closed.href });
   await expect(unreachable).rejects.toMatchObject({ code: 'SERVER_UNREACHABLE', policy: 'retry' });
   await expect(unreachable).rejects.toThrow('127.0.0.1:1');
-  const nobody = new URL(db.url);
-  nobody.hostname = 'no-such-host.invalid';
-  await expect(checkServer({ url: nobody.href })).rejects.toMatchObject({ code: 'SERVER_UNREACHABLE' });
 });
 
 describe('settings of the server', () => {

@@ -1,0 +1,47 @@
+import net from 'node:net';
+import { describe, expect, test } from 'vitest';
+import { checkServer } from '../../src/slot/server-checks.ts';
+import { createTestDatabase } from '../support/database.ts';
+import { pgbouncerMissing, startPgbouncer } from '../support/pgbouncer.ts';
+import { openSession } from '../support/slot-session.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
+
+const missing = await pgbouncerMissing();
+
+describe.skipIf(missing !== undefined)(`through PgBouncer${missing ? `: ${missing}` : ''}`, () => {
+  test('in session mode, the replication connection is refused', async () => {
+    await using db = await createTestDatabase({ migrated: false });
+    await using pooler = await startPgbouncer(db.url, { pool_mode: 'session' });
+    const refused = checkServer({ url: pooler.url });
+    await expect(refused).rejects.toMatchObject({ code: 'POOLER', policy: 'operator' });
+    await expect(refused).rejects.toThrow(/startup parameter/);
+  });
+
+  test('in transaction mode, two connections share a backend', async () => {
+    await using db = await createTestDatabase({ migrated: false });
+    await using pooler = await startPgbouncer(db.url, { pool_mode: 'transaction' });
+    const refused = checkServer({ url: pooler.url });
+    await expect(refused).rejects.toMatchObject({ code: 'POOLER' });
+    await expect(refused).rejects.toThrow(/share one backend/);
+  });
+
+  test('one that drops what it does not know is found by the command that only a walsender knows', async () => {
+    await using db = await createTestDatabase({ migrated: false });
+    const lenient = { pool_mode: 'session', ignore_startup_parameters: 'replication,options' };
+    await using pooler = await startPgbouncer(db.url, lenient);
+    await expect(checkServer({ url: pooler.url })).rejects.toMatchObject({ code: 'POOLER' });
+  });
+
+  test('the stream itself does not start', async () => {
+    await using db = await createTestDatabase({ migrated: false });
+    await using pooler = await startPgbouncer(db.url, { pool_mode: 'session' });
+    await expect(openSession(db, { url: pooler.url })).rejects.toMatchObject({ name: 'WalpostError' });
+  });
+});
+
+test('a plain TCP proxy is not a pooler', async () => {
+  await using db = await createTestDatabase({ migrated: false });
+  await using proxy = await TcpProxy.before(db.url);
+  expect(net.isIP(new URL(proxy.url(db.url)).hostname)).toBe(4);
+  await expect(checkServer({ url: proxy.url(db.url) })).resolves.toMatchObject({ database: db.name });
+});

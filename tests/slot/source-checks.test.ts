@@ -1,0 +1,155 @@
+import pg from 'pg';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { ensurePublication } from '../../src/slot/publication.ts';
+import { checkSource } from '../../src/slot/source-checks.ts';
+import type { SourceCheckOptions } from '../../src/slot/source-checks.ts';
+import { createTestDatabase } from '../support/database.ts';
+import type { TestDatabase } from '../support/database.ts';
+
+const QUOTED = '"app"."My ""events"""';
+const CONFIGURED = 'app."My ""events"""';
+
+async function createSource(partitioned = ''): Promise<TestDatabase> {
+  const db = await createTestDatabase({ migrated: false });
+  await db.query('CREATE SCHEMA app');
+  await db.query(`CREATE TABLE ${QUOTED} (id bigint, "type" text, payload jsonb) ${partitioned}`);
+  return db;
+}
+
+async function optionsFor(db: TestDatabase, more: Partial<SourceCheckOptions> = {}): Promise<SourceCheckOptions> {
+  return {
+    db: await db.client(),
+    publication: 'events',
+    table: CONFIGURED,
+    columns: ['id', 'type', 'payload'],
+    ...more,
+  };
+}
+
+test('a table that is not there, and columns that it does not have', async () => {
+  await using db = await createSource();
+  for (const table of ['app.nothing', 'nowhere.events', 'a.b.c', 'events']) {
+    await expect(checkSource(await optionsFor(db, { table }))).rejects.toMatchObject({ code: 'SOURCE_TABLE' });
+  }
+  const lacking = checkSource(await optionsFor(db, { columns: ['id', 'Type', 'org'] }));
+  await expect(lacking).rejects.toMatchObject({ code: 'SOURCE_TABLE' });
+  await expect(lacking).rejects.toThrow('no column "Type", "org"; it has id, type, payload');
+});
+
+describe('the publication', () => {
+  test('missing: the remedy is a statement that works', async () => {
+    await using db = await createSource();
+    const error = await checkSource(await optionsFor(db)).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'PUBLICATION_MISSING', policy: 'operator' });
+    await db.query((error as { remedy: string }).remedy);
+    await checkSource(await optionsFor(db));
+  });
+
+  test('made for a mapped table, once', async () => {
+    await using db = await createSource();
+    const options = await optionsFor(db);
+    expect(await ensurePublication(options)).toBe(true);
+    expect(await ensurePublication(options)).toBe(false);
+    await checkSource(options);
+    const rows = await db.query('SELECT pubinsert, pubupdate, pubviaroot FROM pg_publication');
+    expect(rows).toEqual([{ pubinsert: true, pubupdate: false, pubviaroot: true }]);
+  });
+
+  test.each([
+    ['does not hold the table', `CREATE PUBLICATION events`],
+    ['does not publish inserts', `CREATE PUBLICATION events FOR TABLE ${QUOTED} WITH (publish = 'update')`],
+    ['leaves a column out', `CREATE PUBLICATION events FOR TABLE ${QUOTED} (id, payload)`],
+  ])('%s: the remedy is a statement that works', async (_what, sql) => {
+    await using db = await createSource();
+    await db.query(sql);
+    const error = await checkSource(await optionsFor(db)).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'PUBLICATION_TABLE', policy: 'operator' });
+    await db.query((error as { remedy: string }).remedy);
+    await checkSource(await optionsFor(db));
+  });
+
+  test('a partitioned table needs its root, and the remedy works', async () => {
+    await using db = await createSource('PARTITION BY RANGE (id)');
+    await db.query(`CREATE TABLE app.part PARTITION OF ${QUOTED} FOR VALUES FROM (0) TO (100)`);
+    await db.query(`CREATE PUBLICATION events FOR TABLE ${QUOTED}`);
+    const error = await checkSource(await optionsFor(db)).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'PUBLICATION_TABLE' });
+    await db.query((error as { remedy: string }).remedy);
+    await checkSource(await optionsFor(db));
+  });
+
+  test.each(['CREATE PUBLICATION events FOR ALL TABLES', 'CREATE PUBLICATION events FOR TABLES IN SCHEMA app'])(
+    'is fine as: %s',
+    async (sql) => {
+      await using db = await createSource();
+      await db.query(sql);
+      await checkSource(await optionsFor(db));
+    },
+  );
+});
+
+describe('as a role with few rights', () => {
+  let db: TestDatabase;
+  let role: string;
+  let client: pg.Client;
+
+  beforeEach(async () => {
+    db = await createSource();
+    role = `r_${db.name}`;
+    await db.query(`CREATE ROLE ${role}`);
+    client = await db.client();
+    await client.query(`SET ROLE ${role}`);
+    return async () => {
+      await db.query(`DROP OWNED BY ${role}`);
+      await db.query(`DROP ROLE ${role}`);
+      await db[Symbol.asyncDispose]();
+    };
+  });
+
+  test('may not make the publication: the owner is told how', async () => {
+    const refused = ensurePublication({ db: client, publication: 'events', table: CONFIGURED });
+    await expect(refused).rejects.toMatchObject({
+      code: 'PUBLICATION_MISSING',
+      remedy: expect.stringContaining(`CREATE PUBLICATION "events" FOR TABLE ${QUOTED}`) as string,
+    });
+  });
+
+  test('may not read the table', async () => {
+    const options = { ...(await optionsFor(db)), db: client };
+    await ensurePublication(await optionsFor(db));
+    const error = await checkSource(options).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'PERMISSION_DENIED', policy: 'operator' });
+    await db.query(`GRANT USAGE ON SCHEMA app TO ${role}`);
+    await expect(checkSource(options)).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
+    await db.query(`GRANT SELECT ON ${QUOTED} TO ${role}`);
+    await checkSource(options);
+  });
+
+  test('row-level security that hides rows is refused, until a policy shows them all', async () => {
+    const options = { ...(await optionsFor(db)), db: client };
+    await ensurePublication(await optionsFor(db));
+    await db.query(`GRANT USAGE ON SCHEMA app TO ${role}`);
+    await db.query(`GRANT SELECT ON ${QUOTED} TO ${role}`);
+    await db.query(`ALTER TABLE ${QUOTED} ENABLE ROW LEVEL SECURITY`);
+    await db.query(`CREATE POLICY few ON ${QUOTED} USING (id > 10)`);
+    const error = await checkSource(options).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'ROW_SECURITY', policy: 'operator' });
+    const [policy = ''] = (error as { remedy: string }).remedy.split(' or ');
+    await db.query(policy);
+    await checkSource(options);
+    await db.query(`CREATE POLICY not_all ON ${QUOTED} AS RESTRICTIVE FOR SELECT USING (id > 10)`);
+    await expect(checkSource(options)).rejects.toMatchObject({ code: 'ROW_SECURITY' });
+    await db.query(`ALTER ROLE ${role} BYPASSRLS`);
+    await checkSource(options);
+  });
+});
+
+test('the table of the schema walpost, as its migrations leave it', async () => {
+  await using db = await createTestDatabase();
+  await checkSource({
+    db: await db.client(),
+    publication: 'walpost',
+    table: 'walpost.outbox',
+    columns: ['event_id', 'organization_id', 'payload'],
+  });
+});

@@ -1,0 +1,82 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import net from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+/** Debian's PgBouncer, in front of a server. Used where it is there; root on Debian installs it. */
+const PROGRAM = '/usr/sbin/pgbouncer';
+const NOBODY = 65_534;
+
+/** Why there is none, in one line; undefined when there is. Call it at the top of a test file. */
+export async function pgbouncerMissing(): Promise<string | undefined> {
+  if (existsSync(PROGRAM)) return undefined;
+  let reason = 'apt-get install pgbouncer';
+  if (process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
+    const apt = ['-o', 'DPkg::Lock::Timeout=120', '-qq', 'install', '-y', '--no-install-recommends', 'pgbouncer'];
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    await promisify(execFile)('apt-get', apt, { env }).catch((error: Error) => (reason = error.message));
+    if (existsSync(PROGRAM)) return undefined;
+  }
+  const text = `PgBouncer is missing: ${reason.split('\n')[0]}`;
+  if (process.env['CI'] === 'true') throw new Error(text);
+  return text;
+}
+
+export interface PgBouncer extends AsyncDisposable {
+  /** The connection string of the server, by way of the pooler. */
+  readonly url: string;
+}
+
+export async function startPgbouncer(serverUrl: string, settings: Record<string, string>): Promise<PgBouncer> {
+  const server = new URL(serverUrl);
+  const directory = await mkdtemp(join(tmpdir(), 'walpost-pgbouncer-'));
+  await chmod(directory, 0o755);
+  const port = await freePort();
+  const target = `host=${server.hostname} port=${server.port} user=${server.username} password='${decodeURIComponent(server.password)}'`;
+  const all = {
+    listen_addr: '127.0.0.1',
+    listen_port: String(port),
+    unix_socket_dir: '',
+    auth_type: 'any',
+    ...settings,
+  };
+  const lines = Object.entries(all).map(([name, value]) => `${name} = ${value}`);
+  const file = join(directory, 'pgbouncer.ini');
+  await writeFile(file, ['[databases]', `* = ${target}`, '[pgbouncer]', ...lines, ''].join('\n'));
+  const identity = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
+  const child = spawn(PROGRAM, [file], { ...identity, stdio: ['ignore', 'ignore', 'pipe'] });
+  let log = '';
+  await new Promise<void>((resolve, reject) => {
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      log += text;
+      if (log.includes('process up')) resolve();
+    });
+    child.once('error', reject);
+    child.once('exit', () => reject(new Error(`pgbouncer ended: ${log}`)));
+  });
+  const url = new URL(serverUrl);
+  url.port = String(port);
+  return {
+    url: url.href,
+    async [Symbol.asyncDispose]() {
+      const exit = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exit;
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const probe = net.createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
