@@ -41,6 +41,8 @@ const MOST_CONNECTIONS = 256;
 export class HttpServer implements AsyncDisposable {
   readonly #server: Server;
   readonly #options: HttpServerOptions;
+  /** Where it listens, or did. */
+  address: AddressInfo = { address: '', family: '', port: 0 };
 
   private constructor(options: HttpServerOptions) {
     this.#options = options;
@@ -57,11 +59,8 @@ export class HttpServer implements AsyncDisposable {
     } catch (cause) {
       throw new WalpostError('HTTP_LISTEN', { detail: `${options.host}:${options.port}: ${messageOf(cause)}.`, cause });
     }
+    http.address = http.#server.address() as AddressInfo;
     return http;
-  }
-
-  get address(): AddressInfo {
-    return this.#server.address() as AddressInfo;
   }
 
   /** Lets requests that are being answered finish, but nobody keeps it open. */

@@ -1,0 +1,58 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { bearerMatches } from '../../src/observe/bearer.ts';
+import { boundedCall } from '../../src/observe/bounded-call.ts';
+import { assessHealth } from '../../src/observe/health.ts';
+import { LoopLag } from '../../src/observe/loop-lag.ts';
+
+const LIMITS = { loopLag: 100, heartbeatAge: 1000 };
+
+test.each([
+  [{ loopLag: 0, heartbeatAge: null }, true, 'alive'],
+  [{ loopLag: 100, heartbeatAge: 1000 }, true, 'alive'],
+  [{ loopLag: 101, heartbeatAge: 0 }, false, 'the event loop was held up for 101 ms'],
+  [{ loopLag: 0, heartbeatAge: 2000 }, false, 'the relay has not moved for 2 s'],
+])('%j is alive: %s', (vitals, alive, detail) => {
+  expect(assessHealth(vitals, LIMITS)).toEqual({ alive, detail });
+});
+
+test('a loop that is held up is noticed', async () => {
+  using lag = new LoopLag();
+  await delay(50);
+  expect(lag.milliseconds()).toBeLessThan(200);
+  const until = performance.now() + 300;
+  while (performance.now() < until);
+  await delay(50);
+  expect(lag.milliseconds()).toBeGreaterThan(200);
+});
+
+test('who asks while an answer is on its way gets that answer', async () => {
+  let asked = 0;
+  const answers: ((value: number) => void)[] = [];
+  const call = boundedCall(() => new Promise<number>((resolve) => answers.push(resolve) && asked++), 10_000);
+  const both = [call(), call()];
+  answers[0]?.(1);
+  expect(await Promise.all(both)).toEqual([1, 1]);
+  const third = call();
+  answers[1]?.(2);
+  expect(await third).toBe(2);
+  expect(asked).toBe(2);
+});
+
+test('nobody waits longer than the limit', async () => {
+  const call = boundedCall(() => new Promise(() => undefined), 20);
+  await expect(call()).rejects.toThrow('no answer within 20 ms');
+});
+
+test.each([
+  ['Bearer secret', true],
+  ['bearer  secret ', true],
+  ['Bearer secret2', false],
+  ['Bearer secre', false],
+  ['Basic secret', false],
+  ['secret', false],
+  ['', false],
+  [undefined, false],
+])('the header %j matches: %s', (header, expected) => {
+  expect(bearerMatches(header, 'secret')).toBe(expected);
+});

@@ -1,0 +1,131 @@
+import { describe, expect, test } from 'vitest';
+import { Metrics } from '../../src/observe/metrics.ts';
+import { lintFamilies, parseExposition, type Family } from '../support/exposition.ts';
+import { sampleReport } from '../support/status-report.ts';
+
+/** The contract of DESIGN 3.6: dashboards and alerts are built on these names and labels. */
+const CONTRACT: Record<string, { type: string; labels: string[] }> = {
+  slot_retained_bytes: { type: 'gauge', labels: [] },
+  slot_unconfirmed_bytes: { type: 'gauge', labels: [] },
+  slot_unread_bytes: { type: 'gauge', labels: [] },
+  slot_safe_bytes: { type: 'gauge', labels: [] },
+  slot_status: { type: 'gauge', labels: ['status'] },
+  leader: { type: 'gauge', labels: [] },
+  events_received_total: { type: 'counter', labels: [] },
+  events_delivered_total: { type: 'counter', labels: ['sink'] },
+  events_parked_total: { type: 'counter', labels: ['sink'] },
+  events_dead_lettered_total: { type: 'counter', labels: ['reason', 'sink'] },
+  commit_to_delivery_seconds: { type: 'histogram', labels: ['sink'] },
+  window_wait_seconds: { type: 'histogram', labels: [] },
+  sink_request_seconds: { type: 'histogram', labels: ['outcome', 'sink'] },
+  breaker_state: { type: 'gauge', labels: ['sink'] },
+  lanes: { type: 'gauge', labels: ['state'] },
+  buffered_bytes: { type: 'gauge', labels: [] },
+  open_transactions: { type: 'gauge', labels: [] },
+  last_received_age_seconds: { type: 'gauge', labels: [] },
+};
+
+function busyMetrics(): Metrics {
+  const metrics = new Metrics(['live', 'n8n']);
+  metrics.received(5);
+  metrics.dropped(1);
+  metrics.delivered('live', 3);
+  metrics.parked('n8n', 2);
+  metrics.deadLettered('n8n', 'rejected', 1);
+  metrics.deadLettered(null, 'poison', 1);
+  metrics.commitToDelivery('live', 0.3);
+  metrics.windowWait(0.25);
+  metrics.request('live', 'delivered', 0.02);
+  metrics.request('n8n', 'timeout', 10);
+  metrics.collectFrom(async () => sampleReport());
+  return metrics;
+}
+
+async function familiesOf(metrics: Metrics): Promise<Map<string, Family>> {
+  return new Map(parseExposition(await metrics.render()).map((family) => [family.name, family]));
+}
+
+function valueOf(families: Map<string, Family>, name: string, labels: Record<string, string> = {}): number | undefined {
+  const family = families.get(`walpost_${name.replace(/_(count|sum)$/, '')}`) ?? families.get(`walpost_${name}`);
+  return family?.samples.find(
+    (sample) => sample.name === `walpost_${name}` && JSON.stringify(sample.labels) === JSON.stringify(labels),
+  )?.value;
+}
+
+test('every name of the contract is served, with its type and labels', async () => {
+  const families = await familiesOf(busyMetrics());
+  for (const [name, { type, labels }] of Object.entries(CONTRACT)) {
+    const family = families.get(`walpost_${name}`);
+    const seen = new Set(family?.samples.flatMap((sample) => Object.keys(sample.labels)));
+    seen.delete('le');
+    expect({ name, type: family?.type, labels: [...seen].toSorted() }).toEqual({ name, type, labels });
+  }
+});
+
+test('names, units, help and labels are as Prometheus wants them', async () => {
+  expect(lintFamilies([...(await familiesOf(busyMetrics())).values()])).toEqual([]);
+});
+
+test('the lint sees faults', () => {
+  const text = `# TYPE walpost_wait_ms gauge\nwalpost_wait_ms{organization="x"} 1\n# HELP walpost_events x\n# TYPE walpost_events counter\n`;
+  expect(lintFamilies(parseExposition(text))).toEqual([
+    'walpost_wait_ms: no HELP',
+    'walpost_wait_ms: no base unit',
+    'walpost_wait_ms: an organization is a label',
+    'walpost_events: _total is for counters, and for all of them',
+  ]);
+});
+
+describe('values', () => {
+  test('counters and histograms count what they are told', async () => {
+    const families = await familiesOf(busyMetrics());
+    expect(valueOf(families, 'events_received_total')).toBe(5);
+    expect(valueOf(families, 'events_delivered_total', { sink: 'live' })).toBe(3);
+    expect(valueOf(families, 'events_dead_lettered_total', { sink: 'none', reason: 'poison' })).toBe(1);
+    expect(valueOf(families, 'commit_to_delivery_seconds_count', { sink: 'live' })).toBe(1);
+    expect(valueOf(families, 'commit_to_delivery_seconds_sum', { sink: 'live' })).toBe(0.3);
+    expect(valueOf(families, 'sink_request_seconds_sum', { sink: 'n8n', outcome: 'timeout' })).toBe(10);
+  });
+
+  test('a sink that did nothing yet is counted from zero', async () => {
+    const families = await familiesOf(new Metrics(['quiet']));
+    expect(valueOf(families, 'events_delivered_total', { sink: 'quiet' })).toBe(0);
+  });
+
+  test('a clock that is behind makes no negative latency', async () => {
+    const metrics = new Metrics();
+    metrics.commitToDelivery('live', -3);
+    expect(valueOf(await familiesOf(metrics), 'commit_to_delivery_seconds_sum', { sink: 'live' })).toBe(0);
+  });
+
+  test('gauges follow the status of the moment', async () => {
+    const metrics = new Metrics();
+    let report = sampleReport();
+    metrics.collectFrom(async () => report);
+    const before = await familiesOf(metrics);
+    expect(valueOf(before, 'slot_status', { status: 'reserved' })).toBe(1);
+    expect(valueOf(before, 'slot_status', { status: 'lost' })).toBe(0);
+    expect(valueOf(before, 'slot_safe_bytes')).toBe(Infinity);
+    expect(valueOf(before, 'breaker_state', { sink: 'n8n' })).toBe(2);
+    expect(valueOf(before, 'lanes', { state: 'gathering' })).toBe(2);
+    expect(valueOf(before, 'parked_events', { sink: 'n8n' })).toBe(12);
+
+    report = sampleReport({ breakers: [{ sink: 'n8n', state: 'half_open' }], parked: [], lanes: { sending: 9 } });
+    const after = await familiesOf(metrics);
+    expect(valueOf(after, 'breaker_state', { sink: 'n8n' })).toBe(1);
+    expect(valueOf(after, 'breaker_state', { sink: 'live' })).toBeUndefined();
+    expect(valueOf(after, 'lanes', { state: 'gathering' })).toBeUndefined();
+    expect(valueOf(after, 'parked_events', { sink: 'n8n' })).toBeUndefined();
+  });
+
+  test('a status that cannot be had leaves gauges unknown and counters served', async () => {
+    const metrics = busyMetrics();
+    await metrics.render();
+    metrics.collectFrom(() => Promise.reject(new Error('the database is away')));
+    const families = await familiesOf(metrics);
+    expect(valueOf(families, 'slot_retained_bytes')).toBeNaN();
+    expect(valueOf(families, 'slot_status', { status: 'reserved' })).toBeUndefined();
+    expect(valueOf(families, 'leader')).toBe(0);
+    expect(valueOf(families, 'events_received_total')).toBe(5);
+  });
+});

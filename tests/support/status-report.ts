@@ -1,0 +1,28 @@
+import type { StatusReport } from '../../src/observe/status-report.ts';
+
+/** A healthy leader with something in every part. */
+export function sampleReport(changes: Partial<StatusReport> = {}): StatusReport {
+  return {
+    version: '1.2.3',
+    at: '2026-11-20T14:00:00.000Z',
+    leader: { role: 'leader', epoch: 7, detail: 'streaming from walpost_app' },
+    slot: { name: 'walpost_app', walStatus: 'reserved', active: true, restartLsn: '0/10', confirmedLsn: '0/20' },
+    lag: { unreadBytes: 1, unconfirmedBytes: 2048, retainedBytes: 5 * 1024 ** 2, safeBytes: null, seconds: 0.25 },
+    lanes: { gathering: 2, sending: 1, quiet: 0 },
+    breakers: [
+      { sink: 'live', state: 'closed' },
+      { sink: 'n8n', state: 'open' },
+    ],
+    bufferedBytes: 4096,
+    budgetBytes: 64 * 1024 ** 2,
+    openTransactions: 3,
+    lastReceivedAgeSeconds: 0.5,
+    parked: [{ sink: 'n8n', count: 12, oldestAgeSeconds: 60 }],
+    deadLetters: [
+      { sink: null, reason: 'poison', count: 1 },
+      { sink: 'n8n', reason: 'rejected', count: 2 },
+    ],
+    jobs: [],
+    ...changes,
+  };
+}
