@@ -24,7 +24,8 @@ const SESSION = {
   idle_in_transaction_session_timeout: '0',
 };
 
-const CONNECT_TIMEOUT_MS = 10_000;
+/** Also the longest wait for an answer where an answer takes no work. */
+export const CONNECT_TIMEOUT_MS = 10_000;
 
 export interface ReplicationClientOptions {
   readonly url: string;

@@ -2,10 +2,8 @@ import pg from 'pg';
 import { parseIntoClientConfig } from 'pg-connection-string';
 import { WalpostError } from '../errors.ts';
 import { databaseError } from '../postgres/database-error.ts';
-import { quoteIdentifier } from '../postgres/identifiers.ts';
-import { SQLSTATE, sqlStateOf } from '../postgres/sqlstate.ts';
-import { APPLICATION_NAME, processIdOf, replicationConfig } from './replication-client.ts';
-import { replicationError, serverWords } from './replication-error.ts';
+import { APPLICATION_NAME, CONNECT_TIMEOUT_MS, processIdOf } from './replication-client.ts';
+import { identifySystem } from './replication-handshake.ts';
 import { refuseSynchronousNames } from './synchronous-standby.ts';
 
 export interface ServerCheckOptions {
@@ -49,11 +47,6 @@ const SETTINGS = `
          pg_backend_pid() AS pid`;
 
 const OLDEST_VERSION = 150_000;
-const CONNECT_TIMEOUT_MS = 10_000;
-
-/** Messages that no server has, but that poolers give to a replication connection or to one of its commands. */
-const PROTOCOL_VIOLATION = '08P01';
-const SYNTAX_ERROR = '42601';
 
 /**
  * Checks that this server, over this connection string, can be streamed from, and brings back what is known of it.
@@ -67,7 +60,9 @@ export async function checkServer(options: ServerCheckOptions): Promise<ServerFa
   await using second = await openSession(options.url);
   await refuseSharedBackend(first.client, second.client);
   checkSettings(settings);
-  const system = await identifySystem(options.url, settings, processIdOf(first.client));
+  // A server announces the process id that the session really has; a pooler, and some providers' proxies, make one up.
+  const throughProxy = processIdOf(first.client) !== settings.pid;
+  const system = await identifySystem({ url: options.url, role: settings.role, throughProxy });
   return {
     version: settings.version,
     ...system,
@@ -88,6 +83,7 @@ async function openSession(url: string): Promise<Session> {
     ...config,
     application_name: APPLICATION_NAME,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: CONNECT_TIMEOUT_MS,
   });
   client.on('error', () => {}); // the query that is running rejects with it
   try {
@@ -109,10 +105,14 @@ async function readSettings(client: pg.Client, slot: string | undefined): Promis
   return rows[0];
 }
 
+/** Takes server_version_num. */
+export function refuseOldServer(version: number): void {
+  if (version >= OLDEST_VERSION) return;
+  throw new WalpostError('SERVER_VERSION', { detail: `It is ${Math.floor(version / 10_000)}.` });
+}
+
 function checkSettings(settings: SettingsRow): void {
-  if (settings.version < OLDEST_VERSION) {
-    throw new WalpostError('SERVER_VERSION', { detail: `It is ${Math.floor(settings.version / 10_000)}.` });
-  }
+  refuseOldServer(settings.version);
   if (settings.wal_level !== 'logical') {
     throw new WalpostError('WAL_LEVEL', { detail: `Its wal_level is ${settings.wal_level}.` });
   }
@@ -133,50 +133,6 @@ async function refuseSharedBackend(first: pg.Client, second: pg.Client): Promise
   }
   if (pids[0] !== pids[1]) return;
   throw new WalpostError('POOLER', { detail: 'Two connections at a time share one backend of the server.' });
-}
-
-async function identifySystem(
-  url: string,
-  settings: SettingsRow,
-  announcedPid: number,
-): Promise<{ systemIdentifier: string; timeline: number }> {
-  const { config } = replicationConfig({ url });
-  const client = new pg.Client(config);
-  client.on('error', () => {}); // the query that is running rejects with it
-  try {
-    await client.connect();
-    const { rows } = await client.query<{ systemid: string; timeline: number }>('IDENTIFY_SYSTEM');
-    const system = rows[0];
-    if (!system) throw new WalpostError('PROTOCOL', { detail: 'IDENTIFY_SYSTEM gave no row.' });
-    return { systemIdentifier: system.systemid, timeline: Number(system.timeline) };
-  } catch (error) {
-    throw explainRefusal(error, settings, announcedPid);
-  } finally {
-    await client.end().catch(() => {});
-  }
-}
-
-/** The ordinary connection works, the one for replication does not: whose doing is it? */
-function explainRefusal(error: unknown, settings: SettingsRow, announcedPid: number): Error {
-  const state = sqlStateOf(error);
-  if (state === SQLSTATE.insufficientPrivilege) {
-    return new WalpostError('NO_REPLICATION_ROLE', {
-      detail: `It is "${settings.role}".`,
-      remedy:
-        `ALTER ROLE ${quoteIdentifier(settings.role)} REPLICATION; ` +
-        `(on managed Postgres, grant the provider's replication role).`,
-      cause: error,
-    });
-  }
-  const isPoolersAnswer = state === PROTOCOL_VIOLATION || state === SYNTAX_ERROR;
-  // A server announces the process id that the session really has; a pooler makes one up.
-  const isPoolersSession = announcedPid !== settings.pid;
-  const known = replicationError(error);
-  const isExplained = known instanceof WalpostError && !['CONNECTION_LOST', 'DATABASE'].includes(known.code);
-  if (isPoolersAnswer || (isPoolersSession && !isExplained)) {
-    return new WalpostError('POOLER', { detail: serverWords(error), cause: error });
-  }
-  return known;
 }
 
 function reason(error: unknown): string {

@@ -46,7 +46,7 @@ export async function createSlot(options: CreateSlotOptions): Promise<CreatedSlo
   const { url, slot, plugin, failover, snapshot = 'nothing' } = options;
   const lockTimeout = options.lockTimeout ?? LOCK_TIMEOUT_MS;
   const { config } = replicationConfig({ url, settings: { lock_timeout: String(lockTimeout) } });
-  const client = new pg.Client(config);
+  const client = new pg.Client({ ...config, query_timeout: lockTimeout * 10 });
   client.on('error', () => {}); // the query that is running rejects with it
   const clauses = [`SNAPSHOT '${snapshot}'`, ...(failover ? ['FAILOVER true'] : [])].join(', ');
   try {

@@ -2,8 +2,9 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startEmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
 import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
-import { checkServer } from '../../src/slot/server-checks.ts';
+import { checkServer, refuseOldServer } from '../../src/slot/server-checks.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
 
 const withUser = (url: string, user: string, password: string): string => {
   const other = new URL(url);
@@ -70,6 +71,18 @@ test('a wrong password, a missing database, and a port where nobody listens', as
   const unreachable = checkServer({ url: closed.href });
   await expect(unreachable).rejects.toMatchObject({ code: 'SERVER_UNREACHABLE', policy: 'retry' });
   await expect(unreachable).rejects.toThrow('127.0.0.1:1');
+});
+
+test('a server that is too old', () => {
+  refuseOldServer(150_000);
+  expect(() => refuseOldServer(140_012)).toThrow('older than PostgreSQL 15. It is 14.');
+});
+
+test('a server that accepts and then says nothing is given up', async () => {
+  await using db = await createTestDatabase({ migrated: false });
+  await using proxy = await TcpProxy.before(db.url);
+  proxy.hold();
+  await expect(checkServer({ url: proxy.url(db.url) })).rejects.toMatchObject({ code: 'SERVER_UNREACHABLE' });
 });
 
 describe('settings of the server', () => {

@@ -10,20 +10,21 @@ const MIB = 1024 ** 2;
 test('pausing and resuming under load loses and repeats nothing', async () => {
   await using db = await createTestDatabase({ migrated: false });
   await createNotes(db);
-  let session: SlotSession | undefined;
   let pauses = 0;
   class Hesitant extends StreamRecorder {
+    session: SlotSession | undefined;
+
     override data(payload: Buffer): void {
       super.data(payload);
       if (this.messages % 500 !== 0) return;
       pauses++;
-      session?.stream.pause();
-      void turn().then(() => session?.stream.resume());
+      this.session?.stream.pause();
+      void turn().then(() => this.session?.stream.resume());
     }
   }
   const recorder = new Hesitant();
-  session = await openSession(db, { handler: recorder });
-  await using _session = session;
+  await using session = await openSession(db, { handler: recorder });
+  recorder.session = session;
   await db.query(
     `INSERT INTO note (note) SELECT n || ':' || repeat(md5(n::text), 1 + n % 40) FROM generate_series(1, 30000) AS n`,
   );

@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
+import { SlotStream } from '../../src/slot/slot-stream.ts';
 import { createTestDatabase } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { createNotes, openSession, poll, untilFree } from '../support/slot-session.ts';
@@ -111,4 +113,27 @@ test('a slow line is not a silent one', async () => {
   await db.query("INSERT INTO note (note) SELECT string_agg(md5(n::text), '') FROM generate_series(1, 190000) AS n");
   await recorder.until('it arrived', () => recorder.transactions.length === 1);
   expect(recorder.bytes).toBeGreaterThan(6_000_000);
+});
+
+test('an abort while the connection is being made does not wait for it', async () => {
+  await using db = await createDatabase();
+  await using proxy = await TcpProxy.before(db.url);
+  proxy.hold();
+  const abort = new AbortController();
+  const stream = new SlotStream({
+    url: proxy.url(db.url),
+    slot: db.slotName,
+    plugin: 'pgoutput',
+    pluginOptions: {},
+    handler: { data() {}, keepalive() {} },
+    clock: systemClock,
+    walSenderTimeout: TIMEOUT,
+  });
+  const ended = stream.run(abort.signal);
+  await poll('the proxy has it', async () => (proxy.connections > 0 ? true : undefined));
+  const from = performance.now();
+  abort.abort();
+  await ended;
+  expect(performance.now() - from).toBeLessThan(500);
+  await expect(stream.started).rejects.toThrow('closed before it started');
 });

@@ -1,4 +1,4 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ensurePublication } from '../../src/slot/publication.ts';
 import { checkSource } from '../../src/slot/source-checks.ts';
