@@ -123,6 +123,11 @@ export const ERROR_CODES = {
     'Another process streams from the slot.',
     'Stop that process, or give this one a slot of its own in source.slot.',
   ),
+  SLOT_STILL_HELD: entry(
+    'retry',
+    'The stream of an older leader was told to end, and has not ended yet.',
+    'None: walpost tries again by itself.',
+  ),
   SLOT_OTHER_DATABASE: entry(
     'operator',
     'The slot belongs to another database of this cluster.',
@@ -161,7 +166,11 @@ export const ERROR_CODES = {
     'A change names a relation that was never described.',
     "Report it with the server's version.",
   ),
-  LEADERSHIP_LOST: entry('retry', 'Another process is the leader now.', 'None: this one stands by.'),
+  LEADERSHIP_LOST: entry(
+    'retry',
+    'This process is not the leader any more.',
+    'None: it stands by, and leads again when its turn comes.',
+  ),
   DATABASE: entry('retry', 'The server answered with an error.', 'See the error; walpost tries again.'),
   EMBEDDED_POSTGRES: entry(
     'operator',

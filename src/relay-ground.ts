@@ -1,17 +1,25 @@
 /**
- * What a connection stands on: a checked server, a migrated schema, a slot that can be streamed from, and the cursor
- * claimed with a new epoch. Made anew for each connection, because any of it may have changed meanwhile.
+ * What a connection stands on, in the order in which it is made: a checked server and a migrated schema, the leader's lock,
+ * the cursor claimed with a new epoch, and a slot that is free to be streamed from. Made anew for each connection,
+ * because any of it may have changed meanwhile.
+ *
+ * A standby waits between the checks and the lock, so that a wrong configuration shows while another process leads. What
+ * the checks found may be old when the lock comes, so they are made again then.
  */
 import type pg from 'pg';
+import type { Clock } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import { columnMapping, requiredColumns } from './decoder/column-mapping.ts';
+import { LeaderLock, type LockHolder } from './leader/leader-lock.ts';
 import type { Logger } from './observe/log.ts';
-import { CursorStore } from './postgres/cursor-store.ts';
+import type { CursorStore } from './postgres/cursor-store.ts';
 import { assertMigrated } from './postgres/migrate.ts';
 import { createPool } from './postgres/pool.ts';
+import { takeOver } from './relay-takeover.ts';
 import { ensurePublication } from './slot/publication.ts';
+import { isShutdown, replicationError } from './slot/replication-error.ts';
 import { checkServer, type ServerFacts } from './slot/server-checks.ts';
-import { ensureSlot } from './slot/slot-setup.ts';
+import { inspectSlot, slotProblem } from './slot/slot-state.ts';
 import { checkSource } from './slot/source-checks.ts';
 
 export interface Ground extends AsyncDisposable {
@@ -19,6 +27,25 @@ export interface Ground extends AsyncDisposable {
   readonly server: ServerFacts;
   readonly slot: string;
   readonly cursor: CursorStore;
+  readonly lock: LeaderLock;
+  /** Aborted with the reason when the connection must end at once: the lock is lost, or the server shuts down. */
+  readonly broken: AbortSignal;
+}
+
+/** What a process that waits for the lock can be asked about. */
+export interface Standby {
+  readonly pool: pg.Pool;
+  readonly slot: string;
+  readonly holder: LockHolder | undefined;
+}
+
+export interface GroundOptions {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** Another process leads; called at first, and again every few seconds. */
+  readonly onStandby: (standby: Standby) => void;
 }
 
 /** Slots are named for the whole cluster, so the default carries the database's name. */
@@ -26,31 +53,67 @@ export function slotName(config: Config, database: string): string {
   return config.source.slot ?? `walpost_${database.toLowerCase().replace(/[^a-z0-9_]/g, '_')}`.slice(0, 63);
 }
 
-export async function openGround(options: { config: Config; log: Logger }): Promise<Ground> {
+export async function openGround(options: GroundOptions): Promise<Ground> {
   const { config, log } = options;
-  const { url, pool_size: max } = config.database;
-  const { publication, table, plugin } = config.source;
-  const server = await checkServer({ url, ...(config.source.slot === undefined ? {} : { slot: config.source.slot }) });
-  const pool = createPool(url, {
+  const broken = new AbortController();
+  const pool = createPool(config.database.url, {
     applicationName: 'walpost',
-    max,
+    max: config.database.pool_size,
     onError: (error) => log.debug({ err: error }, 'an idle connection ended'),
+    onServerError: (error) => {
+      if (isShutdown(error)) broken.abort(replicationError(error));
+    },
   });
-  try {
-    await assertMigrated(pool);
-    if (await ensurePublication({ db: pool, publication, table }))
-      log.info({ publication, table }, 'publication created');
-    await checkSource({ db: pool, publication, table, columns: requiredColumns(columnMapping(config.source)) });
-    const slot = slotName(config, server.database);
-    const failover = server.isPrimary && server.version >= 170_000;
-    const { created, facts } = await ensureSlot({ url, db: pool, slot, plugin, failover });
-    if (created) log.info({ slot, plugin, failover }, 'slot created');
-    if (facts.walStatus !== 'reserved') log.warn({ slot, walStatus: facts.walStatus }, 'the slot is behind');
-    const { systemIdentifier, timeline } = server;
-    const cursor = await CursorStore.claim(pool, { slot, systemIdentifier, timeline });
-    return { pool, server, slot, cursor, [Symbol.asyncDispose]: () => pool.end() };
-  } catch (error) {
+  let lock: LeaderLock | undefined;
+  const release = async (): Promise<void> => {
     await pool.end();
+    await lock?.[Symbol.asyncDispose](); // last, so that nothing of ours is under way when the next leader begins
+  };
+  try {
+    const seen = await survey(config, pool, log);
+    const begun = options.clock.now();
+    lock = await awaitLock(seen.slot, pool, options);
+    lock.lost.addEventListener('abort', () => broken.abort(lock?.lost.reason), { once: true });
+    const waited = options.clock.now() - begun >= CHECKS_STAY_TRUE_MS;
+    const { server, slot } = waited ? await survey(config, pool, log) : seen;
+    const cursor = await takeOver({ config, log, pool, server, slot });
+    lock.lost.throwIfAborted();
+    return { pool, server, slot, cursor, lock, broken: broken.signal, [Symbol.asyncDispose]: release };
+  } catch (error) {
+    await release();
     throw error;
   }
+}
+
+/** A lock that was free at once needs no second look. */
+const CHECKS_STAY_TRUE_MS = 1_000;
+
+/** Everything that only a person can change is said here, by a standby too. */
+async function survey(config: Config, pool: pg.Pool, log: Logger): Promise<{ server: ServerFacts; slot: string }> {
+  const { url } = config.database;
+  const { publication, table, plugin } = config.source;
+  const server = await checkServer({ url, ...(config.source.slot === undefined ? {} : { slot: config.source.slot }) });
+  await assertMigrated(pool);
+  if (await ensurePublication({ db: pool, publication, table }))
+    log.info({ publication, table }, 'publication created');
+  await checkSource({ db: pool, publication, table, columns: requiredColumns(columnMapping(config.source)) });
+  const slot = slotName(config, server.database);
+  const state = await inspectSlot(pool, slot, plugin);
+  const problem = slotProblem(state);
+  if (problem && state.kind !== 'in_use' && state.kind !== 'lost') throw problem; // those are the leader's to judge
+  return { server, slot };
+}
+
+function awaitLock(slot: string, pool: pg.Pool, options: GroundOptions): Promise<LeaderLock> {
+  const { config, clock, signal, onStandby } = options;
+  return LeaderLock.acquire(
+    {
+      url: config.database.url,
+      slot,
+      takeoverAfter: config.leader.takeover_after,
+      clock,
+      onWaiting: (holder) => onStandby({ pool, slot, holder }),
+    },
+    signal,
+  );
 }

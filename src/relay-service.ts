@@ -1,16 +1,18 @@
 /**
- * The relay as a service: keeps a connection to the slot alive, and ends in good order.
+ * The relay as a service: stands by until it leads, keeps a connection to the slot alive, and ends in good order.
  *
- * The sinks, with their breakers and sockets, live as long as the service; everything else lives as long as one connection.
+ * The sinks, with their breakers and sockets, live as long as the service; everything else, the leader's lock too, lives
+ * as long as one connection. A leader whose connection breaks thus makes room for a standby whose connection works.
  */
 import type { Clock } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import { messageOf, WalpostError } from './errors.ts';
+import { fencedDestination } from './leader/fenced-destination.ts';
 import type { Logger } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import type { Readiness, RunningRelay, StatusReport } from './observe/status-report.ts';
 import { Relay } from './relay.ts';
-import { openGround } from './relay-ground.ts';
+import { type Ground, openGround, type Standby } from './relay-ground.ts';
 import { keepTrying } from './relay-retry.ts';
 import { openSinks } from './relay-sinks.ts';
 import { RelayStatus } from './relay-status.ts';
@@ -30,6 +32,8 @@ export class RelayService implements RunningRelay {
   private sinks: readonly GuardedSink[] = [];
   private finished: Promise<void> | undefined;
   private relay: Relay | undefined;
+  private isDraining = false;
+  private leaderPid: number | undefined;
 
   constructor(options: RelayServiceOptions) {
     this.options = options;
@@ -56,6 +60,7 @@ export class RelayService implements RunningRelay {
 
   /** Delivers what it holds, confirms, and lets `run` resolve. */
   async drain(): Promise<void> {
+    this.isDraining = true;
     await this.relay?.drain();
     this.stopping.abort();
     await this.finished?.catch(() => undefined);
@@ -77,15 +82,40 @@ export class RelayService implements RunningRelay {
   }
 
   private async connect(signal: AbortSignal): Promise<void> {
-    await using ground = await openGround(this.options);
+    if (this.isDraining) return;
+    this.leaderPid = undefined;
     const { config, log, clock } = this.options;
-    this.relay = new Relay({ config, log, clock, ground, sinks: this.sinks, watcher: this.reporter.watcher });
-    const detach = this.reporter.attach(this.relay);
+    const onStandby = (standby: Standby): void => this.standBy(standby);
+    await using ground = await openGround({ config, log, clock, signal, onStandby });
+    const sinks = this.sinks.map((sink) => fencedDestination(sink, ground.lock));
+    const relay = new Relay({ config, log, clock, ground, sinks, watcher: this.reporter.watcher });
+    this.relay = relay;
+    const detach = this.reporter.attach(relay);
     try {
-      await this.relay.run(signal);
+      await stream(relay, ground, signal);
     } finally {
       this.relay = undefined;
       detach();
     }
   }
+
+  private standBy(standby: Standby): void {
+    this.reporter.standingBy(standby);
+    const { holder, slot } = standby;
+    if (this.leaderPid === (holder?.pid ?? 0)) return;
+    this.leaderPid = holder?.pid ?? 0;
+    this.options.log.info({ slot, leader: holder }, 'standing by: another process leads');
+  }
+}
+
+/** Ends the moment that the ground breaks away, and then says why. */
+async function stream(relay: Relay, { broken }: Ground, signal: AbortSignal): Promise<void> {
+  try {
+    await relay.run(AbortSignal.any([signal, broken]));
+  } catch (error) {
+    if (broken.aborted && !signal.aborted) throw broken.reason;
+    if (!(error instanceof WalpostError) || error.code !== 'SLOT_IN_USE') throw error;
+    throw new WalpostError('CONNECTION_LOST', { detail: 'The slot was taken meanwhile.', cause: error });
+  }
+  if (!signal.aborted) broken.throwIfAborted();
 }

@@ -5,6 +5,7 @@ import type { Readiness, StatusReport } from './observe/status-report.ts';
 import type { DeadLetterReason } from './pipeline.ts';
 import { countDeadLetters } from './parking/dead-letter-counts.ts';
 import type { Relay, RelayWatcher } from './relay.ts';
+import type { Standby } from './relay-ground.ts';
 import type { RelayServiceOptions } from './relay-service.ts';
 import type { GuardedSink } from './sinks/guarded-sink.ts';
 import { inspectSlot, type SlotFacts } from './slot/slot-state.ts';
@@ -21,6 +22,7 @@ export class RelayStatus {
   sinks: readonly GuardedSink[] = [];
   private readonly options: RelayServiceOptions;
   private attached: Relay | undefined;
+  private standby: Standby | undefined;
   private ready: Readiness = { ready: false, role: 'starting', detail: 'connecting' };
 
   constructor(options: RelayServiceOptions) {
@@ -45,11 +47,22 @@ export class RelayStatus {
   };
 
   starting(detail: string): void {
+    this.standby = undefined;
     this.ready = { ready: false, role: 'starting', detail };
+  }
+
+  /** Another process leads; this one could take over. */
+  standingBy(standby: Standby): void {
+    const { holder, slot } = standby;
+    const address = holder?.address == null ? '' : ` from ${holder.address}`;
+    const leader = holder ? `server process ${holder.pid}${address} leads` : 'another process leads';
+    this.standby = standby;
+    this.ready = { ready: true, role: 'standby', detail: `${leader} ${slot}` };
   }
 
   /** Tells about this connection until the returned function is called. */
   attach(relay: Relay): () => void {
+    this.starting('connecting');
     this.attached = relay;
     return () => {
       this.attached = undefined;
@@ -66,7 +79,8 @@ export class RelayStatus {
     const { config, clock } = this.options;
     const attached = this.attached;
     const readiness = this.readiness();
-    const facts = attached && (await readFacts(attached));
+    const source = attached?.ground ?? this.standby;
+    const facts = source && (await readFacts(source, attached?.slot));
     const state = attached?.router.state();
     const oldest = attached?.ledger.oldestOpen;
     const committed = oldest && committedAtMs(oldest);
@@ -98,23 +112,24 @@ export class RelayStatus {
 
 type Facts = Pick<StatusReport, 'slot' | 'deadLetters'> & { readonly lag: Omit<StatusReport['lag'], 'seconds'> };
 
-async function readFacts({ ground, slot }: Relay): Promise<Facts | undefined> {
+/** A standby receives nothing, so it does not know what is unread. */
+async function readFacts(
+  { pool, slot }: Pick<Standby, 'pool' | 'slot'>,
+  stream: Relay['slot'] | undefined,
+): Promise<Facts | undefined> {
   try {
-    const [state, deadLetters] = await Promise.all([
-      inspectSlot(ground.pool, ground.slot),
-      countDeadLetters(ground.pool),
-    ]);
+    const [state, deadLetters] = await Promise.all([inspectSlot(pool, slot), countDeadLetters(pool)]);
     const facts = state.kind === 'missing' ? undefined : state.facts;
     return {
       slot: {
-        name: ground.slot,
+        name: slot,
         walStatus: facts ? (facts.walStatus ?? 'lost') : 'missing',
         active: facts?.holder != null,
         restartLsn: lsnText(facts?.restartLsn),
         confirmedLsn: lsnText(facts?.confirmedFlushLsn),
       },
       lag: {
-        unreadBytes: unread(facts, maxLsn(slot.received, slot.serverEnd)),
+        unreadBytes: stream ? unread(facts, maxLsn(stream.received, stream.serverEnd)) : null,
         unconfirmedBytes: facts?.unconfirmedBytes ?? null,
         retainedBytes: facts?.retainedBytes ?? null,
         safeBytes: facts?.safeBytes ?? null,

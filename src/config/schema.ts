@@ -126,6 +126,14 @@ export const optionsSchema = z.strictObject({
   source: source.prefault({}),
   batching: batching.prefault({}),
   delivery: delivery.prefault({}),
+  leader: z
+    .strictObject({
+      takeover_after: duration({ min: '1s', max: '10m' })
+        .prefault('10s')
+        .describe('A leader that is silent for that long, stopped or cut off, is replaced by a standby.'),
+    })
+    .prefault({})
+    .describe('One process leads, others stand by.'),
   memory: z
     .strictObject({
       budget: size({ min: '1MiB' }).prefault('64MiB').describe('What all events in the process may hold together.'),

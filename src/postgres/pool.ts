@@ -7,6 +7,8 @@ export interface PoolOptions {
   readonly max: number;
   /** A connection of the pool ended while nobody used it; the pool makes another when it is asked. */
   readonly onError?: (error: Error) => void;
+  /** The server sent an error to a connection of the pool, whether it was opening, in use or idle. */
+  readonly onServerError?: (error: Error) => void;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -51,9 +53,20 @@ export function createPool(url: string, options: PoolOptions): pg.Pool {
     idleTimeoutMillis: 30_000,
     keepAlive: true,
     allowExitOnIdle: false,
+    ...(options.onServerError && { Client: watchedClient(options.onServerError) }),
   });
   pool.on('error', (error) => options.onError?.(error));
   return pool;
+}
+
+/** A connection in use gives the server's errors to its query alone, and one that is opening to nobody but the pool. */
+function watchedClient(onServerError: (error: Error) => void): typeof pg.Client {
+  return class extends pg.Client {
+    constructor(config?: string | pg.ClientConfig) {
+      super(config);
+      this.connection.on('errorMessage', onServerError);
+    }
+  };
 }
 
 /** The driver parses it only at the first connection, and its error carries the whole string with the password. */

@@ -31,6 +31,11 @@ export class ManualClock implements Clock {
     return this.timers.length;
   }
 
+  /** Time passes and nothing runs, as while a process is stopped; timers that are due ring at the next `advance`. */
+  standStill(ms: number): void {
+    this.moment += ms;
+  }
+
   /** Turns the hands; callbacks see the moment they asked for, and promises they resolve have run before the next. */
   async advance(ms: number): Promise<void> {
     const end = this.moment + ms;

@@ -1,0 +1,20 @@
+import type { Batch, Destination, Verdicts } from '../pipeline.ts';
+import type { LeaderLock } from './leader-lock.ts';
+
+/**
+ * A destination that gets nothing more from a process that may not lead any more. When a process wakes from a standstill,
+ * answers and timers of the time before are waiting, and the first of them would send the next batch.
+ */
+export function fencedDestination(destination: Destination, lock: Pick<LeaderLock, 'isHeld'>): Destination {
+  return {
+    name: destination.name,
+    concurrency: destination.concurrency,
+    get closedFor() {
+      return destination.closedFor;
+    },
+    deliver(batch: Batch, signal: AbortSignal): Promise<Verdicts> {
+      if (lock.isHeld()) return destination.deliver(batch, signal);
+      return Promise.resolve({ kind: 'unavailable', reason: 'not sent: this process is not the leader any more' });
+    },
+  };
+}

@@ -1,0 +1,103 @@
+import net from 'node:net';
+import pg from 'pg';
+import { parseIntoClientConfig } from 'pg-connection-string';
+import type { Clock } from '../clock.ts';
+import { WalpostError } from '../errors.ts';
+import { databaseError } from '../postgres/database-error.ts';
+import { textTypes } from '../postgres/pool.ts';
+
+/** What pg_stat_activity shows for the session that holds the lock, or waits for it. */
+export const LOCK_APPLICATION_NAME = 'walpost leader';
+
+export interface LockSessionOptions {
+  readonly url: string;
+  /** The server ends the session after so many milliseconds without a statement. */
+  readonly idleTimeout: number;
+  readonly clock: Clock;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const CLOSE_TIMEOUT_MS = 1_000;
+
+/** A connection of its own, so that nothing else can end it, use it, or keep it busy. */
+export class LockSession implements AsyncDisposable {
+  private readonly client: pg.Client;
+  private readonly socket: net.Socket;
+  private readonly clock: Clock;
+  private readonly over = new AbortController();
+
+  private constructor(options: LockSessionOptions) {
+    const { url, idleTimeout, clock } = options;
+    const parsed = parseIntoClientConfig(url);
+    const settings = `-c idle_session_timeout=${idleTimeout} -c statement_timeout=${idleTimeout}`;
+    this.clock = clock;
+    this.socket = new net.Socket();
+    this.client = new pg.Client({
+      ...parsed,
+      options: [parsed.options, settings].filter(Boolean).join(' '),
+      application_name: LOCK_APPLICATION_NAME,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: Math.min(idleTimeout, 10_000),
+      types: textTypes,
+      stream: () => this.socket,
+    });
+    this.client.on('error', (error) => this.end(databaseError(error)));
+    this.client.on('end', () => this.end(new WalpostError('CONNECTION_LOST')));
+  }
+
+  /** Aborting the signal ends the session, now and later. */
+  static async open(options: LockSessionOptions, signal: AbortSignal): Promise<LockSession> {
+    const session = new LockSession(options);
+    const abort = (): void =>
+      session.cut(new WalpostError('CONNECTION_LOST', { detail: 'It was not wanted any more.' }));
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      await session.client.connect();
+      return session;
+    } catch (error) {
+      session.socket.destroy();
+      throw databaseError(error, 'the session of the leader lock');
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Aborted when the session has ended, with the reason. */
+  get ended(): AbortSignal {
+    return this.over.signal;
+  }
+
+  /** The rows of one statement; a session that does not answer in time is cut. */
+  async ask<R extends pg.QueryResultRow>(sql: string, values: readonly unknown[], limit: number): Promise<R[]> {
+    const timer = this.clock.schedule(limit, () => {
+      const detail = `The session of the leader lock did not answer for ${(limit / 1000).toFixed(1)} s.`;
+      this.cut(new WalpostError('CONNECTION_LOST', { detail }));
+    });
+    try {
+      return (await this.client.query<R>(sql, [...values])).rows;
+    } catch (error) {
+      throw this.ended.aborted ? this.ended.reason : databaseError(error, 'the session of the leader lock');
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  /** Ends the session without a word. The server lets go of the lock when it notices. */
+  cut(reason: Error): void {
+    this.end(reason);
+    this.socket.destroy();
+  }
+
+  /** Says goodbye, so that the server lets go of the lock at once. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const timer = this.clock.schedule(CLOSE_TIMEOUT_MS, () => this.socket.destroy());
+    await this.client.end().catch(() => undefined);
+    timer.cancel();
+    this.socket.destroy();
+  }
+
+  private end(reason: Error): void {
+    if (!this.ended.aborted) this.over.abort(reason);
+  }
+}

@@ -1,0 +1,53 @@
+/** What a process does first once it holds the lock: refuse the writes of the leader before it, then take the slot. */
+import type pg from 'pg';
+import type { Config } from './config/schema.ts';
+import { WalpostError } from './errors.ts';
+import type { Logger } from './observe/log.ts';
+import { CursorStore } from './postgres/cursor-store.ts';
+import { SQLSTATE, isSqlState } from './postgres/sqlstate.ts';
+import { APPLICATION_NAME } from './slot/replication-client.ts';
+import type { ServerFacts } from './slot/server-checks.ts';
+import { endHolder, ensureSlot } from './slot/slot-setup.ts';
+import { inspectSlot, slotProblem } from './slot/slot-state.ts';
+
+export interface TakeoverOptions {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly pool: pg.Pool;
+  readonly server: ServerFacts;
+  readonly slot: string;
+}
+
+/** Claims the next epoch and leaves the slot free and fit to be streamed from. */
+export async function takeOver(options: TakeoverOptions): Promise<CursorStore> {
+  const { config, log, pool, server, slot } = options;
+  const { systemIdentifier, timeline } = server;
+  const { plugin } = config.source;
+  const cursor = await CursorStore.claim(pool, { slot, systemIdentifier, timeline });
+  await endOlderStream(options);
+  const failover = server.isPrimary && server.version >= 170_000;
+  const { created, facts } = await ensureSlot({ url: config.database.url, db: pool, slot, plugin, failover });
+  if (created) log.info({ slot, plugin, failover }, 'slot created');
+  if (facts.walStatus !== 'reserved') log.warn({ slot, walStatus: facts.walStatus }, 'the slot is behind');
+  return cursor;
+}
+
+/**
+ * Ends what an older leader left on the slot: the server would notice only after wal_sender_timeout. A process of another
+ * program is left alone, for the slot may be its own and named here by mistake.
+ */
+async function endOlderStream({ config, log, pool, slot }: TakeoverOptions): Promise<void> {
+  const state = await inspectSlot(pool, slot, config.source.plugin);
+  if (state.kind !== 'in_use' || state.facts.holder?.applicationName !== APPLICATION_NAME) return;
+  const { pid, clientAddress } = state.facts.holder;
+  log.info({ slot, pid, clientAddress }, 'ending the stream of an older leader');
+  try {
+    await endHolder(pool, slot, pid);
+  } catch (error) {
+    if (isSqlState(error, SQLSTATE.insufficientPrivilege)) throw slotProblem(state) ?? error;
+    throw error;
+  }
+  const after = await inspectSlot(pool, slot, config.source.plugin);
+  if (after.kind !== 'in_use' || after.facts.holder?.pid !== pid) return;
+  throw new WalpostError('SLOT_STILL_HELD', { detail: `Slot "${slot}", process ${pid}.` });
+}
