@@ -31,7 +31,11 @@ const DRAIN_MARGIN_MS = 10_000;
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 /** Resolves with the exit code. */
-export async function runProcess(config: Config, create: (parts: RelayParts) => RunningRelay): Promise<number> {
+export async function runProcess(
+  config: Config,
+  create: (parts: RelayParts) => RunningRelay,
+  drainMarginMs = DRAIN_MARGIN_MS,
+): Promise<number> {
   const log = createLog(config.log);
   const metrics = new Metrics(Object.keys(config.sinks));
   try {
@@ -40,7 +44,7 @@ export async function runProcess(config: Config, create: (parts: RelayParts) => 
     await using http = await serve(config, { relay, metrics, loopLag });
     const { address, port } = http?.address ?? {};
     log.info({ version: VERSION, pid: process.pid, ...(http && { address, port }) }, 'walpost starts');
-    await runUntilSignal(relay, { config, log });
+    await runUntilSignal(relay, { log, drainLimitMs: config.delivery.timeout + drainMarginMs });
     log.info('walpost ends');
     return EXIT.done;
   } catch (error) {
@@ -69,14 +73,16 @@ async function serve(
   });
 }
 
-async function runUntilSignal(relay: RunningRelay, { config, log }: { config: Config; log: Logger }): Promise<void> {
+async function runUntilSignal(
+  relay: RunningRelay,
+  { log, drainLimitMs }: { log: Logger; drainLimitMs: number },
+): Promise<void> {
   const stop = new AbortController();
   let draining: Promise<void> | undefined;
   const drain = async (signal: NodeJS.Signals): Promise<void> => {
     log.info({ signal }, 'told to stop: delivering and confirming what is held');
-    const limit = config.delivery.timeout + DRAIN_MARGIN_MS;
     try {
-      await boundedCall(() => relay.drain(), limit)();
+      await boundedCall(() => relay.drain(), drainLimitMs)();
     } catch (error) {
       log.warn(`not everything was confirmed, the rest comes again: ${messageOf(error)}`);
     }

@@ -1,0 +1,76 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+export const MAIN = join(import.meta.dirname, '../../src/main.ts');
+const TSX = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+
+export interface CliOptions {
+  readonly cwd?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  /** Another program than walpost itself. */
+  readonly script?: string;
+}
+
+export interface CliResult {
+  /** The exit code, or the signal's name. */
+  readonly code: number | string | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A running walpost, as a user starts it; disposing kills what is left of it. */
+export class Cli implements AsyncDisposable {
+  readonly child: ChildProcess;
+  stdout = '';
+  stderr = '';
+  readonly #closed: Promise<CliResult>;
+  #wake = (): void => undefined;
+
+  constructor(argv: readonly string[], { cwd, env, script = MAIN }: CliOptions = {}) {
+    const clean = Object.entries(process.env).filter(([name]) => !/^(WALPOST_|NO_COLOR$|FORCE_COLOR$)/.test(name));
+    this.child = spawn(process.execPath, ['--import', TSX, script, ...argv], {
+      cwd,
+      env: { ...Object.fromEntries(clean), ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => this.#grow(() => (this.stdout += text)));
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#grow(() => (this.stderr += text)));
+    this.#closed = once(this.child, 'close').then(([code, signal]: unknown[]) => {
+      this.#wake();
+      return { code: (code ?? signal) as number | string | null, stdout: this.stdout, stderr: this.stderr };
+    });
+  }
+
+  #grow(add: () => void): void {
+    add();
+    this.#wake();
+  }
+
+  /** Resolves when it has printed that; rejects with what it printed when it ends without. */
+  async prints(pattern: RegExp, stream: 'stdout' | 'stderr' = 'stderr'): Promise<void> {
+    while (!pattern.test(this[stream])) {
+      if (this.child.exitCode !== null || this.child.signalCode !== null) {
+        throw new Error(`ended without ${pattern}:\n${this.stdout}${this.stderr}`);
+      }
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  result(): Promise<CliResult> {
+    return this.#closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill('SIGKILL');
+    await this.#closed;
+  }
+}
+
+/** Runs one command to its end. */
+export async function walpost(argv: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+  await using cli = new Cli(argv, options);
+  return await cli.result();
+}
