@@ -60,12 +60,13 @@ export type Verdict =
   | { readonly kind: 'rejected'; readonly reason: string }
   /** This event, this time. */
   | { readonly kind: 'failed'; readonly reason: string; readonly retryAfter?: number }
-  /** The destination, whatever the event. `answered`: it did answer, with an error of its own (5xx), so the event may be the cause. */
+  /** The destination, whatever the event. `answered`: it did answer, with an error of its own (5xx), so the event may be the cause. `slow`: it took the whole timeout. */
   | {
       readonly kind: 'unavailable';
       readonly reason: string;
       readonly retryAfter?: number;
       readonly answered?: boolean;
+      readonly slow?: boolean;
     };
 
 export const DELIVERED: Verdict = { kind: 'delivered' };
@@ -88,6 +89,8 @@ export interface Destination {
   readonly name: string;
   /** Batches that may be in flight at once. */
   readonly concurrency: number;
+  /** Milliseconds for which it takes nothing (an open breaker); 0 when it does. */
+  readonly closedFor: number;
   /** Never rejects: whatever goes wrong is a verdict. */
   deliver(batch: Batch, signal: AbortSignal): Promise<Verdicts>;
 }
@@ -119,4 +122,30 @@ export type DeadLetterReason = 'poison' | 'unrouted' | 'rejected' | 'failed' | '
 export interface DeadLetterOffice {
   /** Calls back once the letter is durable; tries until it is. */
   store(letter: DeadLetter, stored: () => void): void;
+}
+
+/** Where events wait in Postgres, in the order of their lane. */
+export interface ParkingLot {
+  /** Calls back once the events are durable; tries until they are. Storing an event again has no effect. */
+  park(sink: string, events: readonly Event[], stored: () => void): void;
+  /** The first events of the lane behind `after` (the first of all when null), within the limits. Never rejects but by closing. */
+  read(lane: LaneName, after: string | null, limits: PageLimits): Promise<ParkedPage>;
+  /** The events were delivered, or are dead letters; calls back once their rows are gone. */
+  remove(events: readonly Event[], removed: () => void): void;
+}
+
+export interface LaneName {
+  readonly sink: string;
+  readonly organizationId: string;
+}
+
+export interface PageLimits {
+  readonly maxEvents: number;
+  readonly maxBytes: number;
+}
+
+export interface ParkedPage {
+  readonly events: readonly Event[];
+  /** Where the next page begins; opaque. */
+  readonly last: string | null;
 }

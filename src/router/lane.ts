@@ -3,23 +3,40 @@
  *
  * Phases, and what ends them:
  *   gathering   a window is open                      -> due, when it closes or the batch is full
- *   due         stands in its sink's turn queue       -> sending, or unseen
+ *   due         stands in its sink's turn queue       -> sending, fetching, or unseen
  *   unseen      its oldest transaction is not visible -> due, when a snapshot sees more
+ *   fetching    the next parked events are being read -> sending, or quiet when none is left
  *   sending     one batch is in flight                -> gathering, due, resting, quiet
  *   resting     the batch came back                   -> due, when the wait is over
- *   quiet       nothing is held                       -> gathering (or due, with leading_edge), or forgotten
+ *   quiet       nothing is held in memory             -> gathering (or due, with leading_edge), or forgotten
  *
  * Events that arrive meanwhile queue up behind; one batch at a time is in flight, so nothing overtakes. What comes back
  * returns to the front.
+ *
+ * A parked lane has its later events in Postgres: `parked` says so. What it holds in memory is then the front of the lane,
+ * and whatever arrives goes to Postgres behind it. It is live again when it has read everything back.
  */
 import type { Event } from '../event.ts';
+import { footprint } from './memory-budget.ts';
 import type { Trouble } from './trouble.ts';
 
-export type Phase = 'gathering' | 'due' | 'unseen' | 'sending' | 'resting' | 'quiet';
+export type Phase = 'gathering' | 'due' | 'unseen' | 'fetching' | 'sending' | 'resting' | 'quiet';
 
 export interface BatchLimits {
   readonly maxEvents: number;
   readonly maxBytes: number;
+}
+
+/** The part of a lane that is in Postgres. */
+export interface ParkedPart {
+  /** Arrived since the window opened; the next to go there. */
+  incoming: Event[];
+  /** On their way there. */
+  inserting: number;
+  /** Something has gone there since the lane was parked; false while it is only held by a job. */
+  rows: boolean;
+  /** The last event that was read; null to read from the first. */
+  after: string | null;
 }
 
 export class Lane {
@@ -30,6 +47,15 @@ export class Lane {
   /** Until when an arriving event joins a window rather than leaving at once; for leading_edge. */
   quietFrom = 0;
   trouble: Trouble | null = null;
+  parked: ParkedPart | null = null;
+  /** The job whose events go first; what is live waits behind it, in Postgres. */
+  heldBy: string | null = null;
+  /** Delivered parked events whose rows are on their way out. */
+  removing = 0;
+  /** It is to be parked as soon as all it holds is visible. */
+  parkWhenSeen = false;
+  /** Its last attempt timed out: it may hold only a small part of the sink's concurrency. */
+  slow = false;
   private queue: Event[] = [];
   private bytes = 0;
 
@@ -41,6 +67,17 @@ export class Lane {
     return this.queue.length;
   }
 
+  get first(): Event | undefined {
+    return this.queue[0];
+  }
+
+  /** What its queue holds of the heap. */
+  get held(): number {
+    let held = 0;
+    for (const event of this.queue) held += footprint(event);
+    return held;
+  }
+
   push(event: Event): void {
     this.queue.push(event);
     this.bytes += event.size;
@@ -50,16 +87,17 @@ export class Lane {
     return this.queue.length >= limits.maxEvents || this.bytes >= limits.maxBytes;
   }
 
-  /** Takes the next batch from the front: whole transactions or parts of them, all visible; empty when the first is not. */
+  /** Takes the next batch from the front: all visible, all of one job or all live; empty when the first is not visible. */
   take(limits: BatchLimits): readonly Event[] {
     const { queue } = this;
     const most = Math.min(queue.length, limits.maxEvents);
+    const job = queue[0]?.origin.job;
     let bytes = 0;
     let count = 0;
     while (count < most) {
-      const event = queue[count] as Event;
-      if (!event.origin.visible || (count > 0 && bytes + event.size > limits.maxBytes)) break;
-      bytes += event.size;
+      const { origin, size } = queue[count] as Event;
+      if (!origin.visible || origin.job !== job || (count > 0 && bytes + size > limits.maxBytes)) break;
+      bytes += size;
       count += 1;
     }
     this.bytes -= bytes;
@@ -76,13 +114,20 @@ export class Lane {
     return this.queue.splice(1, 1);
   }
 
+  get allVisible(): boolean {
+    return this.queue.every((event) => event.origin.visible);
+  }
+
+  takeAll(): readonly Event[] {
+    const { queue } = this;
+    this.queue = [];
+    this.bytes = 0;
+    return queue;
+  }
+
   /** Puts back to the front what did not settle. */
   putBack(events: readonly Event[], behind = 0): void {
     this.queue.splice(behind, 0, ...events);
     for (const event of events) this.bytes += event.size;
-  }
-
-  peek(): Event | undefined {
-    return this.queue[0];
   }
 }

@@ -7,12 +7,22 @@
  */
 import { setMaxListeners } from 'node:events';
 import type { Config } from '../config/schema.ts';
-import type { Clock } from '../clock.ts';
+import type { Clock, Timer } from '../clock.ts';
 import type { Event, Poison } from '../event.ts';
-import type { DeadLetter, DeadLetterOffice, Destination, Settlement, Verdict } from '../pipeline.ts';
+import type {
+  DeadLetter,
+  DeadLetterOffice,
+  Destination,
+  LaneName,
+  ParkingLot,
+  Settlement,
+  Verdict,
+} from '../pipeline.ts';
 import { Alarms } from './alarms.ts';
 import type { Phase } from './lane.ts';
+import { heldBy } from './lane-parking.ts';
 import { footprint, MemoryBudget } from './memory-budget.ts';
+import { relieve } from './relief.ts';
 import { RouteTable } from './route-table.ts';
 import { SinkLanes, type LaneTurn } from './sink-lanes.ts';
 import { Windows } from './windows.ts';
@@ -20,6 +30,7 @@ import { Windows } from './windows.ts';
 /** What the router reports while it works; called once a batch. */
 export interface RouterWatcher {
   delivered(sink: string, count: number, oldest: Event): void;
+  parked(sink: string, count: number): void;
   deadLettered(sink: string | null, reason: DeadLetter['reason']): void;
   dropped(): void;
   /** Milliseconds from the opening of a window to the departure of its batch. */
@@ -31,6 +42,7 @@ export interface RouterOptions {
   readonly destinations: readonly Destination[];
   readonly settlement: Settlement;
   readonly deadLetters: DeadLetterOffice;
+  readonly lot: ParkingLot;
   readonly clock: Clock;
   readonly watcher: RouterWatcher;
   /** Events want to leave whose transactions no snapshot has seen yet. */
@@ -41,11 +53,14 @@ export interface RouterOptions {
 }
 
 export interface RouterState {
-  readonly lanes: Readonly<Record<Phase, number>>;
+  readonly lanes: Readonly<Record<Phase | 'parked', number>>;
   readonly inFlight: Readonly<Record<string, number>>;
   readonly bufferedBytes: number;
   readonly openWindows: number;
 }
+
+/** How often lanes are looked through. */
+const PATROL_MS = 500;
 
 export class Router {
   private readonly options: RouterOptions;
@@ -57,6 +72,7 @@ export class Router {
   private readonly abort = new AbortController();
   private idleWaiters: (() => void)[] = [];
   private storing = 0;
+  private patrolTimer: Timer | undefined;
 
   constructor(options: RouterOptions) {
     const { config, clock, destinations } = options;
@@ -66,21 +82,39 @@ export class Router {
       config.routes,
       destinations.map((destination) => destination.name),
     );
-    this.budget = new MemoryBudget(config.memory.budget, options.onPressure);
+    this.budget = new MemoryBudget(config.memory.budget, (full) => {
+      options.onPressure(full);
+      if (full) relieve(this.sinks, config.memory.budget);
+    });
     this.windows = new Windows(clock, config.batching.window, {
       onClose: ({ sink, lane }) => sink.windowClosed(lane),
       onTick: () => this.dispatchAll(),
     });
     this.alarms = new Alarms(clock, ({ sink, lane }) => sink.rested(lane));
     this.sinks = destinations.map((destination) => this.lanesOf(destination));
+    this.patrol();
   }
 
-  accept(event: Event): void {
-    const targets = this.routes.sinksFor(event);
+  /** Puts the event into its lanes; into those of `only`, when given, among the sinks that its routes name. */
+  accept(event: Event, only?: readonly string[]): void {
+    let targets = this.routes.sinksFor(event);
     if (targets.length === 0) return this.unrouted(event);
+    if (only) targets = targets.filter((index) => only.includes((this.sinks[index] as SinkLanes).name));
     this.options.settlement.hold(event.origin, targets.length);
     this.budget.take(footprint(event) * targets.length);
     for (const index of targets) (this.sinks[index] as SinkLanes).accept(event);
+  }
+
+  /** The job has sent its last event: lanes that it led go on with what waited behind. */
+  endJob(job: string): void {
+    for (const sink of this.sinks) sink.endJob(job);
+  }
+
+  /** Takes up the lanes that an earlier connection left parked. Before the first event. */
+  restore(lanes: readonly LaneName[]): void {
+    const byName = new Map(this.sinks.map((sink) => [sink.name, sink]));
+    for (const { sink, organizationId } of lanes) byName.get(sink)?.restore(organizationId);
+    this.dispatchAll();
   }
 
   /** A row that cannot become an event is stored for a person, like an event that no one wants. */
@@ -112,13 +146,23 @@ export class Router {
     this.abort.abort();
     this.windows.dispose();
     this.alarms.dispose();
+    this.patrolTimer?.cancel();
     while (this.sinks.some((sink) => sink.inFlight > 0)) {
       await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
     }
   }
 
   state(): RouterState {
-    const lanes: Record<Phase, number> = { gathering: 0, due: 0, unseen: 0, sending: 0, resting: 0, quiet: 0 };
+    const lanes: Record<Phase | 'parked', number> = {
+      gathering: 0,
+      due: 0,
+      unseen: 0,
+      fetching: 0,
+      sending: 0,
+      resting: 0,
+      quiet: 0,
+      parked: 0,
+    };
     for (const sink of this.sinks) sink.countLanes(lanes);
     const inFlight = Object.fromEntries(this.sinks.map((sink) => [sink.name, sink.inFlight]));
     return { lanes, inFlight, bufferedBytes: this.budget.used, openWindows: this.windows.open };
@@ -133,6 +177,7 @@ export class Router {
     const { batching, delivery } = config;
     return new SinkLanes({
       destination,
+      lot: this.options.lot,
       limits: { maxEvents: batching.max_events, maxBytes: batching.max_bytes },
       window: batching.window,
       leadingEdge: batching.leading_edge,
@@ -140,6 +185,8 @@ export class Router {
         quickRetries: delivery.quick_retries,
         maxAttempts: delivery.max_attempts,
         backoff: delivery.backoff,
+        parkAfter: delivery.park_after,
+        unavailableFor: delivery.unavailable_for,
         longestWait: delivery.breaker.reset_after,
       },
       signal: this.abort.signal,
@@ -149,30 +196,38 @@ export class Router {
       alarms: this.alarms,
       askVisible: this.options.askVisible,
       onWindow: this.options.watcher.windowWait,
-      onDelivered: (sink, events) => this.delivered(sink, events),
-      onRejected: (sink, event, verdict, attempts) => this.rejected(sink, event, { verdict, attempts }),
+      onDelivered: (sink, events) => {
+        this.settle(events);
+        this.options.watcher.delivered(sink, events.length, events[0] as Event);
+      },
+      onParked: (sink, events) => {
+        this.settle(events);
+        this.options.watcher.parked(sink, events.length);
+        this.wakeWaiters();
+      },
+      onRead: (events) => this.budget.take(heldBy(events)),
+      onDropped: (events) => this.budget.give(heldBy(events)),
+      onRejected: (event, given, stored) => this.rejected(event, given, stored),
       onIdle: () => this.wakeWaiters(),
     });
   }
 
-  private delivered(sink: SinkLanes, events: readonly Event[]): void {
-    const { settlement, watcher } = this.options;
-    let bytes = 0;
-    for (const event of events) {
-      bytes += footprint(event);
-      settlement.settle(event.origin);
-    }
-    watcher.delivered(sink.name, events.length, events[0] as Event);
-    this.budget.give(bytes);
+  private settle(events: readonly Event[]): void {
+    for (const event of events) if (event.parkedId === null) this.options.settlement.settle(event.origin);
+    this.budget.give(heldBy(events));
   }
 
-  private rejected(sink: SinkLanes, event: Event, given: { verdict: Verdict; attempts: number }): void {
-    const { verdict, attempts } = given;
+  private rejected(
+    event: Event,
+    given: { sink: string; verdict: Verdict; attempts: number },
+    stored: () => void,
+  ): void {
+    const { sink, verdict, attempts } = given;
     const reason = verdict.kind === 'delivered' ? 'rejected' : verdict.kind;
     const detail = verdict.kind === 'delivered' ? '' : verdict.reason;
-    this.bury({ item: event, sink: sink.name, reason, detail, attempts }, () => {
-      this.options.settlement.settle(event.origin);
-      this.budget.give(footprint(event));
+    this.bury({ item: event, sink, reason, detail, attempts }, () => {
+      this.settle([event]);
+      stored();
     });
   }
 
@@ -200,6 +255,16 @@ export class Router {
       }
       watcher.deadLettered(letter.sink, letter.reason);
       this.wakeWaiters();
+    });
+  }
+
+  /** Looks through the lanes now and then for events that have waited too long. */
+  private patrol(): void {
+    const { config, clock } = this.options;
+    const parkAfter = config.delivery.park_after;
+    this.patrolTimer = clock.schedule(Math.min(PATROL_MS, parkAfter / 4), () => {
+      for (const sink of this.sinks) sink.parkOverdue(parkAfter);
+      this.patrol();
     });
   }
 

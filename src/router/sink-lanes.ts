@@ -1,16 +1,19 @@
 /**
- * All lanes of one sink: who sends next, and what becomes of what comes back.
+ * All lanes of one sink: who gathers, who sends next, who waits.
  *
  * Lanes that are due stand in one queue and go to its end after each batch, so an organization with a backlog gets one
- * turn like every other. At most `concurrency` batches of the sink are in flight; other sinks have their own.
+ * turn like every other. At most `concurrency` batches of the sink are in flight; other sinks have their own. Lanes whose
+ * last attempt took the whole timeout have a queue of their own and a small part of the concurrency, so that hanging
+ * organizations cannot take all of it.
  */
 import { Fifo } from '../fifo.ts';
 import type { Event } from '../event.ts';
-import type { Batch, Destination, Verdict, Verdicts } from '../pipeline.ts';
+import type { Batch, Destination, ParkingLot, Verdict, Verdicts } from '../pipeline.ts';
 import type { Alarms } from './alarms.ts';
 import { Lane, type BatchLimits, type Phase } from './lane.ts';
-import { sortVerdicts } from './sort-verdicts.ts';
-import { afterAccepted, afterBlow, afterProbe, newTrouble, type RetryPolicy } from './trouble.ts';
+import { LaneParking } from './lane-parking.ts';
+import { LaneReturns } from './lane-returns.ts';
+import type { RetryPolicy } from './trouble.ts';
 import type { Windows } from './windows.ts';
 
 /** A lane with its sink, as windows and alarms hold it. */
@@ -21,6 +24,7 @@ export interface LaneTurn {
 
 export interface SinkLanesOptions {
   readonly destination: Destination;
+  readonly lot: ParkingLot;
   readonly limits: BatchLimits;
   /** Milliseconds. */
   readonly window: number;
@@ -31,15 +35,28 @@ export interface SinkLanesOptions {
   readonly random: () => number;
   readonly windows: Windows<LaneTurn>;
   readonly alarms: Alarms<LaneTurn>;
-  /** A lane wants to send what no snapshot has seen yet. */
+  /** A lane wants to send, or to park, what no snapshot has seen yet. */
   readonly askVisible: () => void;
   /** Milliseconds from the opening of a window to the departure of its batch. */
   readonly onWindow: (waited: number) => void;
-  readonly onDelivered: (sink: SinkLanes, events: readonly Event[]) => void;
-  readonly onRejected: (sink: SinkLanes, event: Event, verdict: Verdict, attempts: number) => void;
+  /** Delivered, and parked: both settle. */
+  readonly onDelivered: (sink: string, events: readonly Event[]) => void;
+  readonly onParked: (sink: string, events: readonly Event[]) => void;
+  /** Read from Postgres, and left to it again. */
+  readonly onRead: (events: readonly Event[]) => void;
+  readonly onDropped: (events: readonly Event[]) => void;
+  /** Calls back once the event is a durable dead letter. */
+  readonly onRejected: (
+    event: Event,
+    given: { sink: string; verdict: Verdict; attempts: number },
+    stored: () => void,
+  ) => void;
   /** A batch came back, or nothing is left to do. */
   readonly onIdle: () => void;
 }
+
+/** After a read that found nothing while something was on its way. */
+const READ_AGAIN_MS = 20;
 
 export class SinkLanes {
   readonly name: string;
@@ -47,21 +64,43 @@ export class SinkLanes {
   private readonly options: SinkLanesOptions;
   private readonly lanes = new Map<string, Lane>();
   private readonly turns = new Fifo<Lane>();
-  private unseen: Lane[] = [];
-  private accepted = 0;
+  private readonly slowTurns = new Fifo<Lane>();
+  private readonly slowShare: number;
+  private slowInFlight = 0;
+  private unseen = new Set<Lane>();
+  private readonly parking: LaneParking;
+  private readonly returns: LaneReturns;
   private draining = false;
 
   constructor(options: SinkLanesOptions) {
+    const { destination, lot, limits, onDropped } = options;
     this.options = options;
-    this.name = options.destination.name;
+    this.name = destination.name;
+    this.slowShare = Math.max(1, Math.floor(destination.concurrency / 8));
+    this.parking = new LaneParking({
+      sink: this.name,
+      lot,
+      limits,
+      onParked: (events) => options.onParked(this.name, events),
+      onDropped,
+      waitVisible: (lane) => this.waitVisible(lane),
+      onRemoved: (lane) => lane.phase === 'quiet' && this.forget(lane),
+    });
+    this.returns = new LaneReturns({
+      ...options,
+      sink: this.name,
+      parking: this.parking,
+      go: (lane) => this.next(lane),
+      again: (lane) => this.enqueue(lane),
+      rest: (lane, delay) => this.rest(lane, delay),
+    });
   }
 
   accept(event: Event): void {
-    let lane = this.lanes.get(event.organizationId);
-    if (!lane) {
-      lane = new Lane(event.organizationId);
-      this.lanes.set(event.organizationId, lane);
-    }
+    const lane = this.laneOf(event.organizationId);
+    const { job } = event.origin;
+    if (job !== null && lane.parked === null) this.parking.hold(lane, job);
+    if (lane.parked && (lane.heldBy === null || lane.heldBy !== job)) return this.acceptBehind(lane, event);
     lane.push(event);
     if (lane.length === 1) this.openWindow(lane);
     if (lane.phase === 'gathering' && lane.isFull(this.options.limits)) this.due(lane);
@@ -69,6 +108,7 @@ export class SinkLanes {
 
   /** The window of the lane is over. */
   windowClosed(lane: Lane): void {
+    if (lane.parked) this.parking.flush(lane);
     if (lane.phase === 'gathering' && lane.closesAt <= this.options.now()) this.enqueue(lane);
     else if (lane.phase === 'quiet') this.forget(lane);
   }
@@ -81,34 +121,112 @@ export class SinkLanes {
   /** A snapshot saw more transactions. */
   seen(): void {
     const lanes = this.unseen;
-    this.unseen = [];
-    for (const lane of lanes) this.enqueue(lane);
+    this.unseen = new Set();
+    for (const lane of lanes) {
+      if (lane.parkWhenSeen) this.parking.park(lane);
+      this.parking.flush(lane);
+      if (lane.phase === 'unseen') this.enqueue(lane);
+    }
     this.dispatch();
+  }
+
+  /** An earlier connection left rows of this organization in Postgres. */
+  restore(organizationId: string): void {
+    const lane = this.laneOf(organizationId);
+    this.parking.restore(lane);
+    if (lane.phase === 'quiet') this.enqueue(lane);
+  }
+
+  /** Parks every lane whose oldest event has waited for `parkAfter` milliseconds; transactions have one arrival. */
+  parkOverdue(parkAfter: number): void {
+    const latest = this.options.now() - parkAfter;
+    for (const lane of this.lanes.values()) {
+      const first = lane.first;
+      if (!first || first.parkedId !== null || first.origin.receivedAt > latest) continue;
+      if (lane.phase !== 'gathering' && lane.heldBy === null) this.parking.park(lane);
+    }
+    this.dispatch();
+  }
+
+  /** Parks the lane because it holds too much; it is read back as soon as it has its turn. */
+  parkLoad(lane: Lane): void {
+    this.parking.park(lane);
+  }
+
+  /** What its lanes hold of the heap. */
+  get held(): number {
+    let held = 0;
+    for (const lane of this.lanes.values()) held += lane.held;
+    return held;
+  }
+
+  get lanesHeld(): number {
+    return this.lanes.size;
+  }
+
+  all(): Iterable<Lane> {
+    return this.lanes.values();
   }
 
   /** Every window counts as closed from now on. */
   drain(): void {
     this.draining = true;
-    for (const lane of this.lanes.values()) if (lane.phase === 'gathering') this.enqueue(lane);
+    for (const lane of this.lanes.values()) {
+      this.parking.flush(lane);
+      if (lane.phase === 'gathering') this.enqueue(lane);
+    }
     this.dispatch();
   }
 
-  /** Nothing is left that could be sent without waiting for a destination to recover. */
+  /** Nothing is left in memory that could be sent without waiting for a destination to recover. */
   get drained(): boolean {
-    return this.inFlight === 0 && this.turns.length === 0 && this.unseen.length === 0;
+    return this.inFlight === 0 && this.turns.length === 0 && this.slowTurns.length === 0 && this.unseen.size === 0;
   }
 
-  countLanes(counts: Record<Phase, number>): void {
-    for (const lane of this.lanes.values()) counts[lane.phase] += 1;
+  countLanes(counts: Record<Phase | 'parked', number>): void {
+    for (const lane of this.lanes.values()) counts[lane.parked ? 'parked' : lane.phase] += 1;
   }
 
-  /** Sends from the turn queue while the sink takes batches. */
+  /** Sends from the turn queues while the sink takes batches. */
   dispatch(): void {
-    while (this.inFlight < this.options.destination.concurrency) {
+    const { concurrency } = this.options.destination;
+    while (this.inFlight < concurrency && this.slowInFlight < this.slowShare) {
+      const lane = this.slowTurns.shift();
+      if (!lane) break;
+      this.sendFrom(lane);
+    }
+    while (this.inFlight < concurrency) {
       const lane = this.turns.shift();
       if (!lane) return;
       this.sendFrom(lane);
     }
+  }
+
+  /** The job has no more events: what waited behind it goes on. */
+  endJob(job: string): void {
+    for (const lane of this.lanes.values()) {
+      if (lane.heldBy !== job) continue;
+      this.parking.release(lane);
+      if (lane.phase === 'quiet') this.next(lane);
+    }
+    this.dispatch();
+  }
+
+  /** The front of the lane is in Postgres, or belongs to a job. */
+  private acceptBehind(lane: Lane, event: Event): void {
+    const incoming = lane.parked?.incoming ?? [];
+    incoming.push(event);
+    if (incoming.length === 1) lane.closesAt = this.options.windows.add({ sink: this, lane });
+    else if (incoming.length >= this.options.limits.maxEvents) this.parking.flush(lane);
+  }
+
+  private laneOf(organizationId: string): Lane {
+    let lane = this.lanes.get(organizationId);
+    if (!lane) {
+      lane = new Lane(organizationId);
+      this.lanes.set(organizationId, lane);
+    }
+    return lane;
   }
 
   private openWindow(lane: Lane): void {
@@ -126,7 +244,7 @@ export class SinkLanes {
 
   private enqueue(lane: Lane): void {
     lane.phase = 'due';
-    this.turns.push(lane);
+    (lane.slow ? this.slowTurns : this.turns).push(lane);
   }
 
   private due(lane: Lane): void {
@@ -134,115 +252,106 @@ export class SinkLanes {
     this.dispatch();
   }
 
+  private rest(lane: Lane, delay: number): void {
+    lane.phase = 'resting';
+    this.options.alarms.set({ sink: this, lane }, delay);
+  }
+
+  private waitVisible(lane: Lane): void {
+    this.unseen.add(lane);
+    this.options.askVisible();
+  }
+
   private sendFrom(lane: Lane): void {
-    const { limits } = this.options;
+    if (lane.length === 0 && lane.parked) return this.fetch(lane);
+    const { limits, windows, leadingEdge, onWindow, now } = this.options;
     const { trouble } = lane;
     const probe = trouble?.probeSecond === true && lane.length > 1;
     const most = trouble ? Math.min(limits.maxEvents, trouble.size) : limits.maxEvents;
     const events = probe ? lane.takeSecond() : lane.take(trouble ? { ...limits, maxEvents: most } : limits);
-    if (events.length === 0) {
-      lane.phase = 'unseen';
-      this.unseen.push(lane);
-      this.options.askVisible();
-      return;
+    const first = events[0];
+    if (!first) {
+      lane.phase = lane.length > 0 ? 'unseen' : 'quiet';
+      return lane.length > 0 ? this.waitVisible(lane) : undefined;
     }
-    lane.phase = 'sending';
-    if (!trouble) this.options.onWindow(Math.max(0, this.options.now() - lane.closesAt + this.options.window));
-    if (this.options.leadingEdge) lane.quietFrom = this.options.windows.add({ sink: this, lane });
-    this.inFlight += 1;
+    if (!trouble && first.parkedId === null) onWindow(Math.max(0, now() - lane.closesAt + this.options.window));
+    if (leadingEdge) lane.quietFrom = windows.add({ sink: this, lane });
     const attempt = trouble ? 1 + trouble.outages + trouble.failures : 1;
-    const batch: Batch = { organizationId: lane.organizationId, events, attempt };
-    void this.options.destination.deliver(batch, this.options.signal).then((verdicts) => {
-      this.inFlight -= 1;
-      if (this.options.signal.aborted) return this.options.onIdle();
-      if (probe) this.probed(lane, events, verdicts);
-      else this.returned(lane, events, verdicts);
-      this.dispatch();
-      return this.options.onIdle();
+    const { job } = first.origin;
+    this.send(
+      lane,
+      { organizationId: lane.organizationId, events, attempt, ...(job === null ? {} : { job }) },
+      (verdicts) => {
+        if (probe) this.returns.probed(lane, events, verdicts);
+        else this.returns.returned(lane, events, verdicts);
+      },
+    );
+  }
+
+  private send(lane: Lane, batch: Batch, back: (verdicts: Verdicts) => void): void {
+    const { destination, signal, onIdle } = this.options;
+    lane.phase = 'sending';
+    const leave = this.enter(lane);
+    void destination.deliver(batch, signal).then((verdicts) => {
+      leave();
+      if (!signal.aborted) {
+        back(verdicts);
+        this.dispatch();
+      }
+      onIdle();
     });
   }
 
-  private returned(lane: Lane, events: readonly Event[], verdicts: Verdicts): void {
-    if (!Array.isArray(verdicts) && (verdicts as Verdict).kind === 'delivered') {
-      this.delivered(lane, events);
-      this.next(lane);
+  /** Takes one place of the sink's concurrency; the returned function gives it back. */
+  private enter(lane: Lane): () => void {
+    const { slow } = lane;
+    this.inFlight += 1;
+    if (slow) this.slowInFlight += 1;
+    return () => {
+      this.inFlight -= 1;
+      if (slow) this.slowInFlight -= 1;
+    };
+  }
+
+  /** Reads the next batch of a parked lane, which then has this turn. */
+  private fetch(lane: Lane): void {
+    const { destination, signal, onRead, onIdle } = this.options;
+    if (lane.heldBy !== null) {
+      lane.phase = 'quiet';
       return;
     }
-    const sorted = sortVerdicts(events, verdicts);
-    if (sorted.delivered.length > 0) this.delivered(lane, sorted.delivered);
-    for (const { event, verdict } of sorted.rejected) this.options.onRejected(this, event, verdict, 1);
-    if (sorted.rest.length === 0 || !sorted.blow) {
-      this.next(lane);
-      return;
-    }
-    lane.putBack(sorted.rest);
-    this.struck(lane, sorted.blow);
+    const wait = Math.max(destination.closedFor, this.parking.canRead(lane) ? 0 : READ_AGAIN_MS);
+    if (wait > 0) return this.rest(lane, wait);
+    lane.phase = 'fetching';
+    const leave = this.enter(lane);
+    void this.parking.read(lane).then((events) => {
+      leave();
+      if (!signal.aborted) {
+        onRead(events);
+        lane.putBack(events, lane.length);
+        if (events.length > 0) this.sendFrom(lane);
+        else if (lane.parked) this.rest(lane, READ_AGAIN_MS);
+        else this.next(lane);
+        this.dispatch();
+      }
+      onIdle();
+    });
   }
 
-  /** The first of what came back was not accepted. */
-  private struck(lane: Lane, blow: { verdict: Verdict; size: number }): void {
-    const { policy, now, random } = this.options;
-    const { verdict, size } = blow;
-    if (verdict.kind !== 'failed' && verdict.kind !== 'unavailable') throw new Error('a final verdict is no blow');
-    lane.trouble ??= newTrouble(now(), this.accepted);
-    const answered = verdict.kind === 'unavailable' && verdict.answered === true;
-    const decision = afterBlow(
-      lane.trouble,
-      { kind: verdict.kind, size, answered, retryAfter: verdict.retryAfter },
-      { accepted: this.accepted, random: random() },
-      policy,
-    );
-    if (decision.kind === 'dead_letter') {
-      this.buryFirst(lane, { kind: 'failed', reason: verdict.reason }, lane.trouble.failures);
-      return;
-    }
-    if (decision.delay <= 0) this.enqueue(lane);
-    else {
-      lane.phase = 'resting';
-      this.options.alarms.set({ sink: this, lane }, decision.delay);
-    }
-  }
-
-  /** The answer for the second event tells what the next refusal of the first will mean. */
-  private probed(lane: Lane, events: readonly Event[], verdicts: Verdicts): void {
-    const verdict = (Array.isArray(verdicts) ? verdicts[0] : verdicts) as Verdict | undefined;
-    const accepted = verdict?.kind === 'delivered';
-    if (lane.trouble) afterProbe(lane.trouble, accepted, this.options.policy);
-    if (accepted) {
-      this.accepted += events.length;
-      this.options.onDelivered(this, events);
-      this.enqueue(lane);
-      return;
-    }
-    lane.putBack(events, 1);
-    const retryAfter = verdict && 'retryAfter' in verdict ? { retryAfter: verdict.retryAfter } : {};
-    this.struck(lane, { verdict: { kind: 'unavailable', reason: 'the probe was refused', ...retryAfter }, size: 1 });
-  }
-
-  private buryFirst(lane: Lane, verdict: Verdict, attempts: number): void {
-    const [first] = lane.take({ maxEvents: 1, maxBytes: Infinity });
-    if (first) this.options.onRejected(this, first, verdict, attempts);
-    if (lane.trouble && afterAccepted(lane.trouble, 1)) lane.trouble = null;
-    this.next(lane);
-  }
-
-  private delivered(lane: Lane, events: readonly Event[]): void {
-    this.accepted += events.length;
-    if (lane.trouble && afterAccepted(lane.trouble, events.length)) lane.trouble = null;
-    this.options.onDelivered(this, events);
-  }
-
+  /** What the lane does after a batch has settled. */
   private next(lane: Lane): void {
     const { limits, leadingEdge, now } = this.options;
-    if (lane.length === 0) {
+    if (lane.length === 0 && !lane.parked) {
       lane.phase = 'quiet';
       if (!leadingEdge || lane.quietFrom <= now()) this.forget(lane);
-    } else if (this.draining || lane.trouble || lane.isFull(limits) || lane.closesAt <= now()) {
+    } else if (lane.length === 0 && lane.parked && this.draining) lane.phase = 'quiet';
+    else if (lane.parked || this.draining || lane.trouble || lane.isFull(limits) || lane.closesAt <= now()) {
       this.enqueue(lane);
     } else lane.phase = 'gathering';
   }
 
   private forget(lane: Lane): void {
+    if (lane.length > 0 || lane.parked || lane.heldBy !== null || lane.removing > 0) return;
     if (this.lanes.get(lane.organizationId) === lane) this.lanes.delete(lane.organizationId);
   }
 }

@@ -1,13 +1,22 @@
 import type { Event } from '../event.ts';
 import type { Verdict, Verdicts } from '../pipeline.ts';
 
+/** A verdict that leaves the event undelivered for now. */
+export type OpenVerdict = Extract<Verdict, { kind: 'failed' | 'unavailable' }>;
+
+export interface Blow {
+  readonly verdict: OpenVerdict;
+  /** How many events that one answer was about. */
+  readonly size: number;
+}
+
 export interface SortedVerdicts {
   readonly delivered: readonly Event[];
   readonly rejected: readonly { readonly event: Event; readonly verdict: Verdict }[];
   /** Failed or unavailable, in order. */
   readonly rest: readonly Event[];
-  /** What happened to the first of the rest, and how many events that one answer was about. */
-  readonly blow: { readonly verdict: Verdict; readonly size: number } | undefined;
+  /** What happened to the first of the rest. */
+  readonly blow: Blow | undefined;
 }
 
 /** Sorts a batch by what is to be done with each event. */
@@ -16,7 +25,7 @@ export function sortVerdicts(events: readonly Event[], verdicts: Verdicts): Sort
   const delivered: Event[] = [];
   const rejected: { event: Event; verdict: Verdict }[] = [];
   const rest: Event[] = [];
-  let first: Verdict | undefined;
+  let first: OpenVerdict | undefined;
   events.forEach((event, index) => {
     const verdict = each ? each[index] : (verdicts as Verdict);
     if (verdict?.kind === 'delivered') delivered.push(event);
@@ -26,6 +35,5 @@ export function sortVerdicts(events: readonly Event[], verdicts: Verdicts): Sort
       first ??= verdict ?? { kind: 'unavailable', reason: 'the sink gave no answer for this event' };
     }
   });
-  const blow = first && { verdict: first, size: each ? 1 : rest.length };
-  return { delivered, rejected, rest, blow };
+  return { delivered, rejected, rest, blow: first && { verdict: first, size: each ? 1 : rest.length } };
 }

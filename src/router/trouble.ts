@@ -46,6 +46,10 @@ export interface RetryPolicy {
   readonly maxAttempts: number;
   /** Milliseconds between own failures; the last repeats. */
   readonly backoff: readonly number[];
+  /** Milliseconds after which an event that is not settled is parked. */
+  readonly parkAfter: number;
+  /** Milliseconds after which a destination that is away gives up its oldest events; 0 is never. */
+  readonly unavailableFor: number;
   /** The longest wait for a destination that is away, in milliseconds, unless it asks for more. */
   readonly longestWait: number;
 }

@@ -70,6 +70,10 @@ export class GuardedSink implements Destination {
     return this.#breaker.state;
   }
 
+  get closedFor(): number {
+    return this.#breaker.state === 'open' ? this.#breaker.retryAfter : 0;
+  }
+
   /** Never rejects: an exception, a timeout, an open breaker are `unavailable`. */
   async deliver(batch: Batch, signal?: AbortSignal): Promise<Verdicts> {
     if (signal?.aborted) return { kind: 'unavailable', reason: `${this.name} was stopped` };
@@ -109,7 +113,7 @@ export class GuardedSink implements Destination {
 
   #unheard(stop: Stop | undefined): Verdict {
     const reason = stop === 'stopped' ? 'was stopped' : `gave no answer within ${this.#options.timeout} ms`;
-    return { kind: 'unavailable', reason: `${this.name} ${reason}` };
+    return { kind: 'unavailable', reason: `${this.name} ${reason}`, slow: stop === 'timeout' };
   }
 }
 

@@ -2,6 +2,7 @@ import { configSchema, type Config } from '../../src/config/schema.ts';
 import type { Event, Origin } from '../../src/event.ts';
 import type { Batch, DeadLetter, Verdicts } from '../../src/pipeline.ts';
 import { DELIVERED } from '../../src/pipeline.ts';
+import { MemoryLot } from './memory-lot.ts';
 import { Router } from '../../src/router/router.ts';
 import { asWire } from '../../src/wire-text.ts';
 import { ManualClock, settleMicrotasks } from '../support/manual-clock.ts';
@@ -64,6 +65,7 @@ export interface HarnessOptions {
   readonly sinks?: readonly string[];
   readonly concurrency?: number;
   readonly answer?: Answer;
+  readonly lot?: MemoryLot;
 }
 
 /** A router between a script of answers and a list of what it did, on a clock that the test turns. */
@@ -73,6 +75,10 @@ export class Harness {
   readonly letters: DeadLetter[] = [];
   readonly pressure: boolean[] = [];
   readonly router: Router;
+  readonly lot: MemoryLot;
+  closedFor = 0;
+  parked = 0;
+  received = 0;
   asked = 0;
   dropped = 0;
   held = 0;
@@ -82,11 +88,16 @@ export class Harness {
   constructor(options: HarnessOptions = {}) {
     const names = options.sinks ?? ['a'];
     this.answer = options.answer ?? (() => DELIVERED);
+    this.lot = options.lot ?? new MemoryLot();
+    const closedFor = (): number => this.closedFor;
     this.router = new Router({
       config: this.config(options.config ?? {}, names),
       destinations: names.map((name) => ({
         name,
         concurrency: options.concurrency ?? 4,
+        get closedFor() {
+          return closedFor();
+        },
         deliver: async (batch: Batch) => {
           const { organizationId: organization, attempt } = batch;
           this.sent.push({
@@ -109,8 +120,10 @@ export class Harness {
           stored();
         },
       },
+      lot: this.lot,
       clock: this.clock,
       watcher: {
+        parked: (_sink, count) => void (this.parked += count),
         delivered: () => undefined,
         deadLettered: () => undefined,
         dropped: () => void (this.dropped += 1),
@@ -123,7 +136,9 @@ export class Harness {
   }
 
   accept(organization: string, ...ids: string[]): void {
-    for (const id of ids) this.router.accept(event(organization, id));
+    for (const id of ids) {
+      this.router.accept(event(organization, id, { origin: makeOrigin({ receivedAt: this.clock.now() }) }));
+    }
   }
 
   /** What each request held, in order. */

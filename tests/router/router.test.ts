@@ -17,7 +17,7 @@ describe('windows of a lane', () => {
     await harness.clock.advance(100);
     expect(harness.batches).toEqual(['x:1,2', 'y:3']);
     expect(harness.settled).toBe(3);
-    expect(harness.router.state().lanes).toEqual({ gathering: 0, due: 0, unseen: 0, sending: 0, resting: 0, quiet: 0 });
+    expect(Object.values(harness.router.state().lanes).every((count) => count === 0)).toBe(true);
   });
 
   test('a full batch leaves at once, by count and by bytes', async () => {
@@ -50,9 +50,10 @@ describe('windows of a lane', () => {
 
   test('10,000 organizations with open windows take one timer', () => {
     const harness = new Harness();
+    const patrol = harness.clock.pending;
     for (let i = 0; i < 10_000; i += 1) harness.accept(`organization ${i}`, `${i}`);
     expect(harness.router.state().openWindows).toBe(10_000);
-    expect(harness.clock.pending).toBe(1);
+    expect(harness.clock.pending - patrol).toBe(1);
   });
 });
 

@@ -1,0 +1,146 @@
+/**
+ * Parking: how a lane moves to Postgres and back, so that a sick sink never holds the slot.
+ *
+ * A parked lane keeps its order: what it holds in memory is the front, then come the rows in Postgres, then what has
+ * arrived since the window opened (`incoming`), which goes to Postgres when the window closes. It reads one batch at a
+ * time, only when it may send, so a thousand parked lanes hold no more memory than those in flight. When a read finds
+ * nothing and nothing is on its way there, `incoming` becomes the queue and the lane is live again.
+ *
+ * Nothing is parked before it is visible: the row could be read back and sent before readers can see the event.
+ */
+import type { Event } from '../event.ts';
+import type { ParkedPage, ParkingLot } from '../pipeline.ts';
+import type { BatchLimits, Lane, ParkedPart } from './lane.ts';
+import { footprint } from './memory-budget.ts';
+
+export interface LaneParkingOptions {
+  readonly sink: string;
+  readonly lot: ParkingLot;
+  readonly limits: BatchLimits;
+  /** These are durable. */
+  readonly onParked: (events: readonly Event[]) => void;
+  /** These leave memory, and stay where they are stored. */
+  readonly onDropped: (events: readonly Event[]) => void;
+  /** The lane waits for a snapshot that sees more. */
+  readonly waitVisible: (lane: Lane) => void;
+  /** Rows of the lane are gone. */
+  readonly onRemoved: (lane: Lane) => void;
+}
+
+export class LaneParking {
+  private readonly options: LaneParkingOptions;
+
+  constructor(options: LaneParkingOptions) {
+    this.options = options;
+  }
+
+  /** Moves what the lane holds in memory to Postgres, and what arrives later behind it. */
+  park(lane: Lane): void {
+    if (!lane.allVisible) {
+      lane.parkWhenSeen = true;
+      this.options.waitVisible(lane);
+      return;
+    }
+    lane.parkWhenSeen = false;
+    const events = lane.takeAll();
+    const stored = events.filter((event) => event.parkedId !== null);
+    const fresh = events.filter((event) => event.parkedId === null);
+    lane.parked ??= emptyPart(true);
+    lane.parked.after = null;
+    lane.parked.rows = true;
+    if (stored.length > 0) this.options.onDropped(stored);
+    this.insert(lane, fresh);
+  }
+
+  /** The window is over: what has arrived goes to Postgres, as far as it is visible. */
+  flush(lane: Lane): void {
+    const part = lane.parked;
+    if (!part || part.incoming.length === 0) return;
+    const hidden = part.incoming.findIndex((event) => !event.origin.visible);
+    const ready = hidden < 0 ? part.incoming : part.incoming.slice(0, hidden);
+    part.incoming = hidden < 0 ? [] : part.incoming.slice(hidden);
+    if (hidden >= 0) this.options.waitVisible(lane);
+    this.insert(lane, ready);
+  }
+
+  /** Rows of this lane were left by an earlier connection. */
+  restore(lane: Lane): void {
+    lane.parked ??= emptyPart(true);
+  }
+
+  /** An event of a job leads the lane: what is live goes behind it until the job is over. */
+  hold(lane: Lane, job: string): void {
+    lane.heldBy = job;
+    lane.parked = emptyPart(false);
+  }
+
+  release(lane: Lane): void {
+    lane.heldBy = null;
+    if (lane.parked && !lane.parked.rows) this.unpark(lane);
+  }
+
+  /** Whether the lane can be read now: reading from the first again must not find rows that are on their way out. */
+  canRead(lane: Lane): boolean {
+    return lane.parked !== null && (lane.parked.after !== null || lane.removing === 0);
+  }
+
+  /** Reads the next batch. The lane goes live when there is none, and none on its way. */
+  async read(lane: Lane): Promise<readonly Event[]> {
+    const { sink, lot, limits } = this.options;
+    const part = lane.parked;
+    if (!part) return [];
+    const quiet = part.inserting === 0;
+    const page: ParkedPage = await lot.read({ sink, organizationId: lane.organizationId }, part.after, limits);
+    if (page.events.length > 0) part.after = page.last;
+    else if (part.after !== null)
+      part.after = null; // what was stored meanwhile may stand before the place of the read
+    else if (quiet && part.inserting === 0) this.unpark(lane);
+    return page.events;
+  }
+
+  /** The parked events were delivered, or are dead letters. */
+  remove(lane: Lane, events: readonly Event[]): void {
+    lane.removing += events.length;
+    this.options.lot.remove(events, () => {
+      lane.removing -= events.length;
+      this.options.onRemoved(lane);
+    });
+  }
+
+  private unpark(lane: Lane): void {
+    const incoming = lane.parked?.incoming ?? [];
+    lane.parked = null;
+    for (const event of incoming) lane.push(event);
+  }
+
+  private insert(lane: Lane, events: readonly Event[]): void {
+    const part = lane.parked;
+    if (!part || events.length === 0) return;
+    part.rows = true;
+    part.inserting += events.length;
+    this.options.lot.park(this.options.sink, events, () => {
+      part.inserting -= events.length;
+      this.options.onParked(events);
+    });
+  }
+}
+
+function emptyPart(rows: boolean): ParkedPart {
+  return { incoming: [], inserting: 0, rows, after: null };
+}
+
+/** Lanes that hold more than their share, the heaviest first. */
+export function heaviest(lanes: Iterable<Lane>, share: number): Lane[] {
+  const heavy: { lane: Lane; held: number }[] = [];
+  for (const lane of lanes) {
+    const held = lane.held;
+    if (held > share) heavy.push({ lane, held });
+  }
+  return heavy.sort((a, b) => b.held - a.held).map(({ lane }) => lane);
+}
+
+export function heldBy(events: readonly Event[]): number {
+  let held = 0;
+  for (const event of events) held += footprint(event);
+  return held;
+}

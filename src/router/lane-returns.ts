@@ -1,0 +1,131 @@
+/** What becomes of a batch that came back: settled, buried, put back to wait, or parked. */
+import type { Event } from '../event.ts';
+import type { Verdict, Verdicts } from '../pipeline.ts';
+import type { Lane } from './lane.ts';
+import type { LaneParking } from './lane-parking.ts';
+import { sortVerdicts, type Blow as SortedBlow } from './sort-verdicts.ts';
+import { afterAccepted, afterBlow, afterProbe, newTrouble, type RetryPolicy } from './trouble.ts';
+
+export interface LaneReturnsOptions {
+  readonly sink: string;
+  readonly policy: RetryPolicy;
+  readonly parking: LaneParking;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly onDelivered: (sink: string, events: readonly Event[]) => void;
+  readonly onRejected: (
+    event: Event,
+    given: { sink: string; verdict: Verdict; attempts: number },
+    stored: () => void,
+  ) => void;
+  /** The lane goes on with what is next; with the same events at once; after a while. */
+  readonly go: (lane: Lane) => void;
+  readonly again: (lane: Lane) => void;
+  readonly rest: (lane: Lane, delay: number) => void;
+}
+
+export class LaneReturns {
+  private readonly options: LaneReturnsOptions;
+  /** Events that the sink has accepted in all. */
+  private accepted = 0;
+
+  constructor(options: LaneReturnsOptions) {
+    this.options = options;
+  }
+
+  returned(lane: Lane, events: readonly Event[], verdicts: Verdicts): void {
+    lane.slow = false;
+    if (!Array.isArray(verdicts) && (verdicts as Verdict).kind === 'delivered') {
+      this.delivered(lane, events);
+      return this.options.go(lane);
+    }
+    const sorted = sortVerdicts(events, verdicts);
+    if (sorted.delivered.length > 0) this.delivered(lane, sorted.delivered);
+    for (const { event, verdict } of sorted.rejected) this.bury(lane, event, { verdict, attempts: 1 });
+    if (!sorted.blow) return this.options.go(lane);
+    lane.putBack(sorted.rest);
+    this.struck(lane, sorted.blow);
+  }
+
+  /** The answer for the second event tells what the next refusal of the first will mean. */
+  probed(lane: Lane, events: readonly Event[], verdicts: Verdicts): void {
+    const verdict = (Array.isArray(verdicts) ? verdicts[0] : verdicts) as Verdict | undefined;
+    const accepted = verdict?.kind === 'delivered';
+    if (lane.trouble) afterProbe(lane.trouble, accepted, this.options.policy);
+    if (accepted) {
+      this.settle(lane, events);
+      return this.options.again(lane);
+    }
+    lane.putBack(events, 1);
+    const retryAfter = verdict && 'retryAfter' in verdict ? { retryAfter: verdict.retryAfter } : {};
+    this.struck(lane, { verdict: { kind: 'unavailable', reason: 'the probe was refused', ...retryAfter }, size: 1 });
+  }
+
+  /** The first of what came back was not accepted. */
+  private struck(lane: Lane, { verdict, size }: SortedBlow): void {
+    const { policy, now, random } = this.options;
+    lane.trouble ??= newTrouble(now(), this.accepted);
+    const away = verdict.kind === 'unavailable';
+    const decision = afterBlow(
+      lane.trouble,
+      { kind: verdict.kind, size, answered: away && verdict.answered === true, retryAfter: verdict.retryAfter },
+      { accepted: this.accepted, random: random() },
+      policy,
+    );
+    lane.slow = away && verdict.slow === true;
+    if (decision.kind === 'dead_letter') {
+      this.buryFirst(lane, { verdict: { kind: 'failed', reason: verdict.reason }, attempts: lane.trouble.failures });
+      return this.options.go(lane);
+    }
+    if (away) this.buryExpired(lane, verdict);
+    if (decision.delay <= 0) return this.options.again(lane);
+    this.parkOrHold(lane, decision.delay);
+    this.options.rest(lane, decision.delay);
+  }
+
+  /** A wait that would outlast `parkAfter` is spent in Postgres; what came from there goes back in any case. */
+  private parkOrHold(lane: Lane, delay: number): void {
+    const { policy, now, parking } = this.options;
+    const first = lane.first;
+    if (!first || lane.heldBy !== null) return;
+    const overdue = now() + delay - first.origin.receivedAt >= policy.parkAfter;
+    if (first.parkedId !== null || overdue) parking.park(lane);
+  }
+
+  /** A destination that has been away for `unavailableFor` gives up the events that have waited that long. */
+  private buryExpired(lane: Lane, verdict: Verdict): void {
+    const { policy, now } = this.options;
+    if (policy.unavailableFor === 0) return;
+    const latest = now() - policy.unavailableFor;
+    while (lane.first && lane.first.origin.receivedAt <= latest) {
+      this.buryFirst(lane, { verdict, attempts: lane.trouble?.outages ?? 1 });
+    }
+  }
+
+  private buryFirst(lane: Lane, given: { verdict: Verdict; attempts: number }): void {
+    const [first] = lane.take({ maxEvents: 1, maxBytes: Infinity });
+    if (first) this.bury(lane, first, given);
+    if (lane.trouble && afterAccepted(lane.trouble, 1)) lane.trouble = null;
+  }
+
+  private bury(lane: Lane, event: Event, given: { verdict: Verdict; attempts: number }): void {
+    const { sink, onRejected, parking } = this.options;
+    onRejected(event, { sink, ...given }, () => {
+      if (event.parkedId !== null) parking.remove(lane, [event]);
+    });
+  }
+
+  private delivered(lane: Lane, events: readonly Event[]): void {
+    if (lane.trouble && afterAccepted(lane.trouble, events.length)) lane.trouble = null;
+    this.settle(lane, events);
+  }
+
+  private settle(lane: Lane, events: readonly Event[]): void {
+    const { sink, parking, onDelivered } = this.options;
+    this.accepted += events.length;
+    onDelivered(sink, events);
+    if (!lane.parked) return;
+    const stored = events.filter((event) => event.parkedId !== null);
+    if (stored.length > 0) parking.remove(lane, stored);
+  }
+}

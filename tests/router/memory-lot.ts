@@ -1,0 +1,89 @@
+import type { Event } from '../../src/event.ts';
+import type { LaneName, PageLimits, ParkedPage, ParkingLot } from '../../src/pipeline.ts';
+
+interface Row {
+  readonly id: number;
+  readonly sink: string;
+  readonly event: Event;
+}
+
+/** The table of parked events in memory, with the order and the idempotency of the real one, and faults on demand. */
+export class MemoryLot implements ParkingLot {
+  /** Inserts and removals wait while set. */
+  stalled = false;
+  mostRowsRead = 0;
+  private readonly byLane = new Map<string, Row[]>();
+  private waiting: (() => void)[] = [];
+  private ids = 0;
+
+  get rows(): Row[] {
+    return [...this.byLane.values()].flat();
+  }
+
+  park(sink: string, events: readonly Event[], stored: () => void): void {
+    this.later(() => {
+      for (const event of events) {
+        const rows = this.laneOf({ sink, organizationId: event.organizationId });
+        if (!rows.some((row) => row.event.eventId === event.eventId)) rows.push({ id: ++this.ids, sink, event });
+        rows.sort((a, b) => place(a) - place(b));
+      }
+      stored();
+    });
+  }
+
+  async read(lane: LaneName, after: string | null, limits: PageLimits): Promise<ParkedPage> {
+    await Promise.resolve();
+    const rows = this.laneOf(lane)
+      .filter((row) => after === null || place(row) > Number(after))
+      .slice(0, limits.maxEvents);
+    this.mostRowsRead = Math.max(this.mostRowsRead, rows.length);
+    const last = rows.at(-1);
+    return {
+      events: rows.map((row) => ({ ...row.event, parkedId: String(row.id), origin: { ...row.event.origin } })),
+      last: last ? String(place(last)) : null,
+    };
+  }
+
+  remove(events: readonly Event[], removed: () => void): void {
+    this.later(() => {
+      const ids = new Set(events.map((event) => event.parkedId));
+      for (const [key, rows] of this.byLane) {
+        if (rows.some((row) => ids.has(String(row.id)))) {
+          this.byLane.set(
+            key,
+            rows.filter((row) => !ids.has(String(row.id))),
+          );
+          break; // events of one removal are of one lane
+        }
+      }
+      removed();
+    });
+  }
+
+  lanes(): LaneName[] {
+    return [...this.byLane.values()].flatMap(([row]) =>
+      row ? [{ sink: row.sink, organizationId: row.event.organizationId }] : [],
+    );
+  }
+
+  release(): void {
+    this.stalled = false;
+    for (const run of this.waiting.splice(0)) run();
+  }
+
+  private laneOf({ sink, organizationId }: LaneName): Row[] {
+    const key = `${sink} ${organizationId}`;
+    let rows = this.byLane.get(key);
+    if (!rows) this.byLane.set(key, (rows = []));
+    return rows;
+  }
+
+  private later(run: () => void): void {
+    if (this.stalled) this.waiting.push(run);
+    else queueMicrotask(run);
+  }
+}
+
+function place(row: Row): number {
+  return Number(row.event.origin.commitLsn ?? 0n) * 1000 + (row.event.ordinal ?? 0);
+}

@@ -1,0 +1,287 @@
+import { describe, expect, test } from 'vitest';
+import { DELIVERED, type Verdicts } from '../../src/pipeline.ts';
+import { footprint } from '../../src/router/memory-budget.ts';
+import { event, Harness, makeOrigin } from './harness.ts';
+import { MemoryLot } from './memory-lot.ts';
+
+const DOWN: Verdicts = { kind: 'unavailable', reason: 'connection refused' };
+const numbers = (from: number, to: number): string[] =>
+  Array.from({ length: to - from }, (_, index) => `${from + index}`);
+const HANG = (): Promise<Verdicts> => new Promise(() => undefined);
+
+/** Events of an organization in the order of their first delivery. */
+function order(harness: Harness, delivered: ReadonlyMap<string, number>): string[] {
+  void harness;
+  return [...delivered].toSorted((a, b) => a[1] - b[1]).map(([id]) => id);
+}
+
+/** Answers by `up`, and notes what was delivered, each event at its first time. */
+function recording(harness: Harness, up: () => boolean): Map<string, number> {
+  const delivered = new Map<string, number>();
+  harness.answer = (batch) => {
+    if (!up()) return DOWN;
+    for (const each of batch.events) if (!delivered.has(each.eventId)) delivered.set(each.eventId, delivered.size);
+    return DELIVERED;
+  };
+  return delivered;
+}
+
+describe('a sink that is away', () => {
+  test('has its events parked after park_after, settles them, and delivers all in order when it is back', async () => {
+    const harness = new Harness();
+    let up = false;
+    const delivered = recording(harness, () => up);
+    for (let i = 0; i < 600; i += 1) {
+      harness.accept('x', `${i}`);
+      await harness.clock.advance(100);
+    }
+    expect(harness.settled).toBeGreaterThan(550);
+    expect(harness.router.state().bufferedBytes).toBeLessThan(20 * footprint(event('x', '0')));
+    up = true;
+    await harness.clock.advance(30_000);
+    expect(order(harness, delivered)).toEqual(numbers(0, 600));
+    expect(harness.settled).toBe(600);
+    expect(harness.lot.rows).toEqual([]);
+    expect(harness.router.state().lanes.parked).toBe(0);
+    expect(harness.letters).toEqual([]);
+  });
+
+  test('is live again afterwards: what comes then is not parked', async () => {
+    const harness = new Harness();
+    let up = false;
+    recording(harness, () => up);
+    harness.accept('x', '1');
+    await harness.clock.advance(20_000);
+    up = true;
+    await harness.clock.advance(20_000);
+    const parked = harness.parked;
+    harness.accept('x', '2');
+    await harness.clock.advance(250);
+    expect(harness.batches.at(-1)).toBe('x:2');
+    expect(harness.parked).toBe(parked);
+  });
+
+  test('is not read from Postgres while its breaker is open', async () => {
+    const harness = new Harness();
+    recording(harness, () => false);
+    harness.accept('x', '1');
+    await harness.clock.advance(20_000);
+    harness.closedFor = 5000;
+    const before = harness.sent.length;
+    harness.lot.mostRowsRead = 0;
+    await harness.clock.advance(60_000);
+    expect(harness.lot.mostRowsRead).toBe(0);
+    expect(harness.sent.length).toBe(before);
+  });
+
+  test('gives up what has waited for unavailable_for, and only that', async () => {
+    const harness = new Harness({ config: { delivery: { unavailable_for: '1h' } } });
+    recording(harness, () => false);
+    harness.accept('x', 'old');
+    await harness.clock.advance(1_800_000);
+    harness.accept('x', 'young');
+    await harness.clock.advance(1_900_000);
+    expect(harness.letters.map(({ reason, item }) => [reason, item.eventId])).toEqual([['unavailable', 'old']]);
+    expect(harness.lot.rows.map((row) => row.event.eventId)).toEqual(['young']);
+  });
+});
+
+describe('an organization that hangs', () => {
+  test('has what waits behind the hanging batch parked, the batch too when it comes back, in order', async () => {
+    const harness = new Harness({ config: { batching: { max_events: 2 } } });
+    let answer: (verdicts: Verdicts) => void = () => undefined;
+    harness.answer = () => new Promise((resolve) => (answer = resolve));
+    harness.accept('x', '0', '1', '2', '3', '4');
+    await harness.clock.advance(11_000);
+    expect(harness.lot.rows.map((row) => row.event.eventId)).toEqual(['2', '3', '4']);
+    const delivered = recording(harness, () => true);
+    answer({ kind: 'unavailable', reason: 'timeout', slow: true });
+    await harness.clock.advance(30_000);
+    expect(order(harness, delivered)).toEqual(numbers(0, 5));
+    expect(harness.lot.rows).toEqual([]);
+  });
+
+  test('takes only a small part of the concurrency once it has timed out', async () => {
+    const harness = new Harness({ concurrency: 8 });
+    const hanging = new Set(numbers(0, 20).map((id) => `hang${id}`));
+    let open = 0;
+    harness.answer = async (batch) => {
+      if (!hanging.has(batch.organizationId)) return DELIVERED;
+      open += 1;
+      await new Promise<void>((resolve) => harness.clock.schedule(10_000, resolve));
+      open -= 1;
+      return { kind: 'unavailable', reason: 'timeout', slow: true };
+    };
+    for (const id of hanging) harness.accept(id, id);
+    await harness.clock.advance(60_000);
+    const most: number[] = [];
+    for (let i = 0; i < 100; i += 1) {
+      harness.accept('well', `${i}`);
+      await harness.clock.advance(300);
+      most.push(open);
+    }
+    expect(Math.max(...most)).toBe(1);
+    expect(harness.sent.filter((sent) => sent.organization === 'well')).toHaveLength(100);
+  });
+});
+
+describe('memory', () => {
+  const small = { memory: { budget: '1MiB' }, batching: { max_events: 50 } };
+
+  test('a flood of one organization is parked for load, others go on, and it is read back at once', async () => {
+    const harness = new Harness({ config: small });
+    const release: (() => void)[] = [];
+    const delivered: string[] = [];
+    harness.answer = async (batch) => {
+      if (batch.organizationId === 'flood') await new Promise<void>((resolve) => release.push(resolve));
+      delivered.push(...batch.events.map((each) => each.eventId));
+      return DELIVERED;
+    };
+    const most = Math.ceil(1024 ** 2 / footprint(event('x', '0')));
+    harness.accept('calm', 'c0');
+    harness.accept('flood', ...numbers(0, most));
+    await harness.settle();
+    expect(harness.pressure).toEqual([true, false]);
+    harness.accept('calm', 'c1');
+    await harness.clock.advance(300);
+    expect(delivered).toEqual(['c0', 'c1']);
+    for (let i = 0; i < 100; i += 1) {
+      for (const next of release.splice(0)) next();
+      await harness.clock.advance(50);
+    }
+    expect(delivered.filter((id) => !id.startsWith('c'))).toEqual(numbers(0, most));
+    expect(harness.lot.rows).toEqual([]);
+  });
+
+  test('alone, an organization is not parked for load: the slot waits', async () => {
+    const harness = new Harness({ config: small });
+    const most = Math.ceil(1024 ** 2 / footprint(event('x', '0')));
+    harness.answer = HANG;
+    harness.accept('x', ...numbers(0, most));
+    await harness.settle();
+    expect(harness.pressure).toEqual([true]);
+    expect(harness.parked).toBe(0);
+  });
+
+  test('a sink that hangs gives its memory to the others', async () => {
+    const harness = new Harness({ sinks: ['a', 'b'], config: small });
+    harness.answer = (_batch, sink) => (sink === 'a' ? HANG() : DELIVERED);
+    for (let i = 0; i < 3000; i += 1) {
+      harness.accept(`organization ${i % 40}`, `${i}`);
+      if (i % 50 === 49) await harness.clock.advance(250);
+    }
+    await harness.clock.advance(20_000);
+    const toB = harness.sent.filter((sent) => sent.sink === 'b').flatMap((sent) => sent.events);
+    expect(toB).toHaveLength(3000);
+    expect(harness.router.state().bufferedBytes).toBeLessThan(1024 ** 2);
+    expect(harness.pressure.at(-1)).not.toBe(true);
+  });
+
+  test('1,000 parked lanes read only as many batches at once as may be in flight', async () => {
+    const lot = new MemoryLot();
+    const first = new Harness({ lot });
+    for (let i = 0; i < 1000; i += 1) {
+      lot.park(
+        'a',
+        numbers(0, 50).map((id) => event(`organization ${i}`, `${i}-${id}`)),
+        () => undefined,
+      );
+    }
+    await first.settle();
+    let most = 0;
+    first.answer = () => {
+      most = Math.max(most, first.router.state().bufferedBytes);
+      return DELIVERED;
+    };
+    first.router.restore(lot.lanes());
+    await first.clock.advance(60_000);
+    expect(lot.rows).toEqual([]);
+    expect(first.sent.flatMap((sent) => sent.events)).toHaveLength(50_000);
+    expect(most).toBeLessThanOrEqual(4 * 100 * footprint(event('x', '0')));
+  });
+});
+
+describe('parking itself', () => {
+  test('settles nothing before the rows are durable', async () => {
+    const harness = new Harness();
+    recording(harness, () => false);
+    harness.lot.stalled = true;
+    harness.accept('x', '1', '2');
+    await harness.clock.advance(60_000);
+    expect(harness.settled).toBe(0);
+    harness.lot.release();
+    expect(harness.settled).toBe(2);
+  });
+
+  test('waits until the events are visible', async () => {
+    const harness = new Harness();
+    recording(harness, () => false);
+    harness.accept('x', '1');
+    await harness.clock.advance(1000);
+    const hidden = makeOrigin({ visible: false, receivedAt: harness.clock.now() });
+    harness.router.accept(event('x', '2', { origin: hidden }));
+    await harness.clock.advance(60_000);
+    expect(harness.lot.rows).toEqual([]);
+    hidden.visible = true;
+    harness.router.seen();
+    await harness.settle();
+    expect(harness.lot.rows.map((row) => row.event.eventId)).toEqual(['1', '2']);
+  });
+
+  test('a poison event among parked ones is found, buried and removed', async () => {
+    const harness = new Harness();
+    let up = false;
+    harness.answer = (batch) => {
+      if (!up) return DOWN;
+      return batch.events.some((each) => each.eventId === '37') ? { kind: 'failed', reason: '422' } : DELIVERED;
+    };
+    harness.accept('x', ...numbers(0, 100));
+    await harness.clock.advance(20_000);
+    expect(harness.lot.rows).toHaveLength(100);
+    up = true;
+    await harness.clock.advance(3_600_000);
+    expect(harness.letters.map(({ reason, item }) => [reason, item.eventId])).toEqual([['failed', '37']]);
+    expect(harness.lot.rows).toEqual([]);
+  });
+});
+
+describe('a job', () => {
+  const replayed = (organization: string, id: string) =>
+    event(organization, id, { ordinal: null, origin: makeOrigin({ commitLsn: null, job: 'replay-1' }) });
+
+  test('leads the lanes that it touches: live events wait in Postgres until it is over', async () => {
+    const harness = new Harness();
+    harness.router.accept(replayed('x', 'r1'));
+    await harness.clock.advance(250);
+    harness.accept('x', 'live');
+    harness.accept('y', 'other');
+    await harness.clock.advance(1000);
+    harness.router.accept(replayed('x', 'r2'));
+    await harness.clock.advance(1000);
+    expect(harness.batches).toEqual(['x:r1', 'y:other', 'x:r2']);
+    expect(harness.lot.rows.map((row) => row.event.eventId)).toEqual(['live']);
+    harness.router.endJob('replay-1');
+    await harness.clock.advance(1000);
+    expect(harness.batches.at(-1)).toBe('x:live');
+    expect(harness.lot.rows).toEqual([]);
+    expect(harness.router.state().lanes.parked).toBe(0);
+  });
+
+  test('that nothing waited behind leaves no trace and reads nothing', async () => {
+    const harness = new Harness();
+    harness.router.accept(replayed('x', 'r1'));
+    await harness.clock.advance(1000);
+    harness.router.endJob('replay-1');
+    await harness.clock.advance(1000);
+    expect(harness.lot.mostRowsRead).toBe(0);
+    expect(Object.values(harness.router.state().lanes).every((count) => count === 0)).toBe(true);
+  });
+
+  test('never shares a batch with live events', async () => {
+    const harness = new Harness();
+    harness.accept('x', 'live');
+    harness.router.accept(replayed('x', 'r1'));
+    await harness.clock.advance(1000);
+    expect(harness.batches).toEqual(['x:live', 'x:r1']);
+  });
+});
