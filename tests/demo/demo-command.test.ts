@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { demoCommand } from '../../src/cli/demo-command.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
 
@@ -54,7 +55,7 @@ async function findClusters(): Promise<string[]> {
   return (await Promise.all(roots.map((root) => readdir(join(temporary, root.name, 'clusters'))))).flat();
 }
 
-describe('walpost demo', () => {
+describe('walpost demo', { timeout: 60_000 }, () => {
   test('Ctrl-C ends it early, with the comparison, and nothing stays behind', async () => {
     const demo = startDemo('--duration', '10m', '--organizations', '4');
     await demo.firstDelivery;
@@ -93,11 +94,10 @@ describe('walpost demo', () => {
     [['--duration', 'soon'], '--duration must be a time'],
     [['--rate', '0'], '--rate must be a whole number'],
     [['--organizations', '1e3'], '--organizations must be a whole number'],
-  ])('refuses %j', async (flags, message) => {
-    const demo = startDemo(...flags);
-    const [code] = await demo.exit;
-    expect(demo.text()).toContain(message);
-    expect(code).toBe(2);
+  ])('refuses %j before anything starts', async (flags, message) => {
+    const refused = demoCommand().parseAsync(flags, { from: 'user' });
+    await expect(refused).rejects.toThrow(message);
+    await expect(refused).rejects.toMatchObject({ code: 'USAGE' });
   });
 });
 

@@ -14,7 +14,7 @@ interface Run {
 async function run(options: Partial<DemoOptions> = {}): Promise<Run> {
   let text = '';
   const output = { write: (more: string) => (text += more) };
-  const code = await runDemo({ durationMs: 2000, rate: 400, organizations: 5, plain: true, output, ...options });
+  const code = await runDemo({ durationMs: 1500, rate: 400, organizations: 5, plain: true, output, ...options });
   const figure = (label: string): number => {
     const value = new RegExp(`^  ${label} +([\\d,]+)`, 'm').exec(text)?.[1];
     return Number(value?.replaceAll(',', '') ?? NaN);
@@ -29,7 +29,7 @@ function removeLog(text: string): void {
   rmSync(dirname(log), { recursive: true });
 }
 
-describe('runDemo', () => {
+describe('runDemo', { timeout: 60_000 }, () => {
   test('delivers all that was committed, in order, and nothing that was rolled back', async () => {
     const { code, text, figure } = await run();
     expect(text).toContain('Every committed event arrived');
@@ -48,7 +48,7 @@ describe('runDemo', () => {
       dropped = true;
       return batch.slice(1);
     };
-    const { code, text, figure } = await run({ tamper: dropOne, durationMs: 1000, patienceMs: 3000 });
+    const { code, text, figure } = await run({ tamper: dropOne, durationMs: 1000, patienceMs: 5000 });
     expect(code).toBe(1);
     expect(text).toContain('FAILED');
     expect(figure('missing')).toBe(1);
@@ -68,26 +68,5 @@ describe('runDemo', () => {
     expect(figure('missing')).toBe(0);
     expect(figure('out of order')).toBeGreaterThan(0);
     removeLog(text);
-  });
-
-  test('stops early when it is told to, with the same comparison', async () => {
-    const stop = new AbortController();
-    let text = '';
-    const output = {
-      write: (more: string) => {
-        text += more;
-        if (/committed [1-9]/.test(more)) stop.abort();
-      },
-    };
-    const code = await runDemo({
-      durationMs: 600_000,
-      rate: 200,
-      organizations: 3,
-      plain: true,
-      output,
-      stop: stop.signal,
-    });
-    expect(text).toContain('Every committed event arrived');
-    expect(code).toBe(0);
   });
 });
