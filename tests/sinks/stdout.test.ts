@@ -64,16 +64,30 @@ test('while nobody reads, one batch waits with the stream and the others are tur
   expect(await next).toEqual({ kind: 'delivered' });
 });
 
-test('a reader who leaves breaks the pipe: unavailable, again and again, and nothing is thrown', async () => {
-  const reader = spawn('true', { stdio: ['pipe', 'ignore', 'ignore'] });
-  await once(reader, 'exit');
-  const sink = createStdoutSink(reader.stdin);
-  const big = sampleEvent({ payload: JSON.stringify('x'.repeat(1_000_000)) });
-  for (let attempt = 0; attempt < 3; attempt++) {
-    expect(await sink.deliver(sampleBatch([big]), never)).toMatchObject({
-      kind: 'unavailable',
-      reason: expect.stringMatching(/^standard output is closed \((EPIPE|ERR_STREAM_DESTROYED)\)$/),
-    });
-  }
-  await sink.close();
+test('a reader who leaves breaks the pipe: unavailable, again and again, and the process lives on', async () => {
+  const program = `
+    import { createStdoutSink } from './src/sinks/stdout.ts';
+    import { sampleBatch, sampleEvent } from './tests/support/sample-event.ts';
+    const sink = createStdoutSink();
+    const signal = new AbortController().signal;
+    process.stdin.once('data', async () => {
+      const event = sampleEvent({ payload: JSON.stringify('x'.repeat(1_000_000)) });
+      for (let attempt = 0; attempt < 3; attempt++) {
+        console.error(JSON.stringify(await sink.deliver(sampleBatch([event]), signal)));
+      }
+      await sink.close();
+      process.exit(0);
+    });`;
+  const root = new URL('../..', import.meta.url);
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], { cwd: root });
+  const said: Buffer[] = [];
+  child.stderr.on('data', (chunk: Buffer) => said.push(chunk));
+  child.stdout.destroy();
+  child.stdin.write('go\n');
+  const [code] = (await once(child, 'close')) as [number];
+  const verdicts = Buffer.concat(said).toString().trim().split('\n');
+  expect(verdicts[0]).toBe('{"kind":"unavailable","reason":"standard output is closed (EPIPE)"}');
+  expect(verdicts).toHaveLength(3);
+  for (const verdict of verdicts) expect(verdict).toContain('"kind":"unavailable"');
+  expect(code).toBe(0);
 });

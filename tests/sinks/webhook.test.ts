@@ -305,6 +305,19 @@ describe('bad days', () => {
   });
 });
 
+test.each(['walpost', 'cloudevents'] as const)(
+  'an echo of the body (%s) shows nothing of the event',
+  async (format) => {
+    receiver.otherwise = { kind: 'echo_body', status: 400 };
+    const event = sampleEvent({ entityId: 'patient-77' });
+    const verdict = await webhook({ format }).deliver(sampleBatch([event]), signal);
+    expect(verdict).toMatchObject({ kind: 'failed', reason: expect.stringContaining('answered 400 Bad Request') });
+    for (const shown of [event.organizationId, event.eventId, 'patient-77']) {
+      expect(JSON.stringify(verdict)).not.toContain(shown);
+    }
+  },
+);
+
 test('a thousand batches go over as many connections as may be in flight', async () => {
   const sink = webhook({ concurrency: 4 });
   let left = 1000;

@@ -36,8 +36,8 @@ export type Conduct =
   | { readonly kind: 'flood'; readonly status: number }
   /** Sends the head, then one byte every few milliseconds, without end. */
   | { readonly kind: 'drip'; readonly status: number }
-  /** Answers with the request itself. */
-  | { readonly kind: 'echo'; readonly status: number }
+  /** Answers with the request itself, or with its body only. */
+  | { readonly kind: 'echo' | 'echo_body'; readonly status: number }
   /** Answers in another protocol. */
   | { readonly kind: 'garbage' };
 
@@ -130,12 +130,14 @@ export class WebhookReceiver implements AsyncDisposable {
     const conduct = this.#script.shift() ?? this.otherwise;
     if (conduct.kind === 'echo') {
       response.writeHead(conduct.status).end(JSON.stringify({ ...received, body: received.body.toString() }));
+    } else if (conduct.kind === 'echo_body') {
+      response.writeHead(conduct.status).end(received.body);
     } else {
       this.#conduct(conduct, response);
     }
   }
 
-  #conduct(conduct: Exclude<Conduct, { kind: 'echo' }>, response: ServerResponse): void {
+  #conduct(conduct: Exclude<Conduct, { kind: 'echo' | 'echo_body' }>, response: ServerResponse): void {
     switch (conduct.kind) {
       case 'answer':
         response.writeHead(conduct.status, conduct.headers).end(conduct.body ?? '');
