@@ -66,6 +66,11 @@ test('a file that fails leaves nothing of itself, and the ones before it stay', 
     "SELECT to_regclass('walpost.one') IS NULL AS one, to_regclass('walpost.two') IS NULL AS two",
   );
   expect(tables).toEqual([{ one: false, two: true }]);
+  const unrecorded = migration(
+    2,
+    'CREATE TABLE walpost.two (); ALTER TABLE walpost.migrations ADD CONSTRAINT full_up CHECK (number < 2)',
+  );
+  await expect(migrate(database.url, { migrations: [good, unrecorded] })).rejects.toMatchObject({ code: 'DATABASE' });
   const repaired = migration(2, 'CREATE TABLE walpost.two ()');
   expect(names(await migrate(database.url, { migrations: [good, repaired] }))).toEqual([repaired.name]);
 });
