@@ -12,6 +12,7 @@ import type { Clock } from '../clock.ts';
 import type { Config } from '../config/schema.ts';
 import { messageOf } from '../errors.ts';
 import type { Batch, Destination, Sink, Verdict, Verdicts } from '../pipeline.ts';
+import { Deadlines, SILENT, type Stop } from './deadlines.ts';
 import { type BreakerState, DestinationBreaker } from './destination-breaker.ts';
 import { reasonText } from './reason-text.ts';
 
@@ -40,23 +41,19 @@ interface Attempt {
   readonly available: boolean | undefined;
 }
 
-type Stop = 'timeout' | 'stopped';
-
-/** How long a sink may still speak after its signal has aborted. */
-const LAST_WORDS = 500;
-const SILENT = Symbol('silent');
-
 export class GuardedSink implements Destination {
   readonly name: string;
   readonly concurrency: number;
   readonly #options: GuardedSinkOptions;
   readonly #breaker: DestinationBreaker<Attempt>;
+  readonly #deadlines: Deadlines;
 
   constructor(options: GuardedSinkOptions) {
     const { name, breaker, clock, hooks } = options;
     this.name = name;
     this.concurrency = options.concurrency;
     this.#options = options;
+    this.#deadlines = new Deadlines(clock, options.timeout);
     this.#breaker = new DestinationBreaker({
       failureRate: breaker.failure_rate,
       minimumOrganizations: breaker.minimum_calls,
@@ -93,9 +90,9 @@ export class GuardedSink implements Destination {
   }
 
   async #attempt(batch: Batch, outer: AbortSignal | undefined): Promise<Attempt> {
-    const { sink, clock, timeout } = this.#options;
+    const { sink, clock } = this.#options;
     const begun = clock.now();
-    const deadline = new Deadline(clock, timeout, outer);
+    const deadline = this.#deadlines.begin(outer);
     let verdicts: Verdicts;
     try {
       const answer = await deadline.bound(sink.deliver(batch, deadline.signal));
@@ -104,7 +101,7 @@ export class GuardedSink implements Destination {
       const reason = reasonText(messageOf(error));
       verdicts = deadline.stop ? this.#unheard(deadline.stop) : { kind: 'unavailable', reason };
     } finally {
-      deadline.cancel();
+      this.#deadlines.end(deadline);
     }
     const outcome = deadline.stop === 'timeout' ? 'timeout' : outcomeOf(verdicts);
     this.#options.hooks?.onRequest?.({ sink: this.name, outcome, seconds: (clock.now() - begun) / 1000 });
@@ -114,49 +111,6 @@ export class GuardedSink implements Destination {
   #unheard(stop: Stop | undefined): Verdict {
     const reason = stop === 'stopped' ? 'was stopped' : `gave no answer within ${this.#options.timeout} ms`;
     return { kind: 'unavailable', reason: `${this.name} ${reason}`, slow: stop === 'timeout' };
-  }
-}
-
-/** The signal of one attempt, and an end to waiting for a sink that does not hear it. */
-class Deadline {
-  stop: Stop | undefined;
-  readonly #controller = new AbortController();
-  readonly #outer: AbortSignal | undefined;
-  readonly #clock: Clock;
-  #timer;
-  #giveUp: (silent: typeof SILENT) => void = () => {};
-
-  constructor(clock: Clock, timeout: number, outer: AbortSignal | undefined) {
-    this.#clock = clock;
-    this.#outer = outer;
-    this.#timer = clock.schedule(timeout, () => this.#abort('timeout'));
-    outer?.addEventListener('abort', this.#stopped, { once: true });
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  bound(work: Promise<Verdicts>): Promise<Verdicts | typeof SILENT> {
-    return new Promise((resolve, reject) => {
-      this.#giveUp = resolve;
-      work.then(resolve, reject);
-    });
-  }
-
-  cancel(): void {
-    this.#timer.cancel();
-    this.#outer?.removeEventListener('abort', this.#stopped);
-  }
-
-  readonly #stopped = (): void => this.#abort('stopped');
-
-  #abort(stop: Stop): void {
-    if (this.stop) return;
-    this.stop = stop;
-    this.cancel();
-    this.#timer = this.#clock.schedule(LAST_WORDS, () => this.#giveUp(SILENT));
-    this.#controller.abort();
   }
 }
 

@@ -113,13 +113,33 @@ describe('the timeout', () => {
     expect(vi.getTimerCount()).toBe(1);
   });
 
+  test('of one attempt does not reach into the next, nor into one beside it', async () => {
+    const sink = new ScriptedSink();
+    const guarded = guard(sink);
+    await guarded.deliver(batchOf('a'));
+    sink.answer = () => 'wait';
+    const first = guarded.deliver(batchOf('a'));
+    await vi.advanceTimersByTimeAsync(600);
+    const second = guarded.deliver(batchOf('b'));
+    await vi.advanceTimersByTimeAsync(600);
+    expect(sink.calls.slice(1).map(({ signal }) => signal.aborted)).toEqual([true, false]);
+    for (const call of sink.calls.slice(1)) call.answer(DELIVERED);
+    await Promise.all([first, second]);
+    const third = guarded.deliver(batchOf('a'));
+    const fourth = guarded.deliver(batchOf('b'));
+    expect(sink.calls.slice(3).map(({ signal }) => signal.aborted)).toEqual([false, false]);
+    expect(sink.calls[3]?.signal).not.toBe(sink.calls[4]?.signal);
+    for (const call of sink.calls.slice(3)) call.answer(DELIVERED);
+    await Promise.all([third, fourth]);
+  });
+
   test('leaves a sink behind that does not hear it', async () => {
     const sink = new ScriptedSink();
     sink.answer = () => 'wait';
     const requests: unknown[] = [];
     const delivering = guard(sink, { hooks: { onRequest: (request) => requests.push(request) } }).deliver(batchOf('a'));
     await vi.advanceTimersByTimeAsync(1500);
-    expect(await delivering).toEqual({ kind: 'unavailable', reason: 'n8n gave no answer within 1000 ms' });
+    expect(await delivering).toEqual({ kind: 'unavailable', reason: 'n8n gave no answer within 1000 ms', slow: true });
     expect(requests).toEqual([{ sink: 'n8n', outcome: 'timeout', seconds: 1.5 }]);
   });
 

@@ -37,7 +37,8 @@ export type Conduct =
   /** Sends the head, then one byte every few milliseconds, without end. */
   | { readonly kind: 'drip'; readonly status: number }
   /** Answers with the request itself, or with its body only. */
-  | { readonly kind: 'echo' | 'echo_body'; readonly status: number }
+  | { readonly kind: 'echo'; readonly status: number }
+  | { readonly kind: 'echo_body'; readonly status: number }
   /** Answers in another protocol. */
   | { readonly kind: 'garbage' };
 
