@@ -8,7 +8,7 @@ import type { FrameHandler } from '../pipeline.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { replicationConfig } from './replication-client.ts';
 import type { ReplicationConnection } from './replication-client.ts';
-import { isShutdown, replicationError } from './replication-error.ts';
+import { replicationError } from './replication-error.ts';
 import {
   POSITION,
   WAL_DATA,
@@ -182,10 +182,10 @@ export class SlotStream {
       started: () => this.onStarted(),
       frame: (frame) => this.onFrame(frame),
       heard: this.heartbeat.heard,
-      serverError: (error) => this.onServerError(error),
       ended: () => this.onServerEnded(),
     });
     try {
+      // Rejects with the first error of the server, 57P01 to 57P03 too, whether or not the socket ends after it.
       await service.subscribe(tap, slot, '0/0');
       this.close();
     } catch (error) {
@@ -225,10 +225,6 @@ export class SlotStream {
     this.keepaliveLsn = keepaliveEnd(frame);
     this.options.handler.keepalive(this.keepaliveLsn);
     if (asksReply) this.sendStatus('requested');
-  }
-
-  private onServerError(error: Error): void {
-    if (isShutdown(error)) this.fail(replicationError(error));
   }
 
   private onServerEnded(): void {

@@ -13,8 +13,6 @@ export interface StreamEvents {
   frame(frame: Buffer): void;
   /** Bytes have arrived, whatever they are. */
   heard(): void;
-  /** The server sent an error; the connection may end now or never. */
-  serverError(error: Error): void;
   /** The server ended the stream in good order. */
   ended(): void;
 }
@@ -45,7 +43,6 @@ export class StreamingPlugin implements LibraryPlugin {
     connection.removeAllListeners('copyData');
     connection.on('copyData', (message: { chunk: Buffer }) => events.frame(message.chunk));
     connection.once('replicationStart', () => events.started());
-    connection.on('errorMessage', (error: Error) => events.serverError(error));
     connection.on('commandComplete', () => events.ended());
     connection.stream.on('data', () => events.heard());
     events.connected(connection, processIdOf(client));
