@@ -3,6 +3,7 @@ import type { OptionPath } from './config-problem.ts';
 import { didYouMean } from './did-you-mean.ts';
 import type { Environment } from './interpolation.ts';
 import { childOf, childSchema, describeOption, keysOf, valueKind, type OptionSchema } from './option-schema.ts';
+import { typedText } from './typed-text.ts';
 
 const PREFIX = 'WALPOST__';
 
@@ -17,16 +18,22 @@ function upper(name: string): string {
 
 /** Lays `WALPOST__SECTION__KEY` variables over the draft; one that names no option is a problem. */
 export function applyEnvironment(draft: ConfigDraft, schema: OptionSchema, env: Environment): void {
-  const names = Object.keys(env).filter((name) => name.startsWith(PREFIX) && env[name] !== undefined);
-  // `…__TYPE` first, since it decides which other keys a new sink has; then parents before children.
-  const order = (name: string): string => (name.endsWith('__TYPE') ? `0${name}` : `1${name}`);
-  for (const name of names.sort((a, b) => (order(a) < order(b) ? -1 : 1))) {
-    const path = resolveName(draft, schema, name);
-    if (path !== undefined) draft.override(path, env[name], outsideFile(name));
+  const names = Object.keys(env).filter((name) => name.startsWith(PREFIX));
+  // Sorted, a map or list comes before its parts.
+  for (const name of names.toSorted()) {
+    const text = env[name];
+    const found = text === undefined ? undefined : resolveName(draft, schema, name);
+    if (text === undefined || found === undefined) continue;
+    draft.override(found.path, typedText(found.schema, text), outsideFile(name));
   }
 }
 
-function resolveName(draft: ConfigDraft, root: OptionSchema, name: string): OptionPath | undefined {
+interface Found {
+  readonly path: OptionPath;
+  readonly schema: OptionSchema;
+}
+
+function resolveName(draft: ConfigDraft, root: OptionSchema, name: string): Found | undefined {
   const path: (string | number)[] = [];
   const segments = name.slice(PREFIX.length).split('__');
   let schema = root;
@@ -45,7 +52,7 @@ function resolveName(draft: ConfigDraft, root: OptionSchema, name: string): Opti
     schema = child;
     value = childOf(value, part);
   }
-  return path;
+  return { path, schema };
 }
 
 /** The key that a segment means: one that is there or may be there, else, where names are free, itself in lower case. */

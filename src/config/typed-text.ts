@@ -23,14 +23,16 @@ export function settleText(draft: ConfigDraft, root: OptionSchema): OptionPath[]
     const empty = value === null || (value === '' && place.textual);
     if (empty && option.optional && !option.nullable) draft.rewrite(path, undefined);
     else if (place.textual && typeof value === 'string') {
-      const typed = valueKind(option.schema) === 'text' ? value : readScalar(value);
+      const typed = typedText(schema, value);
       if (typed !== value) draft.rewrite(path, typed);
     }
   }
   return faulty;
 }
 
-function readScalar(text: string): unknown {
+/** A text as the option's type wants it; unchanged when it cannot be that, for the validation to say so. */
+export function typedText(schema: OptionSchema, text: string): unknown {
+  if (valueKind(describeOption(schema).schema) === 'text') return text;
   const document = parseDocument(text, { prettyErrors: false });
   return document.errors.length > 0 ? text : (document.toJS({ maxAliasCount: 0 }) as unknown);
 }

@@ -149,7 +149,8 @@ routes: [{ to: [hook] }]
     ]);
   });
 
-  test('leave an option out when they are empty', () => {
+  test('leave an option out when they are empty, or take the default', () => {
+    expect(configOf(text, { env: { ...env, POOL: '' } }).database.pool_size).toBe(4);
     expect(configOf(`${LEAST}http: { token: \${T:-} }\n`).http.token).toBeUndefined();
   });
 
@@ -173,6 +174,16 @@ describe('the environment and flags', () => {
   test('a value in the environment stands for a variable that is missing', () => {
     const text = LEAST.replace('postgres://localhost/app', '${MISSING}');
     expect(configOf(text, { env: { WALPOST__DATABASE__URL: 'postgres://here' } }).database.url).toBe('postgres://here');
+  });
+
+  test('a map in the environment replaces the one in the file, with all that is wrong in it', () => {
+    const text = `${LEAST}delivery: { breaker: { failure_rate: \${MISSING}, minimum_calls: x } }\n`;
+    const env = { WALPOST__DELIVERY__BREAKER: '{ failure_rate: 0.2 }', WALPOST__DELIVERY__BREAKER__RESET_AFTER: '1s' };
+    expect(configOf(text, { env }).delivery.breaker).toEqual({
+      failure_rate: 0.2,
+      minimum_calls: 5,
+      reset_after: 1000,
+    });
   });
 
   test('reach sinks with dashes, places in lists, and whole lists', () => {
@@ -239,6 +250,8 @@ describe('secrets', () => {
   test.each([
     ['a URL of the wrong kind', `sinks: { a: { type: webhook, url: 'ftp://u:${SECRET}@x' } }`],
     ['a header that is no text', `sinks: { a: { type: webhook, url: 'http://x', headers: { x: [${SECRET}] } } }`],
+    ['a header that is a number', `sinks: { a: { type: webhook, url: 'http://x', headers: { x: 777777 } } }`],
+    ['a variable that is nearly a choice', `log: { level: \${NEAR} }`],
     ['a token that is short', `http: { token: ${SECRET} }`],
     ['text where a sink should be', `sinks: { a: ${SECRET} }`],
     ['text where a section should be', `database: postgres://u:${SECRET}@h/db`],
@@ -255,12 +268,14 @@ describe('secrets', () => {
     using file = new ConfigFile(text);
     let thrown: unknown;
     try {
-      loadConfig({ path: file.path, env: { S: SECRET, WALPOST__DATABASE__POOL_SIZE: 'x' } });
+      loadConfig({ path: file.path, env: { S: SECRET, NEAR: 'debuk', WALPOST__DATABASE__POOL_SIZE: 'x' } });
     } catch (error) {
       thrown = error;
     }
     expect(thrown).toBeInstanceOf(ConfigError);
-    expect(`${(thrown as ConfigError).message} ${JSON.stringify(thrown)}`).not.toContain('hunter2');
+    expect(`${(thrown as ConfigError).message} ${JSON.stringify(thrown)}`).not.toMatch(
+      /hunter2|777777|did you mean debug/,
+    );
   });
 });
 
