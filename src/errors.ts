@@ -143,10 +143,30 @@ export const ERROR_CODES = {
     'The slot is lost: the server removed WAL that was not confirmed.',
     'See docs/operations.md: a lost slot.',
   ),
+  SLOT_REPLACED: entry(
+    'operator',
+    'The slot is further than walpost ever confirmed, so it was made again, or a failover lost rows.',
+    'See docs/operations.md: a lost slot.',
+  ),
+  CLUSTER_CHANGED: entry(
+    'operator',
+    'The database was restored into another cluster than the one that the cursor belongs to.',
+    'See docs/operations.md: a lost slot.',
+  ),
+  CURSOR_AHEAD: entry(
+    'operator',
+    'The cursor is ahead of all WAL of the server, so the server was set back to an earlier point.',
+    'See docs/operations.md: a lost slot.',
+  ),
   SLOT_CREATION_WAITS: entry(
     'retry',
     'Making the slot waits for older transactions.',
     'End the transaction that is named.',
+  ),
+  PARKED_SINK_UNKNOWN: entry(
+    'operator',
+    'Parked events belong to a sink that the configuration does not name.',
+    'Say `formerly: old_name` at the sink that took its place, or use `walpost parked move` or `walpost parked discard`.',
   ),
   // the stream
   CONNECTION_LOST: entry('retry', 'The connection to the server ended.', 'None: walpost reconnects by itself.'),
@@ -166,6 +186,20 @@ export const ERROR_CODES = {
     'A change names a relation that was never described.',
     "Report it with the server's version.",
   ),
+  // jobs
+  SCAN_COLUMNS: entry(
+    'operator',
+    'The source table does not say which transaction wrote a row, which healing and replay need.',
+    'Add the columns created_xid and seq, with an index on both.',
+  ),
+  REPLAY_RANGE: entry(
+    'usage',
+    'The outbox cannot be replayed from there.',
+    'Choose a later position or time; `walpost replay --dry-run` says what there is.',
+  ),
+  JOB_UNKNOWN: entry('usage', 'There is no such job.', 'See `walpost jobs list`.'),
+  JOB_FAILED: entry('operator', 'The job has failed.', 'See `walpost jobs list`.'),
+  JOB_CANCELLED: entry('operator', 'The job was cancelled.', 'None.'),
   LEADERSHIP_LOST: entry(
     'retry',
     'This process is not the leader any more.',

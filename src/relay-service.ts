@@ -4,29 +4,19 @@
  * The sinks, with their breakers and sockets, live as long as the service; everything else, the leader's lock too, lives
  * as long as one connection. A leader whose connection breaks thus makes room for a standby whose connection works.
  */
-import type { Clock } from './clock.ts';
-import type { Config } from './config/schema.ts';
 import { messageOf, WalpostError } from './errors.ts';
 import { fencedDestination } from './leader/fenced-destination.ts';
-import type { Logger } from './observe/log.ts';
-import type { Metrics } from './observe/metrics.ts';
 import type { Readiness, RunningRelay, StatusReport } from './observe/status-report.ts';
 import { Relay } from './relay.ts';
 import { type Ground, openGround, type Standby } from './relay-ground.ts';
 import { keepTrying } from './relay-retry.ts';
 import { openSinks } from './relay-sinks.ts';
 import { RelayStatus } from './relay-status.ts';
+import type { RelaySurroundings } from './relay-surroundings.ts';
 import type { GuardedSink } from './sinks/guarded-sink.ts';
 
-export interface RelayServiceOptions {
-  readonly config: Config;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  readonly clock: Clock;
-}
-
 export class RelayService implements RunningRelay {
-  private readonly options: RelayServiceOptions;
+  private readonly options: RelaySurroundings;
   private readonly reporter: RelayStatus;
   private readonly stopping = new AbortController();
   private sinks: readonly GuardedSink[] = [];
@@ -35,7 +25,7 @@ export class RelayService implements RunningRelay {
   private isDraining = false;
   private leaderPid: number | undefined;
 
-  constructor(options: RelayServiceOptions) {
+  constructor(options: RelaySurroundings) {
     this.options = options;
     this.reporter = new RelayStatus(options);
   }

@@ -1,14 +1,12 @@
 /** What the relay tells about itself: readiness from memory, the status with one look at the database. */
 import type { Event, Origin } from './event.ts';
-import { formatLsn, maxLsn, type Lsn } from './lsn.ts';
 import type { Readiness, StatusReport } from './observe/status-report.ts';
 import type { DeadLetterReason } from './pipeline.ts';
-import { countDeadLetters } from './parking/dead-letter-counts.ts';
 import type { Relay, RelayWatcher } from './relay.ts';
+import { readFacts, NO_FACTS } from './relay-facts.ts';
 import type { Standby } from './relay-ground.ts';
-import type { RelayServiceOptions } from './relay-service.ts';
+import type { RelaySurroundings } from './relay-surroundings.ts';
 import type { GuardedSink } from './sinks/guarded-sink.ts';
-import { inspectSlot, type SlotFacts } from './slot/slot-state.ts';
 import { VERSION } from './version.ts';
 
 const POSTGRES_EPOCH_MS = Date.UTC(2000, 0, 1);
@@ -20,12 +18,12 @@ function committedAtMs(origin: Origin): number | undefined {
 
 export class RelayStatus {
   sinks: readonly GuardedSink[] = [];
-  private readonly options: RelayServiceOptions;
+  private readonly options: RelaySurroundings;
   private attached: Relay | undefined;
   private standby: Standby | undefined;
   private ready: Readiness = { ready: false, role: 'starting', detail: 'connecting' };
 
-  constructor(options: RelayServiceOptions) {
+  constructor(options: RelaySurroundings) {
     this.options = options;
   }
 
@@ -38,6 +36,7 @@ export class RelayStatus {
       const committed = committedAtMs(oldest.origin);
       if (committed !== undefined) metrics.commitToDelivery(sink, (clock.wallTime() - committed) / 1000);
     },
+    parked: (sink: string, count: number): void => this.options.metrics.parked(sink, count),
     deadLettered: (sink: string | null, reason: DeadLetterReason): void => {
       this.options.metrics.deadLettered(sink, reason, 1);
       this.options.log.warn({ sink, reason }, 'an event became a dead letter');
@@ -77,77 +76,44 @@ export class RelayStatus {
 
   async report(): Promise<StatusReport> {
     const { config, clock } = this.options;
-    const attached = this.attached;
-    const readiness = this.readiness();
-    const source = attached?.ground ?? this.standby;
-    const facts = source && (await readFacts(source, attached?.slot));
-    const state = attached?.router.state();
-    const oldest = attached?.ledger.oldestOpen;
-    const committed = oldest && committedAtMs(oldest);
+    const relay = this.attached;
+    const source = relay?.ground ?? this.standby;
+    const { role, detail } = this.readiness();
+    const { lag, ...facts } = source ? await readFacts(source, relay?.slot) : NO_FACTS;
+    const { seconds, ...memory } = relay ? this.inMemory(relay) : NOTHING_IN_MEMORY;
     return {
       version: VERSION,
       at: new Date(clock.wallTime()).toISOString(),
-      leader: {
-        role: readiness.role,
-        epoch: attached ? Number(attached.ground.cursor.epoch) : null,
-        detail: readiness.detail,
-      },
-      slot: facts?.slot ?? null,
-      lag: {
-        ...(facts?.lag ?? { unreadBytes: null, unconfirmedBytes: null, retainedBytes: null, safeBytes: null }),
-        seconds: attached ? (committed === undefined ? 0 : Math.max(0, (clock.wallTime() - committed) / 1000)) : null,
-      },
-      lanes: state?.lanes ?? null,
+      leader: { role, epoch: relay ? Number(relay.ground.cursor.epoch) : null, detail },
+      ...facts,
+      ...memory,
+      lag: { ...lag, seconds },
       breakers: this.sinks.map((sink) => ({ sink: sink.name, state: sink.breakerState })),
-      bufferedBytes: state?.bufferedBytes ?? null,
       budgetBytes: config.memory.budget,
-      openTransactions: attached?.ledger.openTransactions ?? null,
-      lastReceivedAgeSeconds: attached ? (clock.now() - attached.slot.lastReceivedAt) / 1000 : null,
-      parked: [],
-      deadLetters: facts?.deadLetters ?? [],
-      jobs: [],
     };
   }
-}
 
-type Facts = Pick<StatusReport, 'slot' | 'deadLetters'> & { readonly lag: Omit<StatusReport['lag'], 'seconds'> };
-
-/** A standby receives nothing, so it does not know what is unread. */
-async function readFacts(
-  { pool, slot }: Pick<Standby, 'pool' | 'slot'>,
-  stream: Relay['slot'] | undefined,
-): Promise<Facts | undefined> {
-  try {
-    const [state, deadLetters] = await Promise.all([inspectSlot(pool, slot), countDeadLetters(pool)]);
-    const facts = state.kind === 'missing' ? undefined : state.facts;
+  private inMemory({ router, ledger, slot }: Relay): InMemory {
+    const { clock } = this.options;
+    const { lanes, bufferedBytes } = router.state();
+    const committed = ledger.oldestOpen && committedAtMs(ledger.oldestOpen);
     return {
-      slot: {
-        name: slot,
-        walStatus: facts ? (facts.walStatus ?? 'lost') : 'missing',
-        active: facts?.holder != null,
-        restartLsn: lsnText(facts?.restartLsn),
-        confirmedLsn: lsnText(facts?.confirmedFlushLsn),
-      },
-      lag: {
-        unreadBytes: stream ? unread(facts, maxLsn(stream.received, stream.serverEnd)) : null,
-        unconfirmedBytes: facts?.unconfirmedBytes ?? null,
-        retainedBytes: facts?.retainedBytes ?? null,
-        safeBytes: facts?.safeBytes ?? null,
-      },
-      deadLetters,
+      lanes,
+      bufferedBytes,
+      openTransactions: ledger.openTransactions,
+      seconds: committed === undefined ? 0 : Math.max(0, (clock.wallTime() - committed) / 1000),
+      lastReceivedAgeSeconds: (clock.now() - slot.lastReceivedAt) / 1000,
     };
-  } catch {
-    return undefined;
   }
 }
 
-/** The server's end is its confirmed position and what lies behind it. */
-function unread(facts: SlotFacts | undefined, received: Lsn): number | null {
-  if (!facts || facts.confirmedFlushLsn === null || facts.unconfirmedBytes === null) return null;
-  const behind = facts.unconfirmedBytes - Number(maxLsn(received, facts.confirmedFlushLsn) - facts.confirmedFlushLsn);
-  return Math.max(0, behind);
-}
+type InMemory = Pick<StatusReport, 'lanes' | 'bufferedBytes' | 'openTransactions' | 'lastReceivedAgeSeconds'> &
+  Pick<StatusReport['lag'], 'seconds'>;
 
-function lsnText(lsn: Lsn | null | undefined): string | null {
-  return lsn == null ? null : formatLsn(lsn);
-}
+const NOTHING_IN_MEMORY: InMemory = {
+  lanes: null,
+  bufferedBytes: null,
+  openTransactions: null,
+  seconds: null,
+  lastReceivedAgeSeconds: null,
+};

@@ -17,6 +17,9 @@ import { formatLsn } from './lsn.ts';
 import type { Logger } from './observe/log.ts';
 import { DeadLetterOffice } from './parking/dead-letter-office.ts';
 import { DeadLetterStore } from './parking/dead-letter-store.ts';
+import { adoptParkedSinks } from './parking/parked-sinks.ts';
+import { ParkedStore } from './parking/parked-store.ts';
+import { ParkingLot } from './parking/parking-lot.ts';
 import type { Decoder, Destination, Step } from './pipeline.ts';
 import { currentSnapshot, seesXid } from './postgres/snapshot.ts';
 import type { Ground } from './relay-ground.ts';
@@ -51,6 +54,8 @@ export class Relay {
   private readonly confirmer: Confirmer;
   private readonly gate: VisibilityGate;
   private readonly letters: DeadLetterOffice;
+  private readonly parked: ParkedStore;
+  private readonly lot: ParkingLot;
   private readonly options: RelayOptions;
   private readonly failure = new AbortController();
   private transaction: Origin | undefined;
@@ -101,12 +106,21 @@ export class Relay {
         log.error({ waiting }, `dead letters cannot be stored, the slot waits: ${message}`),
       onLost: fail,
     });
+    this.parked = new ParkedStore(ground.pool, ground.cursor);
+    this.lot = new ParkingLot({
+      store: this.parked,
+      clock,
+      received: () => this.slot.received,
+      onStall: (message, waiting) => log.error({ waiting }, `events cannot be parked, the slot waits: ${message}`),
+      onLost: fail,
+    });
     this.ledger = new Ledger(() => this.confirmer.advanced());
     this.router = new Router({
       config,
       destinations: sinks,
       settlement: this.ledger,
       deadLetters: this.letters,
+      lot: this.lot,
       clock,
       watcher,
       askVisible: () => this.gate.ask(),
@@ -130,7 +144,9 @@ export class Relay {
 
   /** Streams until the signal aborts or `drain` is done; rejects when the connection ends otherwise. */
   async run(signal: AbortSignal): Promise<void> {
-    const { ground, log } = this.options;
+    const { ground, log, config } = this.options;
+    await adoptParkedSinks(ground.pool, ground.cursor, config.sinks);
+    this.router.restore(await this.parked.lanes()); // what waits in Postgres is older than anything the slot will send
     const running = this.slot.run(AbortSignal.any([signal, this.failure.signal]));
     running.catch(() => undefined); // awaited below, unless something else fails first
     try {
@@ -145,6 +161,7 @@ export class Relay {
       this.confirmer.close();
       this.gate.close();
       this.letters.close();
+      this.lot.close();
       this.failure.abort();
       await this.router.close();
     }
@@ -164,6 +181,7 @@ export class Relay {
     switch (step?.kind) {
       case 'begin':
         this.transaction = step.origin;
+        step.origin.receivedAt = this.options.clock.now();
         this.ledger.begin(step.origin); // the ticket is open before anything can wait
         return this.gate.begin(step.origin);
       case 'event':

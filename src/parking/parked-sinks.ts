@@ -1,0 +1,59 @@
+/** Parked rows belong to sinks by name: renaming a sink must take them along, and forgetting one must not forget them. */
+import type pg from 'pg';
+import type { Config } from '../config/schema.ts';
+import { WalpostError } from '../errors.ts';
+import type { CursorStore } from '../postgres/cursor-store.ts';
+import { databaseError } from '../postgres/database-error.ts';
+
+/** Renames rows by `formerly`; throws PARKED_SINK_UNKNOWN when rows of a sink that the configuration does not know are left. */
+export async function adoptParkedSinks(pool: pg.Pool, cursor: CursorStore, sinks: Config['sinks']): Promise<number> {
+  const renamed = Object.entries(sinks).flatMap(([name, { formerly }]) => (formerly ? [{ name, formerly }] : []));
+  let moved = 0;
+  try {
+    for (const { name, formerly } of renamed) {
+      const { rowCount } = await pool.query('UPDATE walpost.parked SET sink = $3 WHERE slot = $1 AND sink = $2', [
+        cursor.slot,
+        formerly,
+        name,
+      ]);
+      moved += rowCount ?? 0;
+    }
+  } catch (error) {
+    throw databaseError(error, 'renaming parked events');
+  }
+  const unknown = (await countParked(pool, cursor.slot)).filter(({ sink }) => !Object.hasOwn(sinks, sink));
+  if (unknown.length === 0) return moved;
+  const list = unknown.map(({ sink, count }) => `"${sink}" (${count})`).join(', ');
+  throw new WalpostError('PARKED_SINK_UNKNOWN', { detail: `It has ${list}.` });
+}
+
+/** Counting stops here, and says so by being the number itself. */
+export const COUNT_LIMIT = 100_000;
+
+export interface ParkedSinkCount {
+  readonly sink: string;
+  readonly count: number;
+  readonly oldestAgeSeconds: number | null;
+}
+
+/** Rows by sink, found one sink at a time in the index; each count stops at COUNT_LIMIT. */
+const COUNT = `
+  WITH RECURSIVE names AS (
+    (SELECT sink FROM walpost.parked WHERE slot = $1 ORDER BY sink LIMIT 1)
+    UNION ALL
+    SELECT (SELECT p.sink FROM walpost.parked p WHERE p.slot = $1 AND p.sink > names.sink ORDER BY p.sink LIMIT 1)
+      FROM names WHERE names.sink IS NOT NULL
+  )
+  SELECT sink,
+         (SELECT count(*)::integer FROM (SELECT FROM walpost.parked p WHERE p.slot = $1 AND p.sink = names.sink LIMIT $2) AS c) AS count,
+         (SELECT extract(epoch FROM clock_timestamp() - p.received_at)::float8
+            FROM walpost.parked p WHERE p.slot = $1 AND p.sink = names.sink ORDER BY p.id LIMIT 1) AS "oldestAgeSeconds"
+    FROM names WHERE sink IS NOT NULL`;
+
+export async function countParked(pool: pg.Pool, slot: string): Promise<readonly ParkedSinkCount[]> {
+  try {
+    return (await pool.query<ParkedSinkCount & object>(COUNT, [slot, COUNT_LIMIT])).rows;
+  } catch (error) {
+    throw databaseError(error, 'counting parked events');
+  }
+}

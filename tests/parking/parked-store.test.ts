@@ -1,0 +1,169 @@
+import type pg from 'pg';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { envelopeOf } from '../../src/envelope.ts';
+import type { Event } from '../../src/event.ts';
+import { adoptParkedSinks, countParked } from '../../src/parking/parked-sinks.ts';
+import { ParkedStore } from '../../src/parking/parked-store.ts';
+import { CursorStore } from '../../src/postgres/cursor-store.ts';
+import { createPool } from '../../src/postgres/pool.ts';
+import { type SampleFields, sampleEvent } from '../support/sample-event.ts';
+import { type TestDatabase, createTestDatabase } from '../support/database.ts';
+
+const claim = { slot: 'walpost_app', systemIdentifier: '7400000000000000001', timeline: 1 };
+const moment = { received: 0x2000_0000n, now: 5000 };
+const whole = { after: null, maxEvents: 100, maxBytes: 1_000_000, now: 9000 };
+const lane = { sink: 'n8n', organizationId: 'org-1' };
+
+let database: TestDatabase;
+let pool: pg.Pool;
+let store: ParkedStore;
+let cursor: CursorStore;
+beforeEach(async () => {
+  database = await createTestDatabase();
+  pool = createPool(database.url, { applicationName: 'parked', max: 4 });
+  cursor = await CursorStore.claim(pool, claim);
+  store = new ParkedStore(pool, cursor);
+});
+afterEach(async () => {
+  await pool.end();
+  await database[Symbol.asyncDispose]();
+});
+
+function live(commitLsn: bigint, ordinal: number, fields: SampleFields = {}): Event {
+  const event = sampleEvent({ organizationId: 'org-1', ordinal, ...fields });
+  return { ...event, origin: { ...event.origin, commitLsn, receivedAt: 1000 } };
+}
+
+function replayed(fields: SampleFields = {}): Event {
+  const event = live(0n, 0, fields);
+  return {
+    ...event,
+    ordinal: null,
+    origin: { ...event.origin, commitLsn: null, committedAtMicros: null, job: 'replay-7' },
+  };
+}
+
+const park = (events: readonly Event[], sink = 'n8n'): Promise<void> =>
+  store.insert(
+    events.map((event) => ({ sink, event })),
+    moment,
+  );
+const ids = (events: readonly Event[]): string[] => events.map((event) => event.eventId);
+
+describe('a lane', () => {
+  test('comes back in the order of its positions, whatever the order of the inserts', async () => {
+    const [a, b, c, d] = [live(100n, 0), live(100n, 1), live(0x1_0000_0000n, 0), live(0x1_0000_0001n, 0)] as const;
+    await park([d, b]);
+    await park([c]);
+    await park([a]);
+    expect(ids((await store.read(lane, whole)).events)).toEqual(ids([a, b, c, d]));
+  });
+
+  test('gives back the very events: envelope, payload bytes, times', async () => {
+    const event = live(100n, 0, {
+      payload: '{"n": 9223372036854775808, "d": 0.10, "s": "é \\u2028 😀"}',
+      entityType: 'jöb',
+      target: 'slack',
+      idempotencyKey: 'k',
+    });
+    await park([event]);
+    const [back] = (await store.read(lane, whole)).events;
+    expect(back && envelopeOf(back)).toEqual(envelopeOf(event));
+    expect(back?.origin.receivedAt).toBeGreaterThan(9000 - 4000 - 2000);
+    expect(back?.origin.receivedAt).toBeLessThanOrEqual(9000 - 4000);
+  });
+
+  test('is read in pages by count and by bytes, each at least one event', async () => {
+    const events = Array.from({ length: 10 }, (_, index) => live(100n, index, { size: 1000 }));
+    await park(events);
+    const first = await store.read(lane, { ...whole, maxEvents: 3 });
+    const second = await store.read(lane, { ...whole, after: first.last, maxBytes: 2500 });
+    const third = await store.read(lane, { ...whole, after: second.last, maxBytes: 10 });
+    const rest = await store.read(lane, { ...whole, after: third.last });
+    expect([first, second, third, rest].map((page) => page.events.length)).toEqual([3, 3, 1, 3]);
+    expect(ids([first, second, third, rest].flatMap((page) => page.events))).toEqual(ids(events));
+    expect(await store.read(lane, { ...whole, after: rest.last })).toEqual({ events: [], last: null });
+  });
+
+  test('has the events of a job behind what had been received, and before what came later', async () => {
+    const [before, job1, job2, later] = [
+      live(moment.received, 5),
+      replayed(),
+      replayed(),
+      live(moment.received + 8n, 0),
+    ] as const;
+    await park([later, job1, job2, before]);
+    const { events } = await store.read(lane, whole);
+    expect(ids(events)).toEqual(ids([before, job1, job2, later]));
+    expect(events[1]?.origin.job).toBe('replay-7');
+  });
+
+  test('keeps the era before the position: a restored cluster begins behind', async () => {
+    const old = live(500n, 0);
+    await park([old]);
+    await database.query('UPDATE walpost.cursor SET era = era + 1');
+    const fresh = live(100n, 0);
+    await park([fresh]);
+    expect(ids((await store.read(lane, whole)).events)).toEqual(ids([old, fresh]));
+  });
+});
+
+describe('storing', () => {
+  test('the same event again has no effect, live or of a job, and each sink has its own', async () => {
+    const [event, job] = [live(100n, 0), replayed()] as const;
+    await park([event, job]);
+    await park([event, job]);
+    await park([event], 'ops');
+    expect(await database.query('SELECT sink, count(*)::int FROM walpost.parked GROUP BY sink ORDER BY sink')).toEqual([
+      { sink: 'n8n', count: 2 },
+      { sink: 'ops', count: 1 },
+    ]);
+  });
+
+  test('is refused to an older epoch, and so is removing', async () => {
+    const event = live(100n, 0);
+    await park([event]);
+    const [back] = (await store.read(lane, whole)).events;
+    await CursorStore.claim(pool, claim);
+    await expect(park([live(101n, 0)])).rejects.toMatchObject({ code: 'LEADERSHIP_LOST' });
+    await expect(store.remove([back?.parkedId ?? ''])).rejects.toMatchObject({ code: 'LEADERSHIP_LOST' });
+    expect(await database.query('SELECT count(*)::int FROM walpost.parked')).toEqual([{ count: 1 }]);
+  });
+
+  test('removing takes just those rows', async () => {
+    await park([live(100n, 0), live(100n, 1), live(100n, 2)]);
+    const { events } = await store.read(lane, whole);
+    await store.remove([events[0]?.parkedId ?? '', events[2]?.parkedId ?? '']);
+    expect(ids((await store.read(lane, whole)).events)).toEqual([events[1]?.eventId]);
+  });
+});
+
+describe('lanes and sinks', () => {
+  test('lanes are listed once each', async () => {
+    for (const organizationId of ['b', 'a', 'c'])
+      await park([live(1n, 0, { organizationId }), live(2n, 0, { organizationId })]);
+    await park([live(3n, 0, { organizationId: 'a' })], 'ops');
+    expect((await store.lanes()).map(({ sink, organizationId }) => `${sink} ${organizationId}`)).toEqual([
+      'n8n a',
+      'n8n b',
+      'n8n c',
+      'ops a',
+    ]);
+    const counts = await countParked(pool, claim.slot);
+    expect(counts.map(({ sink, count }) => [sink, count])).toEqual([
+      ['n8n', 6],
+      ['ops', 1],
+    ]);
+    expect(counts[0]?.oldestAgeSeconds).toBeGreaterThanOrEqual(4);
+  });
+
+  test('a renamed sink takes its rows along; an unknown one stops the start', async () => {
+    await park([live(1n, 0)], 'old');
+    await expect(adoptParkedSinks(pool, cursor, { n8n: { type: 'discard' } })).rejects.toMatchObject({
+      code: 'PARKED_SINK_UNKNOWN',
+      message: expect.stringContaining('"old" (1)') as string,
+    });
+    expect(await adoptParkedSinks(pool, cursor, { n8n: { type: 'discard', formerly: 'old' } })).toBe(1);
+    expect((await store.read(lane, whole)).events).toHaveLength(1);
+  });
+});
