@@ -17,6 +17,7 @@ import { assertMigrated } from './postgres/migrate.ts';
 import { createPool } from './postgres/pool.ts';
 import { takeOver } from './relay-takeover.ts';
 import { ensurePublication } from './slot/publication.ts';
+import { APPLICATION_NAME } from './slot/replication-client.ts';
 import { isShutdown, replicationError } from './slot/replication-error.ts';
 import { checkServer, type ServerFacts } from './slot/server-checks.ts';
 import { inspectSlot, slotProblem } from './slot/slot-state.ts';
@@ -57,7 +58,7 @@ export async function openGround(options: GroundOptions): Promise<Ground> {
   const { config, log } = options;
   const broken = new AbortController();
   const pool = createPool(config.database.url, {
-    applicationName: 'walpost',
+    applicationName: APPLICATION_NAME,
     max: config.database.pool_size,
     onError: (error) => log.debug({ err: error }, 'an idle connection ended'),
     onServerError: (error) => {
@@ -76,7 +77,7 @@ export async function openGround(options: GroundOptions): Promise<Ground> {
     lock.lost.addEventListener('abort', () => broken.abort(lock?.lost.reason), { once: true });
     const waited = options.clock.now() - begun >= CHECKS_STAY_TRUE_MS;
     const { server, slot } = waited ? await survey(config, pool, log) : seen;
-    const cursor = await takeOver({ config, log, pool, server, slot });
+    const cursor = await takeOver({ config, log, clock: options.clock, pool, server, slot });
     lock.lost.throwIfAborted();
     return { pool, server, slot, cursor, lock, broken: broken.signal, [Symbol.asyncDispose]: release };
   } catch (error) {

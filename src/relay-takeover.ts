@@ -1,9 +1,12 @@
 /** What a process does first once it holds the lock: refuse the writes of the leader before it, then take the slot. */
 import type pg from 'pg';
+import type { Clock } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import { WalpostError } from './errors.ts';
+import { claimEpoch } from './leader/claim-epoch.ts';
 import type { Logger } from './observe/log.ts';
-import { CursorStore } from './postgres/cursor-store.ts';
+import type { CursorStore } from './postgres/cursor-store.ts';
+import { databaseError } from './postgres/database-error.ts';
 import { SQLSTATE, isSqlState } from './postgres/sqlstate.ts';
 import { APPLICATION_NAME } from './slot/replication-client.ts';
 import type { ServerFacts } from './slot/server-checks.ts';
@@ -13,6 +16,7 @@ import { inspectSlot, slotProblem } from './slot/slot-state.ts';
 export interface TakeoverOptions {
   readonly config: Config;
   readonly log: Logger;
+  readonly clock: Clock;
   readonly pool: pg.Pool;
   readonly server: ServerFacts;
   readonly slot: string;
@@ -20,21 +24,35 @@ export interface TakeoverOptions {
 
 /** Claims the next epoch and leaves the slot free and fit to be streamed from. */
 export async function takeOver(options: TakeoverOptions): Promise<CursorStore> {
-  const { config, log, pool, server, slot } = options;
+  const { config, log, clock, pool, server, slot } = options;
   const { systemIdentifier, timeline } = server;
   const { plugin } = config.source;
-  const cursor = await CursorStore.claim(pool, { slot, systemIdentifier, timeline });
+  const { url } = config.database;
+  const cursor = await claimEpoch({
+    pool,
+    url,
+    claim: { slot, systemIdentifier, timeline },
+    clock,
+    applicationName: APPLICATION_NAME,
+    onError: (message) => log.warn(`a session of an older leader is in the way and cannot be ended: ${message}`),
+  });
   await endOlderStream(options);
   const failover = server.isPrimary && server.version >= 170_000;
-  const { created, facts } = await ensureSlot({ url: config.database.url, db: pool, slot, plugin, failover });
+  const { created, facts } = await ensureSlot({ url, db: pool, slot, plugin, failover });
   if (created) log.info({ slot, plugin, failover }, 'slot created');
   if (facts.walStatus !== 'reserved') log.warn({ slot, walStatus: facts.walStatus }, 'the slot is behind');
   return cursor;
 }
 
+/** A session that ends at all ends within milliseconds; then it is told again. */
+const END_TIMEOUT_MS = 500;
+const END_TRIES = 8;
+
 /**
- * Ends what an older leader left on the slot: the server would notice only after wal_sender_timeout. A process of another
- * program is left alone, for the slot may be its own and named here by mistake.
+ * Ends what an older leader left on the slot: the server would notice only after wal_sender_timeout. A walsender that is
+ * writing to a process which does not read stays in its farewell message, and leaves at the second signal.
+ *
+ * A process of another program is left alone, for the slot may be its own and named here by mistake.
  */
 async function endOlderStream({ config, log, pool, slot }: TakeoverOptions): Promise<void> {
   const state = await inspectSlot(pool, slot, config.source.plugin);
@@ -42,12 +60,12 @@ async function endOlderStream({ config, log, pool, slot }: TakeoverOptions): Pro
   const { pid, clientAddress } = state.facts.holder;
   log.info({ slot, pid, clientAddress }, 'ending the stream of an older leader');
   try {
-    await endHolder(pool, slot, pid);
+    for (let tries = 0; tries < END_TRIES; tries++) {
+      if (await endHolder(pool, slot, pid, END_TIMEOUT_MS)) return;
+    }
   } catch (error) {
     if (isSqlState(error, SQLSTATE.insufficientPrivilege)) throw slotProblem(state) ?? error;
-    throw error;
+    throw databaseError(error, 'ending the stream of an older leader');
   }
-  const after = await inspectSlot(pool, slot, config.source.plugin);
-  if (after.kind !== 'in_use' || after.facts.holder?.pid !== pid) return;
   throw new WalpostError('SLOT_STILL_HELD', { detail: `Slot "${slot}", process ${pid}.` });
 }

@@ -81,11 +81,16 @@ export class CursorStore {
     this.recorded = claimed.first ? null : { systemIdentifier, timeline };
   }
 
-  /** Takes over the slot: from here on every other owner's writes are refused. Leaves the recorded cluster as it is. */
-  static async claim(pool: pg.Pool, claim: CursorClaim): Promise<CursorStore> {
+  /**
+   * Takes over the slot: from here on every other owner's writes are refused. Leaves the recorded cluster as it is.
+   * `onSession` is told which server process may have to wait for an owner's open transaction.
+   */
+  static async claim(pool: pg.Pool, claim: CursorClaim, onSession?: (pid: number) => void): Promise<CursorStore> {
     const { slot, systemIdentifier, timeline } = claim;
     try {
       const claimed = await inTransaction(pool, async (client) => {
+        const session = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+        onSession?.(session.rows[0]?.pid ?? 0);
         const inserted = await client.query(
           `INSERT INTO walpost.cursor (slot, system_identifier, timeline) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
           [slot, systemIdentifier, timeline],

@@ -1,0 +1,193 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { poll } from '../support/slot-session.ts';
+import { walpost } from '../support/walpost-cli.ts';
+import { type CursorWrite, Scene } from './scene.ts';
+
+/** Each epoch has one author, and they follow each other: nobody wrote after another had claimed. */
+function expectOneAtATime(history: readonly CursorWrite[]): void {
+  const authors = new Map<number, Set<string>>();
+  for (const { by, epoch } of history) authors.set(epoch, (authors.get(epoch) ?? new Set()).add(by));
+  expect([...authors.values()].every((names) => names.size === 1)).toBe(true);
+  const epochs = history.map(({ epoch }) => epoch);
+  expect(epochs).toEqual(epochs.toSorted((a, b) => a - b));
+}
+
+function expectNothingLost(scene: Scene): void {
+  expect(scene.missing()).toEqual([]);
+  expect(scene.firstArrivals()).toEqual(scene.committed);
+}
+
+describe('one leads, the other stands by', () => {
+  test('also when both start at the same time; each says which it is', async () => {
+    await using scene = await Scene.set();
+    const [a, b] = await Promise.all([scene.start('a'), scene.start('b')]);
+    const roles = await poll('both are ready', async () => {
+      const answers = await Promise.all([a.readiness(), b.readiness()]);
+      return answers.every(({ ready }) => ready) ? answers.map(({ role }) => role) : undefined;
+    });
+    expect(roles.toSorted()).toEqual(['leader', 'standby']);
+    const [leader, standby] = roles[0] === 'leader' ? [a, b] : [b, a];
+    expect(await scene.slot()).toMatchObject({ by: leader.name });
+    expect(new Set((await scene.history()).map(({ by }) => by))).toEqual(new Set([leader.name]));
+
+    const { detail } = await standby.readiness();
+    const [holder] = await scene.sessions(leader.name, 'walpost leader');
+    expect(detail).toBe(`server process ${holder} from 127.0.0.1 leads ${scene.database.slotName}`);
+    const metrics = async (url: string): Promise<string> => (await fetch(`${url}/metrics`)).text();
+    expect(await metrics(leader.url)).toMatch(/^walpost_leader 1$/m);
+    expect(await metrics(standby.url)).toMatch(/^walpost_leader 0$/m);
+    expect(await (await fetch(`${standby.url}/status`)).json()).toMatchObject({
+      leader: { role: 'standby', epoch: null },
+      slot: { name: scene.database.slotName, active: true },
+      lag: { unreadBytes: null, unconfirmedBytes: expect.any(Number) },
+    });
+    const port = new URL(standby.url).port;
+    const status = await walpost(['status', '--config', standby.configFile, '--set', `http.port=${port}`]);
+    expect(status).toMatchObject({ code: 0, stdout: expect.stringMatching(/^role +standby, server process/) });
+  });
+
+  test('a standby with a wrong configuration says so at once', async () => {
+    await using scene = await Scene.set();
+    await (await scene.start('a')).becomes('leader');
+    const b = await scene.start('b', { source: { slot: scene.database.slotName, plugin: 'wal2json' } });
+    expect(await b.cli.result()).toMatchObject({ code: 1, stderr: expect.stringContaining('SLOT_OTHER_PLUGIN') });
+    expect((await scene.slot()).by).toBe('a');
+  });
+});
+
+describe('the standby takes over', () => {
+  test('in less than 2 s when the leader ends in good order, and nothing comes twice', async () => {
+    await using scene = await Scene.set();
+    const [a, b] = await scene.startPair();
+    scene.work();
+    await scene.arrivesBy('a', 0);
+    const told = performance.now();
+    a.signal('SIGTERM');
+    expect(await a.cli.result()).toMatchObject({ code: 0 });
+    const first = await scene.arrivesBy('b', told);
+    await b.becomes('leader');
+    await scene.rest();
+    await scene.delivered();
+
+    const last = Math.max(...scene.arrivals.filter(({ by }) => by === 'a').map(({ at }) => at));
+    expect(first.at - last).toBeLessThan(2_000);
+    expectNothingLost(scene);
+    expect(new Set(scene.arrivals.map(({ number }) => number)).size).toBe(scene.arrivals.length);
+    expectOneAtATime(await scene.history());
+  });
+
+  test('and delivers within 3 s when the leader is killed', async () => {
+    await using scene = await Scene.set();
+    const [a] = await scene.startPair();
+    scene.work();
+    await scene.arrivesBy('a', 0);
+    const killed = performance.now();
+    a.signal('SIGKILL');
+    const first = await scene.arrivesBy('b', killed);
+    expect(first.at - killed).toBeLessThan(3_000);
+    await scene.rest();
+    await scene.delivered();
+    expectNothingLost(scene);
+    expectOneAtATime(await scene.history());
+  });
+
+  test('when the leader is stopped; it wakes, writes nothing, sends no more than it had in flight, and stands by', async () => {
+    await using scene = await Scene.set({ takeoverAfter: '2s' });
+    const [a, b] = await scene.startPair();
+    scene.work();
+    await scene.arrivesBy('a', 0);
+    const stopped = performance.now();
+    a.signal('SIGSTOP');
+    const first = await scene.arrivesBy('b', stopped);
+    expect(first.at - stopped).toBeLessThan(2_000 + 3_000);
+    await b.becomes('leader');
+    const [epoch, { pid }] = [(await scene.history()).at(-1)?.epoch, await scene.slot()];
+
+    const woken = performance.now();
+    a.signal('SIGCONT');
+    await a.becomes('standby');
+    await scene.arrivesBy('b', performance.now()); // and b goes on
+    expect(await scene.slot()).toMatchObject({ by: 'b', pid });
+    await scene.rest();
+    await scene.delivered();
+
+    expect(scene.arrivals.filter(({ by, at }) => by === 'a' && at > woken).length).toBeLessThanOrEqual(IN_FLIGHT);
+    const history = await scene.history();
+    expectOneAtATime(history);
+    expect(history.at(-1)).toEqual({ by: 'b', epoch });
+    expectNothingLost(scene);
+    expect(a.cli.stderr).toContain('LEADERSHIP_LOST');
+  });
+
+  test('when the leader is stopped while the server waits for it to read', async () => {
+    await using scene = await Scene.set({ takeoverAfter: '2s' });
+    const [a, b] = await scene.startPair();
+    a.signal('SIGSTOP');
+    const stopped = performance.now();
+    const payloads = Array.from({ length: 40 }, () => JSON.stringify(randomBytes(500_000).toString('base64')));
+    await scene.database.query(
+      `INSERT INTO walpost.outbox (organization_id, event_type, payload) SELECT $1, 'big', p::jsonb FROM unnest($2::text[]) p`,
+      [randomUUID(), payloads],
+    );
+    await b.becomes('leader');
+    expect(performance.now() - stopped).toBeLessThan(2_000 + 3_000);
+    await poll('all are with b', async () => (scene.arrivals.length >= 40 ? true : undefined));
+    a.signal('SIGCONT');
+    await a.becomes('standby');
+    expectOneAtATime(await scene.history());
+  });
+});
+
+/** One window for each organization. */
+const IN_FLIGHT = 4;
+
+describe('a leader closes the stream at once', () => {
+  test('when its lock session ends; one of the two leads then', async () => {
+    await using scene = await Scene.set();
+    const [a, b] = await scene.startPair();
+    scene.work();
+    await scene.arrivesBy('a', 0);
+    const { pid } = await scene.slot();
+    const cut = performance.now();
+    await scene.terminate(await scene.sessions('a', 'walpost leader'));
+    await poll('the stream is closed', async () => ((await scene.slot()).pid !== pid ? true : undefined), 1_000);
+    expect(performance.now() - cut).toBeLessThan(1_000);
+    const roles = await poll('both are ready', async () => {
+      const answers = await Promise.all([a.readiness(), b.readiness()]);
+      return answers.every(({ ready }) => ready) ? answers.map(({ role }) => role).toSorted() : undefined;
+    });
+    expect(roles).toEqual(['leader', 'standby']);
+    await scene.rest();
+    await scene.delivered();
+    expectNothingLost(scene);
+    expectOneAtATime(await scene.history());
+  });
+
+  test('when its lock session ends and nobody stands by: it leads again', async () => {
+    await using scene = await Scene.set();
+    const a = await scene.start('a');
+    await a.becomes('leader');
+    const { pid } = await scene.slot();
+    await scene.terminate(await scene.sessions('a', 'walpost leader'));
+    await poll('it streams again', async () => {
+      const slot = await scene.slot();
+      return slot.pid !== null && slot.pid !== pid ? true : undefined;
+    });
+    await a.becomes('leader');
+    expect((await scene.history()).at(-1)?.epoch).toBe(2);
+  });
+
+  test('when any session of its pool is told that the server shuts down (57P01)', async () => {
+    await using scene = await Scene.set();
+    const a = await scene.start('a');
+    await a.becomes('leader');
+    const { pid } = await scene.slot();
+    const sessions = await scene.sessions('a', 'walpost');
+    expect(sessions.length).toBeGreaterThan(0);
+    await scene.terminate(sessions.slice(0, 1));
+    await poll('the stream is closed', async () => ((await scene.slot()).pid !== pid ? true : undefined), 1_000);
+    await a.becomes('leader');
+    expect(a.cli.stderr).toContain('SERVER_SHUTDOWN');
+  });
+});
