@@ -74,14 +74,14 @@ export function batchId({ sink, job, events }: BatchIdentity): string {
 export interface BatchBody {
   readonly sink: string;
   readonly batch: Batch;
-  /** By default the id of a live batch. */
+  /** By default the batch's own, for whoever has not worked it out already. */
   readonly id?: string;
 }
 
 /** `{"batch_id","organization_id","sink","attempt","events":[…]}` */
 export function batchBody({ sink, batch, id }: BatchBody): WireText {
   const { events, organizationId, attempt } = batch;
-  let text = `{"batch_id":${quoteJson(id ?? batchId({ sink, job: null, events }))},"organization_id":${quoteJson(organizationId)}`;
+  let text = `{"batch_id":${quoteJson(id ?? batchId({ sink, job: batch.job ?? null, events }))},"organization_id":${quoteJson(organizationId)}`;
   text += `,"sink":${quoteJson(sink)},"attempt":${attempt},"events":[`;
   let separator = '';
   for (const event of events) {

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { batchBody, batchId, envelopeOf, formatMicros } from '../src/envelope.ts';
 import type { Event, Origin } from '../src/event.ts';
-import { wireBytes, wireToText } from '../src/wire-text.ts';
+import { textToWire, wireBytes, wireToText } from '../src/wire-text.ts';
 import { sampleBatch, sampleEvent } from './support/sample-event.ts';
 
 const scanned: Origin = {
@@ -50,9 +50,10 @@ describe('an envelope', () => {
 
   test('is built once', () => {
     const event = sampleEvent();
-    const first = envelopeOf(event);
-    expect(event.envelope).toBe(first);
-    expect(envelopeOf(event)).toBe(first);
+    expect(event.envelope).toBeNull();
+    expect(envelopeOf(event)).toBe(event.envelope);
+    event.envelope = textToWire('the first one');
+    expect(wireToText(envelopeOf(event))).toBe('the first one');
   });
 
   test('of each transaction says its own, though the last one is remembered', () => {

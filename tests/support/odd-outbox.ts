@@ -18,6 +18,7 @@ export async function createOddOutbox(database: TestDatabase): Promise<void> {
     CREATE TABLE ${ODD_TABLE} (
       id bigint, "Tenant" uuid, kind text, version int, topic text, entity_type text, entity_id numeric, target bool,
       idempotency_key bytea, body jsonb, headers json, created_at timestamptz, mood "My.Schema"."Mood" DEFAULT 'so-so');
+    ALTER TABLE ${ODD_TABLE} REPLICA IDENTITY FULL;
     CREATE TABLE elsewhere (id int);
     CREATE PUBLICATION odd FOR TABLE ${ODD_TABLE} WITH (publish = 'insert')`);
 }
