@@ -6,8 +6,6 @@ import { WalpostError } from './errors.ts';
 import { claimEpoch } from './leader/claim-epoch.ts';
 import type { Logger } from './observe/log.ts';
 import type { CursorStore } from './postgres/cursor-store.ts';
-import { databaseError } from './postgres/database-error.ts';
-import { SQLSTATE, isSqlState } from './postgres/sqlstate.ts';
 import { APPLICATION_NAME } from './slot/replication-client.ts';
 import type { ServerFacts } from './slot/server-checks.ts';
 import { endHolder, ensureSlot } from './slot/slot-setup.ts';
@@ -64,8 +62,8 @@ async function endOlderStream({ config, log, pool, slot }: TakeoverOptions): Pro
       if (await endHolder(pool, slot, pid, END_TIMEOUT_MS)) return;
     }
   } catch (error) {
-    if (isSqlState(error, SQLSTATE.insufficientPrivilege)) throw slotProblem(state) ?? error;
-    throw databaseError(error, 'ending the stream of an older leader');
+    const refused = error instanceof WalpostError && error.code === 'PERMISSION_DENIED';
+    throw (refused && slotProblem(state)) || error;
   }
   throw new WalpostError('SLOT_STILL_HELD', { detail: `Slot "${slot}", process ${pid}.` });
 }
