@@ -1,15 +1,17 @@
+import type pg from 'pg';
 import type { Config } from '../config/schema.ts';
 import { messageOf, WalpostError } from '../errors.ts';
 import { formatLsn, type Lsn } from '../lsn.ts';
 import { scrub } from '../observe/redact.ts';
 import type { StatusReport } from '../observe/status-report.ts';
 import { countDeadLetters } from '../parking/dead-letter-counts.ts';
+import { countParked } from '../parking/parked-sinks.ts';
 import { createPool } from '../postgres/pool.ts';
 import { slotName } from '../relay-ground.ts';
 import { inspectSlot, type SlotState } from '../slot/slot-state.ts';
 
 /** What SQL alone can tell. */
-export type DatabaseFacts = Pick<StatusReport, 'slot' | 'deadLetters'> & {
+export type DatabaseFacts = Pick<StatusReport, 'slot' | 'deadLetters' | 'parked'> & {
   readonly lag: Omit<StatusReport['lag'], 'seconds'>;
 };
 
@@ -23,11 +25,9 @@ export async function askDatabase(config: Config): Promise<DatabaseAnswer> {
     const { rows } = await pool.query<{ name: string }>('SELECT current_database() AS name');
     const slot = slotName(config, rows[0]?.name ?? '');
     const state = await inspectSlot(pool, slot);
-    const migrated = await pool.query<{ there: boolean }>(
-      `SELECT to_regclass('walpost.dead_letters') IS NOT NULL AS there`,
-    );
-    const deadLetters = migrated.rows[0]?.there === true ? await countDeadLetters(pool) : [];
-    return { kind: 'answered', facts: { ...slotFacts(slot, state), deadLetters } };
+    const deadLetters = (await exists(pool, 'walpost.dead_letters')) ? await countDeadLetters(pool) : [];
+    const parked = (await exists(pool, 'walpost.parked')) ? await countParked(pool, slot) : [];
+    return { kind: 'answered', facts: { ...slotFacts(slot, state), deadLetters, parked } };
   } catch (error) {
     if (error instanceof WalpostError && error.policy === 'usage') throw error;
     return { kind: 'silent', reason: `The database could not be asked (${scrub(messageOf(error))}).` };
@@ -36,7 +36,13 @@ export async function askDatabase(config: Config): Promise<DatabaseAnswer> {
   }
 }
 
-function slotFacts(name: string, state: SlotState): Omit<DatabaseFacts, 'deadLetters'> {
+/** A database that is not migrated, or not up to date, still has a slot to show. */
+async function exists(pool: pg.Pool, table: string): Promise<boolean> {
+  const { rows } = await pool.query<{ there: boolean }>('SELECT to_regclass($1) IS NOT NULL AS there', [table]);
+  return rows[0]?.there === true;
+}
+
+function slotFacts(name: string, state: SlotState): Pick<DatabaseFacts, 'slot' | 'lag'> {
   const facts = state.kind === 'missing' ? undefined : state.facts;
   const walStatus = facts === undefined ? 'missing' : state.kind === 'lost' ? 'lost' : (facts.walStatus ?? 'unknown');
   return {

@@ -32,6 +32,7 @@ export function joinAnswers(fromProcess: ProcessAnswer, database: DatabaseAnswer
         slot: facts.slot,
         lag: { ...base.lag, ...facts.lag, unreadBytes: base.lag.unreadBytes },
         deadLetters: facts.deadLetters,
+        parked: facts.parked,
       }
     : base;
   return { report, notes, process: fromProcess.kind, database: database.kind };

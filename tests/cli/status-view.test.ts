@@ -45,19 +45,25 @@ describe('joining what the process and the database say', () => {
     slot: { name: 's', walStatus: 'lost', active: false, restartLsn: null, confirmedLsn: '0/1' },
     lag: { unreadBytes: null, unconfirmedBytes: 10, retainedBytes: 20, safeBytes: 30 },
     deadLetters: [],
+    parked: [{ sink: 'n8n', count: 5, oldestAgeSeconds: 1 }],
   };
 
   test('the database knows more of the slot, the process of itself', () => {
     const { report, notes } = joinAnswers({ kind: 'answered', report: sampleReport() }, { kind: 'answered', facts });
     expect(notes).toEqual([]);
-    expect(report).toMatchObject({ slot: facts.slot, leader: { epoch: 7 }, deadLetters: [] });
+    expect(report).toMatchObject({ slot: facts.slot, leader: { epoch: 7 }, deadLetters: [], parked: facts.parked });
     expect(report.lag).toEqual({ ...facts.lag, unreadBytes: 1, seconds: 0.25 });
   });
 
   test('without a process the slot is still shown', () => {
     const joined = joinAnswers({ kind: 'silent', reason: 'No process.' }, { kind: 'answered', facts });
     expect(joined).toMatchObject({ notes: ['No process.'], process: 'silent', database: 'answered' });
-    expect(joined.report).toMatchObject({ slot: facts.slot, leader: { role: 'unknown' }, lanes: null });
+    expect(joined.report).toMatchObject({
+      slot: facts.slot,
+      leader: { role: 'unknown' },
+      lanes: null,
+      parked: facts.parked,
+    });
   });
 
   test('without a database the process still tells', () => {
