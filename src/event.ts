@@ -74,5 +74,6 @@ export interface Poison {
   /** The row as `{"column": "text or null"}`, cut to a bounded size. */
   readonly row: string;
   readonly origin: Origin;
-  readonly ordinal: number;
+  /** As that of an event. */
+  readonly ordinal: number | null;
 }

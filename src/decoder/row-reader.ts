@@ -70,7 +70,7 @@ export class RowReader {
     this.#createdAt = place('created_at');
   }
 
-  read(row: Row, origin: Origin, ordinal: number): Event | Poison {
+  read(row: Row, origin: Origin, ordinal: number | null): Event | Poison {
     this.#fault = null;
     const event: Event = {
       kind: 'event',
@@ -96,7 +96,7 @@ export class RowReader {
   }
 
   /** What can be read of a row that is no event. */
-  poison(row: Row, reason: string, { origin, ordinal }: { origin: Origin; ordinal: number }): Poison {
+  poison(row: Row, reason: string, { origin, ordinal }: { origin: Origin; ordinal: number | null }): Poison {
     return {
       kind: 'poison',
       reason,

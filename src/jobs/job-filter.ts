@@ -1,0 +1,52 @@
+/** Which events a job is about; what is left out does not restrict. */
+export interface JobFilter {
+  readonly organization?: string;
+  /** `*` stands for any text. */
+  readonly eventType?: string;
+  readonly topic?: string;
+  readonly eventIds?: readonly string[];
+}
+
+/** The columns that hold what a filter asks for, as SQL; undefined where the table has none. */
+export interface FilterColumns {
+  readonly organization: string | undefined;
+  readonly eventType: string | undefined;
+  readonly topic: string | undefined;
+  readonly eventId: string | undefined;
+}
+
+/** What an event without a topic has. */
+const DEFAULT_TOPIC = 'default';
+
+/** Collects values for placeholders. */
+export class Values {
+  readonly list: unknown[] = [];
+
+  /** Adds a value and gives back its placeholder. */
+  add(value: unknown): string {
+    return `$${this.list.push(value)}`;
+  }
+}
+
+/** A condition in SQL, `true` when nothing restricts. */
+export function filterCondition(filter: JobFilter, columns: FilterColumns, values: Values): string {
+  const conditions: string[] = [];
+  const demand = (column: string | undefined, operator: string, value: unknown): void => {
+    conditions.push(`${column ?? 'NULL'}::text ${operator} ${values.add(value)}`);
+  };
+  if (filter.organization !== undefined) demand(columns.organization, '=', filter.organization);
+  if (filter.eventType !== undefined) demand(columns.eventType, 'LIKE', likePattern(filter.eventType));
+  if (filter.topic !== undefined) {
+    conditions.push(`coalesce(${columns.topic ?? 'NULL'}::text, '${DEFAULT_TOPIC}') = ${values.add(filter.topic)}`);
+  }
+  if (filter.eventIds !== undefined)
+    conditions.push(`${columns.eventId ?? 'NULL'}::text = ANY (${values.add(filter.eventIds)}::text[])`);
+  return conditions.length === 0
+    ? 'true'
+    : conditions.map((condition) => `coalesce(${condition}, false)`).join(' AND ');
+}
+
+/** The pattern of routes, in the words of LIKE. */
+export function likePattern(pattern: string): string {
+  return pattern.replace(/[\\%_]/g, '\\$&').replaceAll('*', '%');
+}

@@ -1,0 +1,111 @@
+/** walpost.jobs as the leader uses it: every write is fenced by its epoch. */
+import type pg from 'pg';
+import { type CursorStore, FENCE } from '../postgres/cursor-store.ts';
+import { databaseError } from '../postgres/database-error.ts';
+import type { Job } from './job.ts';
+import { JOB_COLUMNS, type JobRow, toJob } from './job-rows.ts';
+import type { ScanProgress } from './scan.ts';
+
+const FENCED = `WITH fence AS (${FENCE}),`;
+const OWNED = '(SELECT count(*)::integer FROM fence) AS owned';
+
+/** The job that was begun goes on, then the oldest that waits. Healing is not among them: it runs before the stream. */
+const TAKE = `
+  ${FENCED}
+  next AS (
+    SELECT j.id FROM walpost.jobs AS j, fence
+     WHERE j.slot = fence.slot AND j.state IN ('queued', 'running') AND j.kind <> 'heal'
+     ORDER BY j.state DESC, j.id LIMIT 1
+  ),
+  taken AS (
+    UPDATE walpost.jobs AS j SET state = 'running', started_at = coalesce(started_at, clock_timestamp())
+      FROM next WHERE j.id = next.id AND j.state IN ('queued', 'running') RETURNING j.*
+  )
+  SELECT ${OWNED}, ${JOB_COLUMNS} FROM (SELECT) AS always LEFT JOIN taken ON true`;
+
+/** From the beginning, however far an earlier try had come. */
+const BEGIN = `
+  ${FENCED}
+  begun AS (
+    UPDATE walpost.jobs AS j
+       SET state = 'running', started_at = coalesce(started_at, clock_timestamp()), scanned = 0, settled = 0,
+           place_xid = NULL, place_seq = NULL
+      FROM fence WHERE j.id = $3 AND j.slot = fence.slot AND j.state IN ('queued', 'running') RETURNING j.id
+  )
+  SELECT ${OWNED}, (SELECT count(*)::integer FROM begun) AS saved`;
+
+const SAVE = `
+  ${FENCED}
+  saved AS (
+    UPDATE walpost.jobs AS j
+       SET place_xid = $4::xid8, place_seq = $5::bigint, scanned = scanned + $6, settled = settled + $7,
+           saved_at = clock_timestamp()
+      FROM fence WHERE j.id = $3 AND j.slot = fence.slot AND j.state = 'running' RETURNING j.id
+  )
+  SELECT ${OWNED}, (SELECT count(*)::integer FROM saved) AS saved`;
+
+const END = `
+  ${FENCED}
+  ended AS (
+    UPDATE walpost.jobs AS j SET state = $4, report = $5::jsonb, error = $6, ended_at = clock_timestamp()
+      FROM fence WHERE j.id = $3 AND j.slot = fence.slot AND j.state IN ('queued', 'running') RETURNING j.id
+  )
+  SELECT ${OWNED}, (SELECT count(*)::integer FROM ended) AS saved`;
+
+interface Answer {
+  readonly owned: number;
+  readonly saved?: number;
+}
+
+export type JobEnd =
+  | { readonly state: 'done'; readonly report: Readonly<Record<string, unknown>> }
+  | { readonly state: 'failed'; readonly error: string };
+
+export class JobStore {
+  private readonly pool: pg.Pool;
+  private readonly cursor: CursorStore;
+
+  constructor(pool: pg.Pool, cursor: CursorStore) {
+    this.pool = pool;
+    this.cursor = cursor;
+  }
+
+  /** The job to run now; undefined when there is none. */
+  async take(): Promise<Job | undefined> {
+    const row = await this.ask<JobRow & Answer>(TAKE, []);
+    return row.id === null ? undefined : toJob(row);
+  }
+
+  /** Begins the job, from its first row. False when it is over. */
+  async begin(id: string): Promise<boolean> {
+    return (await this.ask<Answer>(BEGIN, [id])).saved === 1;
+  }
+
+  /** Saves how far the job has come. False when it was cancelled meanwhile. */
+  async save(id: string, progress: ScanProgress, client?: pg.ClientBase): Promise<boolean> {
+    const { place, scanned, settled } = progress;
+    const row = await this.ask<Answer>(SAVE, [id, place?.xid ?? null, place?.seq ?? null, scanned, settled], client);
+    return row.saved === 1;
+  }
+
+  /** Closes the job; pass the connection of the transaction that makes it true. */
+  async end(id: string, end: JobEnd, client?: pg.ClientBase): Promise<void> {
+    const report = end.state === 'done' ? JSON.stringify(end.report) : null;
+    await this.ask<Answer>(END, [id, end.state, report, end.state === 'failed' ? end.error : null], client);
+  }
+
+  private async ask<R extends Answer>(
+    sql: string,
+    values: readonly unknown[],
+    client: pg.ClientBase | pg.Pool = this.pool,
+  ): Promise<R> {
+    let row: R | undefined;
+    try {
+      row = (await client.query<R>(sql, [this.cursor.slot, this.cursor.epoch, ...values])).rows[0];
+    } catch (error) {
+      throw databaseError(error, 'writing a job');
+    }
+    if (row?.owned !== 1) throw this.cursor.lost();
+    return row;
+  }
+}

@@ -1,0 +1,52 @@
+import type { Lsn } from '../lsn.ts';
+import type { JobFilter } from './job-filter.ts';
+import type { Place } from './scan.ts';
+
+export type JobKind = 'heal' | 'replay' | 'redrive';
+export type JobState = 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
+
+/** What a job is to send, and how fast. */
+export interface JobSpec extends JobFilter {
+  /** Deliver only to these. */
+  readonly sinks?: readonly string[];
+  /** Events a second. */
+  readonly rate?: number;
+  /** Dead letters by number; for a redrive. */
+  readonly letters?: readonly string[];
+  /** Reason of the dead letters; for a redrive. */
+  readonly reason?: string;
+}
+
+/** Which rows of the outbox, as a checkpoint knows them. */
+export interface JobRange {
+  /** The position that was asked for, or that was last settled. */
+  readonly fromLsn: Lsn | null;
+  /** Rows that this snapshot sees are left out; null leaves out none. */
+  readonly afterSnapshot: string | null;
+  /** Rows of this and later transactions are left out. */
+  readonly beforeXid: string | null;
+}
+
+/** A row of walpost.jobs. */
+export interface Job extends JobRange {
+  readonly id: string;
+  readonly slot: string;
+  readonly kind: JobKind;
+  readonly state: JobState;
+  readonly reason: string | null;
+  readonly spec: JobSpec;
+  readonly place: Place | null;
+  readonly scanned: number;
+  readonly settled: number;
+  /** JSON; null until the job has ended. */
+  readonly report: string | null;
+  readonly error: string | null;
+  readonly requestedBy: string;
+  /** RFC 3339. */
+  readonly createdAt: string;
+}
+
+/** What receivers and logs see: `replay-17`. */
+export function jobName({ kind, id }: Pick<Job, 'kind' | 'id'>): string {
+  return `${kind}-${id}`;
+}

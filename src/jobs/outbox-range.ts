@@ -1,0 +1,67 @@
+/** Rows of the outbox by what a checkpoint saw of them, as conditions in SQL. */
+import type { Event, Origin, Poison } from '../event.ts';
+import { quoteIdentifier } from '../postgres/identifiers.ts';
+import { parseSnapshot } from '../postgres/snapshot.ts';
+import { type FilterColumns, filterCondition, type JobFilter, type Values } from './job-filter.ts';
+import type { Place } from './scan.ts';
+
+/** The source table, and how its rows become events. */
+export interface OutboxTable {
+  /** As schema.table. */
+  readonly table: string;
+  /** Event field to column; null where the table has none. */
+  readonly mapping: Readonly<Record<string, string | null>>;
+  /** Called once a page; the values come in the order of `columns`, as Postgres prints them. */
+  readerFor(columns: readonly OutboxColumn[]): (values: readonly (string | null)[], origin: Origin) => Event | Poison;
+}
+
+export interface OutboxColumn {
+  readonly name: string;
+  /** Object identifier of the type. */
+  readonly type: number;
+}
+
+/** Which rows. */
+export interface OutboxRange {
+  /** Rows that this snapshot sees are left out. */
+  readonly afterSnapshot: string | null;
+  /** Rows of this and later transactions are left out. */
+  readonly beforeXid: string | null;
+  readonly filter: JobFilter;
+}
+
+/** The part of the index (created_xid, seq) that has to be read. */
+export function spanCondition(range: OutboxRange, after: Place | null, values: Values): string {
+  const { afterSnapshot, beforeXid } = range;
+  const conditions: string[] = [];
+  if (after) {
+    conditions.push(`(created_xid, seq) > (${values.add(after.xid)}::xid8, ${values.add(after.seq)}::bigint)`);
+  } else if (afterSnapshot !== null) {
+    conditions.push(`created_xid >= ${values.add(String(parseSnapshot(afterSnapshot).xmin))}::xid8`);
+  }
+  if (beforeXid !== null) conditions.push(`created_xid < ${values.add(beforeXid)}::xid8`);
+  return conditions.length === 0 ? 'true' : conditions.join(' AND ');
+}
+
+/** Which rows of it are to be sent. */
+export function wantedCondition(range: OutboxRange, source: Pick<OutboxTable, 'mapping'>, values: Values): string {
+  const { afterSnapshot, filter } = range;
+  const unseen =
+    afterSnapshot === null
+      ? 'true'
+      : `NOT pg_visible_in_snapshot(created_xid, ${values.add(afterSnapshot)}::pg_snapshot)`;
+  return `(${unseen} AND ${filterCondition(filter, filterColumns(source), values)})`;
+}
+
+export function filterColumns({ mapping }: Pick<OutboxTable, 'mapping'>): FilterColumns {
+  const column = (field: string): string | undefined => {
+    const name = mapping[field];
+    return name == null ? undefined : quoteIdentifier(name);
+  };
+  return {
+    organization: column('organization_id'),
+    eventType: column('event_type'),
+    topic: column('topic'),
+    eventId: column('event_id'),
+  };
+}

@@ -1,0 +1,117 @@
+/**
+ * Checkpoints: what was visible at which position of the WAL and at which time (sql/010_checkpoints.sql).
+ *
+ * The leader takes one now and then while events flow, and marks it settled once everything before its position is
+ * settled. From then on the rows that its snapshot sees are proven. The rule is the whole snapshot, not its xmin: an old
+ * transaction that is still open anywhere in the cluster unproves its own rows and no others.
+ *
+ * While a heal job is open nothing new is proven: the rows behind the gap of a lost slot lie before positions that the
+ * next connection's watermark passes without having seen them.
+ *
+ * Positions and snapshots of another cluster mean nothing, so each checkpoint names its cluster. Another timeline of the
+ * same cluster is no objection: a checkpoint that is in the tables was written before the histories parted, and so was
+ * everything that its snapshot sees.
+ */
+import type pg from 'pg';
+import { formatLsn, type Lsn, parseLsn } from '../lsn.ts';
+import { type CursorStore, FENCE } from './cursor-store.ts';
+import { databaseError } from './database-error.ts';
+
+/** The snapshot is read first, when the statement starts; then the position, then the clock. */
+const TAKE = `
+  WITH fence AS (SELECT c.* FROM walpost.cursor AS c JOIN (${FENCE}) AS f USING (slot))
+  INSERT INTO walpost.checkpoints (slot, system_identifier, timeline, snapshot, lsn, taken_at)
+  SELECT slot, system_identifier, timeline, pg_current_snapshot(), pg_current_wal_insert_lsn(), clock_timestamp()
+    FROM fence
+  RETURNING lsn::text`;
+
+const RECORD = `
+  WITH fence AS (SELECT c.* FROM walpost.cursor AS c JOIN (${FENCE}) AS f USING (slot))
+  INSERT INTO walpost.checkpoints (slot, system_identifier, timeline, snapshot, lsn, settled_at)
+  SELECT slot, system_identifier, timeline, $3::pg_snapshot, $4::pg_lsn, clock_timestamp() FROM fence`;
+
+const SETTLE = `
+  WITH fence AS (${FENCE}),
+  settled AS (
+    UPDATE walpost.checkpoints AS c SET settled_at = clock_timestamp() FROM fence
+     WHERE c.slot = fence.slot AND c.system_identifier = fence.system_identifier
+       AND c.settled_at IS NULL AND c.lsn <= $3::pg_lsn
+       AND NOT EXISTS (SELECT FROM walpost.jobs AS j
+                        WHERE j.slot = fence.slot AND j.kind = 'heal' AND j.state IN ('queued', 'running'))
+  )
+  SELECT count(*)::integer AS owned FROM fence`;
+
+/** All of the last hour, then the first of each hour; the newest settled one whatever its age. */
+const THIN = `
+  WITH kept AS (
+    SELECT DISTINCT ON (date_trunc('hour', taken_at)) id FROM walpost.checkpoints
+     WHERE slot = $1 AND taken_at >= now() - $2::interval
+     ORDER BY date_trunc('hour', taken_at), taken_at, id
+  )
+  DELETE FROM walpost.checkpoints
+   WHERE slot = $1 AND taken_at < now() - interval '1 hour' AND id NOT IN (SELECT id FROM kept)
+     AND id IS DISTINCT FROM (SELECT id FROM walpost.checkpoints WHERE slot = $1 AND settled_at IS NOT NULL
+                               ORDER BY lsn DESC, id DESC LIMIT 1)`;
+
+/** Longer than the outbox is kept, so that rows which are there can be replayed. */
+const KEPT_FOR = '8 days';
+
+export class CheckpointStore {
+  private readonly pool: pg.Pool;
+  private readonly cursor: CursorStore;
+
+  constructor(pool: pg.Pool, cursor: CursorStore) {
+    this.pool = pool;
+    this.cursor = cursor;
+  }
+
+  /** Takes one now; gives back its position. */
+  async take(): Promise<Lsn> {
+    const { rows } = await this.query('taking a checkpoint', TAKE, []);
+    const lsn = parseLsn(rows[0]?.lsn ?? '');
+    if (lsn === undefined) throw this.cursor.lost();
+    return lsn;
+  }
+
+  /**
+   * Records a settled one whose snapshot belongs exactly to the position: that of a slot's beginning. Pass the connection
+   * of the transaction that makes it true.
+   */
+  async record(checkpoint: { lsn: Lsn; snapshot: string }, client?: pg.ClientBase): Promise<void> {
+    const values = [checkpoint.snapshot, formatLsn(checkpoint.lsn)];
+    const { rowCount } = await this.query('recording a checkpoint', RECORD, values, client);
+    if (rowCount !== 1) throw this.cursor.lost();
+  }
+
+  /** Everything before the watermark is settled, and so are the checkpoints at or below it. */
+  async settle(watermark: Lsn): Promise<void> {
+    const { rows } = await this.query('settling checkpoints', SETTLE, [formatLsn(watermark)]);
+    if (rows[0]?.owned !== 1) throw this.cursor.lost();
+  }
+
+  /** Removes what is too close together, or too old. */
+  async thin(): Promise<void> {
+    try {
+      await this.pool.query(THIN, [this.cursor.slot, KEPT_FOR]);
+    } catch (error) {
+      throw databaseError(error, 'removing old checkpoints');
+    }
+  }
+
+  private async query(
+    what: string,
+    sql: string,
+    values: readonly string[],
+    client: pg.ClientBase | pg.Pool = this.pool,
+  ) {
+    try {
+      return await client.query<{ owned?: number; lsn?: string }>(sql, [
+        this.cursor.slot,
+        this.cursor.epoch,
+        ...values,
+      ]);
+    } catch (error) {
+      throw databaseError(error, what);
+    }
+  }
+}
