@@ -223,8 +223,8 @@ export class SinkLanes {
   private laneOf(organizationId: string): Lane {
     let lane = this.lanes.get(organizationId);
     if (!lane) {
-      lane = new Lane(organizationId);
-      this.lanes.set(organizationId, lane);
+      lane = new Lane(ownCopy(organizationId));
+      this.lanes.set(lane.organizationId, lane);
     }
     return lane;
   }
@@ -354,4 +354,9 @@ export class SinkLanes {
     if (lane.length > 0 || lane.parked || lane.heldBy !== null || lane.removing > 0) return;
     if (this.lanes.get(lane.organizationId) === lane) this.lanes.delete(lane.organizationId);
   }
+}
+
+/** A field of an event is a slice of its row; a lane that kept it would keep the whole row alive. */
+function ownCopy(text: string): string {
+  return Buffer.from(text).toString();
 }
