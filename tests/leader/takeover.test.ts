@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
+import { startServer } from '../support/server.ts';
 import { poll } from '../support/slot-session.ts';
 import { walpost } from '../support/walpost-cli.ts';
 import { type CursorWrite, Scene } from './scene.ts';
@@ -189,5 +190,56 @@ describe('a leader closes the stream at once', () => {
     await poll('the stream is closed', async () => ((await scene.slot()).pid !== pid ? true : undefined), 1_000);
     await a.becomes('leader');
     expect(a.cli.stderr).toContain('SERVER_SHUTDOWN');
+  });
+});
+
+test('a leader that another has replaced without its knowing writes and confirms nothing more', async () => {
+  await using scene = await Scene.set();
+  const a = await scene.start('a');
+  await a.becomes('leader');
+  scene.work();
+  await scene.arrivesBy('a', 0);
+  const { pid } = await scene.slot();
+  const [cursor] = await scene.database.query<{ lsn: string | null }>(
+    "UPDATE walpost.cursor SET epoch = epoch + 1 RETURNING (lsn - '0/0'::pg_lsn)::text AS lsn",
+  );
+  let confirmed = 0n;
+  await poll('its stream ends', async () => {
+    const slot = await scene.slot();
+    if (slot.pid !== pid) return true;
+    confirmed = slot.confirmed;
+    return undefined;
+  });
+  expect(confirmed).toBeLessThanOrEqual(BigInt(cursor?.lsn ?? 0));
+  await a.becomes('leader'); // with an epoch of its own again
+  await scene.rest();
+  await scene.delivered();
+  expectNothingLost(scene);
+  const history = await scene.history();
+  expectOneAtATime(history);
+  expect(history.filter(({ epoch }) => epoch === 2)).toHaveLength(1);
+  expect(history.at(-1)).toEqual({ by: 'a', epoch: 3 });
+});
+
+test('a fast shutdown of the server ends within seconds with a leader and a standby connected; later one leads again', async () => {
+  await using server = await startServer();
+  await using scene = await Scene.set({ server: server.url() });
+  const [a, b] = await scene.startPair();
+  const begun = performance.now();
+  await server.stop('fast');
+  expect(performance.now() - begun).toBeLessThan(5_000);
+  await poll('neither is ready', async () => {
+    const answers = await Promise.all([a.readiness(), b.readiness()]);
+    return answers.every(({ ready }) => !ready) || undefined;
+  });
+  await server.start();
+  await poll('one leads, one stands by', async () => {
+    const answers = await Promise.all([a.readiness(), b.readiness()]);
+    return (
+      answers
+        .map(({ role }) => role)
+        .toSorted()
+        .join() === 'leader,standby' || undefined
+    );
   });
 });
