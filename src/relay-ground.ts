@@ -86,6 +86,9 @@ export async function openGround(options: GroundOptions): Promise<Ground> {
   }
 }
 
+/** Its publication comes from the migrations: a missing one was dropped, and to make it again would hide what was lost. */
+const OWN_TABLE = 'walpost.outbox';
+
 /** A lock that was free at once needs no second look. */
 const CHECKS_STAY_TRUE_MS = 1_000;
 
@@ -95,8 +98,9 @@ async function survey(config: Config, pool: pg.Pool, log: Logger): Promise<{ ser
   const { publication, table, plugin } = config.source;
   const server = await checkServer({ url, ...(config.source.slot === undefined ? {} : { slot: config.source.slot }) });
   await assertMigrated(pool);
-  if (await ensurePublication({ db: pool, publication, table }))
+  if (table !== OWN_TABLE && (await ensurePublication({ db: pool, publication, table }))) {
     log.info({ publication, table }, 'publication created');
+  }
   await checkSource({ db: pool, publication, table, columns: requiredColumns(columnMapping(config.source)) });
   const slot = slotName(config, server.database);
   const state = await inspectSlot(pool, slot, plugin);

@@ -22,6 +22,7 @@ import { ParkedStore } from './parking/parked-store.ts';
 import { ParkingLot } from './parking/parking-lot.ts';
 import type { Decoder, Destination, Step } from './pipeline.ts';
 import { currentSnapshot, seesXid } from './postgres/snapshot.ts';
+import { startChores, type Chore } from './relay-chores.ts';
 import type { Ground } from './relay-ground.ts';
 import { Router, type RouterWatcher } from './router/router.ts';
 import { VisibilityGate } from './router/visibility-gate.ts';
@@ -144,14 +145,15 @@ export class Relay {
 
   /** Streams until the signal aborts or `drain` is done; rejects when the connection ends otherwise. */
   async run(signal: AbortSignal): Promise<void> {
-    const { ground, log, config } = this.options;
-    await adoptParkedSinks(ground.pool, ground.cursor, config.sinks);
-    this.router.restore(await this.parked.lanes()); // what waits in Postgres is older than anything the slot will send
-    const running = this.slot.run(AbortSignal.any([signal, this.failure.signal]));
-    running.catch(() => undefined); // awaited below, unless something else fails first
+    const { ground, log, config, clock } = this.options;
     try {
+      await adoptParkedSinks(ground.pool, ground.cursor, config.sinks);
+      this.router.restore(await this.parked.lanes()); // what waits in Postgres is older than anything the slot will send
+      const running = this.slot.run(AbortSignal.any([signal, this.failure.signal]));
+      running.catch(() => undefined); // awaited below, unless something else fails first
       await Promise.race([this.slot.started, running]);
-      if (this.slot.backendPid !== undefined) await checkNotSynchronous(ground.pool, this.slot.backendPid);
+      await this.checkNotSynchronous();
+      await using _chores = startChores(this.chores(), { clock, log, onFatal: (error) => this.failure.abort(error) });
       this.isStreaming = true;
       log.info({ slot: ground.slot, epoch: String(ground.cursor.epoch) }, `streaming from ${ground.slot}`);
       await running;
@@ -175,6 +177,15 @@ export class Relay {
     this.confirmer.close();
     await this.slot.finish();
     this.options.log.info({ confirmed: formatLsn(this.slot.confirmed) }, 'confirmed and closed');
+  }
+
+  /** The server may choose a standby at any time, once it has confirmed something. */
+  private async checkNotSynchronous(): Promise<void> {
+    if (this.slot.backendPid !== undefined) await checkNotSynchronous(this.ground.pool, this.slot.backendPid);
+  }
+
+  private chores(): readonly Chore[] {
+    return [{ name: 'looking for synchronous replication', every: 10_000, run: () => this.checkNotSynchronous() }];
   }
 
   private take(step: Step | undefined): void {
