@@ -40,5 +40,5 @@ export function formatReport(outcome: Outcome): string {
 function verdict(outcome: Outcome): string {
   if (outcome.relayFailure !== undefined) return `FAILED: walpost ended early (${outcome.relayFailure}).`;
   if (!isSuccess(outcome)) return 'FAILED: what arrived is not what was committed.';
-  return 'Every committed event arrived, in order, and nothing that was rolled back.';
+  return 'Every committed event arrived: committed = delivered, order kept, rolled back = 0 delivered.';
 }
