@@ -12,6 +12,8 @@ export interface CliOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Another program than walpost itself. */
   readonly script?: string;
+  /** Options of Node, before the script; by default those that run TypeScript as it is. */
+  readonly node?: readonly string[];
 }
 
 export interface CliResult {
@@ -29,9 +31,10 @@ export class Cli implements AsyncDisposable {
   readonly #closed: Promise<CliResult>;
   #wake = (): void => undefined;
 
-  constructor(argv: readonly string[], { cwd, env, script = MAIN }: CliOptions = {}) {
+  constructor(argv: readonly string[], options: CliOptions = {}) {
+    const { cwd, env, script = MAIN, node = ['--import', TSX] } = options;
     const clean = Object.entries(process.env).filter(([name]) => !/^(WALPOST_|NO_COLOR$|FORCE_COLOR$)/.test(name));
-    this.child = spawn(process.execPath, ['--import', TSX, script, ...argv], {
+    this.child = spawn(process.execPath, [...node, script, ...argv], {
       cwd,
       env: { ...Object.fromEntries(clean), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
