@@ -1,12 +1,4 @@
-/**
- * All lanes of one sink: who gathers, who sends next, who waits.
- *
- * Lanes that are due stand in one queue and go to its end after each batch, so an organization with a backlog gets one
- * turn like every other. At most `concurrency` batches of the sink are in flight; other sinks have their own. Lanes whose
- * last attempt took the whole timeout have a queue of their own and a small part of the concurrency, so that hanging
- * organizations cannot take all of it.
- */
-import { Fifo } from '../fifo.ts';
+/** All lanes of one sink: who gathers, who sends, who waits. */
 import type { Event } from '../event.ts';
 import type { Batch, Destination, ParkingLot, Verdict, Verdicts } from '../pipeline.ts';
 import type { Alarms } from './alarms.ts';
@@ -14,6 +6,7 @@ import { Lane, type BatchLimits, type Phase } from './lane.ts';
 import { LaneParking } from './lane-parking.ts';
 import { LaneReturns } from './lane-returns.ts';
 import type { RetryPolicy } from './trouble.ts';
+import { Turns } from './turns.ts';
 import type { Windows } from './windows.ts';
 
 /** A lane with its sink, as windows and alarms hold it. */
@@ -60,13 +53,9 @@ const READ_AGAIN_MS = 20;
 
 export class SinkLanes {
   readonly name: string;
-  inFlight = 0;
   private readonly options: SinkLanesOptions;
   private readonly lanes = new Map<string, Lane>();
-  private readonly turns = new Fifo<Lane>();
-  private readonly slowTurns = new Fifo<Lane>();
-  private readonly slowShare: number;
-  private slowInFlight = 0;
+  private readonly turns: Turns;
   private unseen = new Set<Lane>();
   private readonly parking: LaneParking;
   private readonly returns: LaneReturns;
@@ -76,7 +65,7 @@ export class SinkLanes {
     const { destination, lot, limits, onDropped } = options;
     this.options = options;
     this.name = destination.name;
-    this.slowShare = Math.max(1, Math.floor(destination.concurrency / 8));
+    this.turns = new Turns(destination.concurrency);
     this.parking = new LaneParking({
       sink: this.name,
       lot,
@@ -180,26 +169,20 @@ export class SinkLanes {
 
   /** Nothing is left in memory that could be sent without waiting for a destination to recover. */
   get drained(): boolean {
-    return this.inFlight === 0 && this.turns.length === 0 && this.slowTurns.length === 0 && this.unseen.size === 0;
+    return this.inFlight === 0 && this.turns.waiting === 0 && this.unseen.size === 0;
   }
 
   countLanes(counts: Record<Phase | 'parked', number>): void {
     for (const lane of this.lanes.values()) counts[lane.parked ? 'parked' : lane.phase] += 1;
   }
 
-  /** Sends from the turn queues while the sink takes batches. */
+  get inFlight(): number {
+    return this.turns.inFlight;
+  }
+
+  /** Sends while the sink takes batches. */
   dispatch(): void {
-    const { concurrency } = this.options.destination;
-    while (this.inFlight < concurrency && this.slowInFlight < this.slowShare) {
-      const lane = this.slowTurns.shift();
-      if (!lane) break;
-      this.sendFrom(lane);
-    }
-    while (this.inFlight < concurrency) {
-      const lane = this.turns.shift();
-      if (!lane) return;
-      this.sendFrom(lane);
-    }
+    for (let lane = this.turns.next(); lane; lane = this.turns.next()) this.sendFrom(lane);
   }
 
   /** The job has no more events: what waited behind it goes on. */
@@ -244,7 +227,7 @@ export class SinkLanes {
 
   private enqueue(lane: Lane): void {
     lane.phase = 'due';
-    (lane.slow ? this.slowTurns : this.turns).push(lane);
+    this.turns.add(lane);
   }
 
   private due(lane: Lane): void {
@@ -291,7 +274,7 @@ export class SinkLanes {
   private send(lane: Lane, batch: Batch, back: (verdicts: Verdicts) => void): void {
     const { destination, signal, onIdle } = this.options;
     lane.phase = 'sending';
-    const leave = this.enter(lane);
+    const leave = this.turns.take(lane);
     void destination.deliver(batch, signal).then((verdicts) => {
       leave();
       if (!signal.aborted) {
@@ -300,17 +283,6 @@ export class SinkLanes {
       }
       onIdle();
     });
-  }
-
-  /** Takes one place of the sink's concurrency; the returned function gives it back. */
-  private enter(lane: Lane): () => void {
-    const { slow } = lane;
-    this.inFlight += 1;
-    if (slow) this.slowInFlight += 1;
-    return () => {
-      this.inFlight -= 1;
-      if (slow) this.slowInFlight -= 1;
-    };
   }
 
   /** Reads the next batch of a parked lane, which then has this turn. */
@@ -323,7 +295,7 @@ export class SinkLanes {
     const wait = Math.max(destination.closedFor, this.parking.canRead(lane) ? 0 : READ_AGAIN_MS);
     if (wait > 0) return this.rest(lane, wait);
     lane.phase = 'fetching';
-    const leave = this.enter(lane);
+    const leave = this.turns.take(lane);
     void this.parking.read(lane).then((events) => {
       leave();
       if (!signal.aborted) {
