@@ -24,7 +24,10 @@ import { inspectSlot, slotProblem } from './slot/slot-state.ts';
 import { checkSource } from './slot/source-checks.ts';
 
 export interface Ground extends AsyncDisposable {
+  /** For what is stored and read: parked events, dead letters, jobs. */
   readonly pool: pg.Pool;
+  /** For what every delivery waits for, the snapshot and the cursor: never behind the statements of a sick sink. */
+  readonly express: pg.Pool;
   readonly server: ServerFacts;
   readonly slot: string;
   readonly cursor: CursorStore;
@@ -57,17 +60,20 @@ export function slotName(config: Config, database: string): string {
 export async function openGround(options: GroundOptions): Promise<Ground> {
   const { config, log } = options;
   const broken = new AbortController();
-  const pool = createPool(config.database.url, {
-    applicationName: APPLICATION_NAME,
-    max: config.database.pool_size,
-    onError: (error) => log.debug({ err: error }, 'an idle connection ended'),
-    onServerError: (error) => {
-      if (isShutdown(error)) broken.abort(replicationError(error));
-    },
-  });
+  const connections = (max: number): pg.Pool =>
+    createPool(config.database.url, {
+      applicationName: APPLICATION_NAME,
+      max,
+      onError: (error) => log.debug({ err: error }, 'an idle connection ended'),
+      onServerError: (error) => {
+        if (isShutdown(error)) broken.abort(replicationError(error));
+      },
+    });
+  const pool = connections(config.database.pool_size);
+  const express = connections(EXPRESS_CONNECTIONS);
   let lock: LeaderLock | undefined;
   const release = async (): Promise<void> => {
-    await pool.end();
+    await Promise.all([pool.end(), express.end()]);
     await lock?.[Symbol.asyncDispose](); // last, so that nothing of ours is under way when the next leader begins
   };
   try {
@@ -77,14 +83,17 @@ export async function openGround(options: GroundOptions): Promise<Ground> {
     lock.lost.addEventListener('abort', () => broken.abort(lock?.lost.reason), { once: true });
     const waited = options.clock.now() - begun >= CHECKS_STAY_TRUE_MS;
     const { server, slot } = waited ? await survey(config, pool, log) : seen;
-    const cursor = await takeOver({ config, log, clock: options.clock, pool, server, slot });
+    const cursor = await takeOver({ config, log, clock: options.clock, pool: express, server, slot });
     lock.lost.throwIfAborted();
-    return { pool, server, slot, cursor, lock, broken: broken.signal, [Symbol.asyncDispose]: release };
+    return { pool, express, server, slot, cursor, lock, broken: broken.signal, [Symbol.asyncDispose]: release };
   } catch (error) {
     await release();
     throw error;
   }
 }
+
+/** One for snapshots, one for the cursor. */
+const EXPRESS_CONNECTIONS = 2;
 
 /** Its publication comes from the migrations: a missing one was dropped, and to make it again would hide what was lost. */
 const OWN_TABLE = 'walpost.outbox';

@@ -93,7 +93,7 @@ export class Relay {
     this.gate = new VisibilityGate({
       enabled: delivery.wait_visible,
       takeSnapshot: async () => {
-        const snapshot = await currentSnapshot(ground.pool);
+        const snapshot = await currentSnapshot(ground.express);
         return (xid) => seesXid(snapshot, xid);
       },
       clock,
