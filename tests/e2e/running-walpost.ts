@@ -58,7 +58,10 @@ export class RunningWalpost implements AsyncDisposable {
 
   /** The sum of a metric's samples, over all labels or those that are given, as they are printed. */
   async metric(name: string, labels = ''): Promise<number> {
-    const text = await (await fetch(`${this.url}/metrics`)).text();
+    const answer = await fetch(`${this.url}/metrics`).catch((error: unknown) => {
+      throw new Error(`no metrics: ${this.cli.stderr}`, { cause: error });
+    });
+    const text = await answer.text();
     const lines = text.split('\n').filter((line) => /^[^#]/.test(line) && line.split(/[ {]/)[0] === name);
     const values = lines.filter((line) => line.includes(labels)).map((line) => Number(line.split(' ').at(-1)));
     return values.reduce((sum, value) => sum + value, 0);
