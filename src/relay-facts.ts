@@ -2,6 +2,7 @@
 import { formatLsn, maxLsn, type Lsn } from './lsn.ts';
 import type { StatusReport } from './observe/status-report.ts';
 import { countDeadLetters } from './parking/dead-letter-counts.ts';
+import { openJobs } from './jobs/job-rows.ts';
 import { countParked } from './parking/parked-sinks.ts';
 import type { Relay } from './relay.ts';
 import type { Standby } from './relay-ground.ts';
@@ -26,10 +27,11 @@ export async function readFacts(
   stream: Relay['slot'] | undefined,
 ): Promise<Facts> {
   try {
-    const [state, deadLetters, parked] = await Promise.all([
+    const [state, deadLetters, parked, jobs] = await Promise.all([
       inspectSlot(pool, slot),
       countDeadLetters(pool),
       countParked(pool, slot),
+      openJobs(pool, slot),
     ]);
     const facts = state.kind === 'missing' ? undefined : state.facts;
     return {
@@ -48,7 +50,7 @@ export async function readFacts(
       },
       deadLetters,
       parked,
-      jobs: [],
+      jobs: jobs.map(({ id, kind, state, scanned }) => ({ id, kind, state, scanned })),
     };
   } catch {
     return NO_FACTS;

@@ -12,9 +12,10 @@ import type { Config } from './config/schema.ts';
 import { columnMapping, requiredColumns } from './decoder/column-mapping.ts';
 import { LeaderLock, type LockHolder } from './leader/leader-lock.ts';
 import type { Logger } from './observe/log.ts';
-import type { CursorStore } from './postgres/cursor-store.ts';
+import { type CursorStore, readCursor } from './postgres/cursor-store.ts';
 import { assertMigrated } from './postgres/migrate.ts';
 import { createPool } from './postgres/pool.ts';
+import type { SlotHealing } from './relay-healing.ts';
 import { takeOver } from './relay-takeover.ts';
 import { ensurePublication } from './slot/publication.ts';
 import { APPLICATION_NAME } from './slot/replication-client.ts';
@@ -31,6 +32,8 @@ export interface Ground extends AsyncDisposable {
   readonly server: ServerFacts;
   readonly slot: string;
   readonly cursor: CursorStore;
+  /** The slot was lost: to be run before the stream starts. */
+  readonly healing: SlotHealing | undefined;
   readonly lock: LeaderLock;
   /** Aborted with the reason when the connection must end at once: the lock is lost, or the server shuts down. */
   readonly broken: AbortSignal;
@@ -48,6 +51,8 @@ export interface GroundOptions {
   readonly log: Logger;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** On a first start: also send the rows that are there already. */
+  readonly deliverExisting: boolean;
   /** Another process leads; called at first, and again every few seconds. */
   readonly onStandby: (standby: Standby) => void;
 }
@@ -83,9 +88,10 @@ export async function openGround(options: GroundOptions): Promise<Ground> {
     lock.lost.addEventListener('abort', () => broken.abort(lock?.lost.reason), { once: true });
     const waited = options.clock.now() - begun >= CHECKS_STAY_TRUE_MS;
     const { server, slot } = waited ? await survey(config, pool, log) : seen;
-    const cursor = await takeOver({ config, log, clock: options.clock, pool: express, server, slot });
+    const { clock, deliverExisting } = options;
+    const taken = await takeOver({ config, log, clock, pool: express, server, slot, deliverExisting });
     lock.lost.throwIfAborted();
-    return { pool, express, server, slot, cursor, lock, broken: broken.signal, [Symbol.asyncDispose]: release };
+    return { pool, express, server, slot, ...taken, lock, broken: broken.signal, [Symbol.asyncDispose]: release };
   } catch (error) {
     await release();
     throw error;
@@ -95,7 +101,10 @@ export async function openGround(options: GroundOptions): Promise<Ground> {
 /** One for snapshots, one for the cursor. */
 const EXPRESS_CONNECTIONS = 2;
 
-/** Its publication comes from the migrations: a missing one was dropped, and to make it again would hide what was lost. */
+/**
+ * Its publication comes from the migrations; that of another table is made before the first start. A missing one was
+ * dropped after that, and to make it again would hide what was lost.
+ */
 const OWN_TABLE = 'walpost.outbox';
 
 /** A lock that was free at once needs no second look. */
@@ -107,11 +116,12 @@ async function survey(config: Config, pool: pg.Pool, log: Logger): Promise<{ ser
   const { publication, table, plugin } = config.source;
   const server = await checkServer({ url, ...(config.source.slot === undefined ? {} : { slot: config.source.slot }) });
   await assertMigrated(pool);
-  if (table !== OWN_TABLE && (await ensurePublication({ db: pool, publication, table }))) {
+  const slot = slotName(config, server.database);
+  const isFirst = table !== OWN_TABLE && (await readCursor(pool, slot)) === undefined;
+  if (isFirst && (await ensurePublication({ db: pool, publication, table }))) {
     log.info({ publication, table }, 'publication created');
   }
   await checkSource({ db: pool, publication, table, columns: requiredColumns(columnMapping(config.source)) });
-  const slot = slotName(config, server.database);
   const state = await inspectSlot(pool, slot, plugin);
   const problem = slotProblem(state);
   if (problem && state.kind !== 'in_use' && state.kind !== 'lost') throw problem; // those are the leader's to judge

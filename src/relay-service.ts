@@ -23,6 +23,7 @@ export class RelayService implements RunningRelay {
   private finished: Promise<void> | undefined;
   private relay: Relay | undefined;
   private isDraining = false;
+  private hasLed = false;
   private leaderPid: number | undefined;
 
   constructor(options: RelaySurroundings) {
@@ -76,7 +77,9 @@ export class RelayService implements RunningRelay {
     this.leaderPid = undefined;
     const { config, log, clock } = this.options;
     const onStandby = (standby: Standby): void => this.standBy(standby);
-    await using ground = await openGround({ config, log, clock, signal, onStandby });
+    const deliverExisting = this.options.deliverExisting === true && !this.hasLed;
+    await using ground = await openGround({ config, log, clock, signal, onStandby, deliverExisting });
+    this.hasLed = true;
     const sinks = this.sinks.map((sink) => fencedDestination(sink, ground.lock));
     const relay = new Relay({ config, log, clock, ground, sinks, watcher: this.reporter.watcher });
     this.relay = relay;

@@ -9,4 +9,6 @@ export interface RelaySurroundings {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock: Clock;
+  /** On a first start: also send the rows that are there already. */
+  readonly deliverExisting?: boolean;
 }

@@ -7,8 +7,10 @@ import { claimEpoch } from './leader/claim-epoch.ts';
 import type { Logger } from './observe/log.ts';
 import type { CursorStore } from './postgres/cursor-store.ts';
 import { APPLICATION_NAME } from './slot/replication-client.ts';
+import type { SlotHealing } from './relay-healing.ts';
+import { prepareSlot } from './relay-slot.ts';
 import type { ServerFacts } from './slot/server-checks.ts';
-import { endHolder, ensureSlot } from './slot/slot-setup.ts';
+import { endHolder } from './slot/slot-setup.ts';
 import { inspectSlot, slotProblem } from './slot/slot-state.ts';
 
 export interface TakeoverOptions {
@@ -18,13 +20,20 @@ export interface TakeoverOptions {
   readonly pool: pg.Pool;
   readonly server: ServerFacts;
   readonly slot: string;
+  /** On a first start: also send the rows that are there already. */
+  readonly deliverExisting: boolean;
+}
+
+export interface Takeover {
+  readonly cursor: CursorStore;
+  /** To be run before the stream starts. */
+  readonly healing: SlotHealing | undefined;
 }
 
 /** Claims the next epoch and leaves the slot free and fit to be streamed from. */
-export async function takeOver(options: TakeoverOptions): Promise<CursorStore> {
+export async function takeOver(options: TakeoverOptions): Promise<Takeover> {
   const { config, log, clock, pool, server, slot } = options;
   const { systemIdentifier, timeline } = server;
-  const { plugin } = config.source;
   const { url } = config.database;
   const cursor = await claimEpoch({
     pool,
@@ -35,11 +44,7 @@ export async function takeOver(options: TakeoverOptions): Promise<CursorStore> {
     onError: (message) => log.warn(`a session of an older leader is in the way and cannot be ended: ${message}`),
   });
   await endOlderStream(options);
-  const failover = server.isPrimary && server.version >= 170_000;
-  const { created, facts } = await ensureSlot({ url, db: pool, slot, plugin, failover });
-  if (created) log.info({ slot, plugin, failover }, 'slot created');
-  if (facts.walStatus !== 'reserved') log.warn({ slot, walStatus: facts.walStatus }, 'the slot is behind');
-  return cursor;
+  return { cursor, healing: await prepareSlot({ ...options, cursor }) };
 }
 
 /** A session that ends at all ends within milliseconds; then it is told again. */

@@ -13,7 +13,8 @@ import type { Config } from './config/schema.ts';
 import { createDecoder } from './decoder/create-decoder.ts';
 import { pgoutputOptions, wal2jsonOptions } from './decoder/start-options.ts';
 import type { Origin } from './event.ts';
-import { formatLsn } from './lsn.ts';
+import { withPageTickets } from './jobs/page-ticket.ts';
+import { formatLsn, LSN_ZERO, maxLsn } from './lsn.ts';
 import type { Logger } from './observe/log.ts';
 import { DeadLetterOffice } from './parking/dead-letter-office.ts';
 import { DeadLetterStore } from './parking/dead-letter-store.ts';
@@ -24,6 +25,7 @@ import type { Decoder, Destination, Step } from './pipeline.ts';
 import { currentSnapshot, seesXid } from './postgres/snapshot.ts';
 import { startChores, type Chore } from './relay-chores.ts';
 import type { Ground } from './relay-ground.ts';
+import { RelayJobs } from './relay-jobs.ts';
 import { Router, type RouterWatcher } from './router/router.ts';
 import { VisibilityGate } from './router/visibility-gate.ts';
 import { SlotStream } from './slot/slot-stream.ts';
@@ -57,8 +59,11 @@ export class Relay {
   private readonly letters: DeadLetterOffice;
   private readonly parked: ParkedStore;
   private readonly lot: ParkingLot;
+  private readonly jobs: RelayJobs;
   private readonly options: RelayOptions;
   private readonly failure = new AbortController();
+  private readonly draining = new AbortController();
+  private drained: Promise<void> | undefined;
   private transaction: Origin | undefined;
   private received = 0;
   private isStreaming = false;
@@ -111,7 +116,7 @@ export class Relay {
     this.lot = new ParkingLot({
       store: this.parked,
       clock,
-      received: () => this.slot.received,
+      received: () => maxLsn(this.slot.received, ground.healing?.position ?? LSN_ZERO),
       onStall: (message, waiting) => log.error({ waiting }, `events cannot be parked, the slot waits: ${message}`),
       onLost: fail,
     });
@@ -119,7 +124,7 @@ export class Relay {
     this.router = new Router({
       config,
       destinations: sinks,
-      settlement: this.ledger,
+      settlement: withPageTickets(this.ledger),
       deadLetters: this.letters,
       lot: this.lot,
       clock,
@@ -136,6 +141,9 @@ export class Relay {
       confirmSlot: (lsn) => this.slot.confirm(lsn),
       onError: fail,
     });
+
+    // beside: checkpoints, and jobs that send from the table
+    this.jobs = new RelayJobs({ ...options, outlet: this.router, watermark: () => this.ledger.watermark, fail });
   }
 
   /** From START_REPLICATION until now. */
@@ -149,28 +157,40 @@ export class Relay {
     try {
       await adoptParkedSinks(ground.pool, ground.cursor, config.sinks);
       this.router.restore(await this.parked.lanes()); // what waits in Postgres is older than anything the slot will send
-      const running = this.slot.run(AbortSignal.any([signal, this.failure.signal]));
+      const ended = AbortSignal.any([signal, this.failure.signal]);
+      if (!(await this.heal(ended))) return;
+      const running = this.slot.run(ended);
       running.catch(() => undefined); // awaited below, unless something else fails first
       await Promise.race([this.slot.started, running]);
       await this.checkNotSynchronous();
       await using _chores = startChores(this.chores(), { clock, log, onFatal: (error) => this.failure.abort(error) });
+      this.jobs.start();
       this.isStreaming = true;
       log.info({ slot: ground.slot, epoch: String(ground.cursor.epoch) }, `streaming from ${ground.slot}`);
       await running;
       if (this.failure.signal.aborted) throw this.failure.signal.reason;
     } finally {
       this.isStreaming = false;
+      this.jobs.stop();
       this.confirmer.close();
       this.gate.close();
       this.letters.close();
       this.lot.close();
       this.failure.abort();
       await this.router.close();
+      await this.jobs[Symbol.asyncDispose]();
     }
   }
 
   /** Stops reading, delivers what is held and can be delivered, confirms, and ends the stream. */
-  async drain(): Promise<void> {
+  drain(): Promise<void> {
+    this.drained ??= this.finish();
+    return this.drained;
+  }
+
+  private async finish(): Promise<void> {
+    this.draining.abort();
+    this.jobs.stop();
     this.slot.pause();
     await this.router.drain(AbortSignal.timeout(this.options.config.delivery.timeout + DRAIN_MARGIN_MS));
     await this.confirmer.flush();
@@ -179,13 +199,30 @@ export class Relay {
     this.options.log.info({ confirmed: formatLsn(this.slot.confirmed) }, 'confirmed and closed');
   }
 
+  /** What a lost slot will not bring goes first. False when it was told to end before that was done. */
+  private async heal(ended: AbortSignal): Promise<boolean> {
+    const { ground, clock } = this.options;
+    if (!ground.healing) return true;
+    try {
+      await ground.healing.run(this.router, clock, AbortSignal.any([ended, this.draining.signal]));
+    } catch (error) {
+      if (this.failure.signal.aborted) throw this.failure.signal.reason;
+      if (!ended.aborted && !this.drained) throw error;
+      await this.drained;
+    }
+    return !ended.aborted && !this.draining.signal.aborted;
+  }
+
   /** The server may choose a standby at any time, once it has confirmed something. */
   private async checkNotSynchronous(): Promise<void> {
     if (this.slot.backendPid !== undefined) await checkNotSynchronous(this.ground.pool, this.slot.backendPid);
   }
 
   private chores(): readonly Chore[] {
-    return [{ name: 'looking for synchronous replication', every: 10_000, run: () => this.checkNotSynchronous() }];
+    return [
+      { name: 'looking for synchronous replication', every: 10_000, run: () => this.checkNotSynchronous() },
+      this.jobs.chore,
+    ];
   }
 
   private take(step: Step | undefined): void {
@@ -203,6 +240,7 @@ export class Relay {
         return this.router.acceptPoison(step);
       case 'commit':
         if (this.transaction) this.ledger.commit(this.transaction, step.endLsn);
+        if (this.received > 0) this.jobs.received();
         this.options.watcher.received(this.received);
         this.received = 0;
         return;

@@ -42,6 +42,13 @@ const source = z
       .default({})
       .describe('Event field to column, for a table of your own; null where there is none.'),
     messages: z.boolean().default(false).describe('Also take signed logical messages (walpost.emit).'),
+    on_slot_lost: z
+      .enum(['heal', 'stop'])
+      .default('heal')
+      .describe('heal: make the slot again and send what it missed from the table; stop: wait for a person.'),
+    checkpoint_interval: duration({ min: '100ms', max: '10m' })
+      .prefault('10s')
+      .describe('Distance of checkpoints, and so how finely replay and healing can tell where to begin.'),
   })
   .describe('Where the events come from.');
 
@@ -99,6 +106,10 @@ const delivery = z
       .prefault({})
       .describe('The circuit breaker of each destination.'),
     on_dead_letter: z.enum(['continue', 'block']).default('continue').describe('block: the lane waits for a person.'),
+    log: z
+      .enum(['off', 'failures', 'all'])
+      .default('failures')
+      .describe('Which attempts are written to walpost.delivery_log, kept for seven days.'),
     unrouted: z
       .enum(['dead_letter', 'drop'])
       .default('dead_letter')

@@ -1,21 +1,13 @@
-import type { Clock, Timer } from '../clock.ts';
-import { messageOf, WalpostError } from '../errors.ts';
 import { LSN_ZERO, maxLsn, type Lsn } from '../lsn.ts';
 import type { CheckpointStore } from './checkpoints.ts';
 
 export interface CheckpointKeeperOptions {
   readonly store: Pick<CheckpointStore, 'take' | 'settle' | 'thin'>;
-  readonly clock: Clock;
-  /** Milliseconds between two. */
-  readonly interval: number;
   /** Everything before it is settled. */
   readonly watermark: () => Lsn;
-  readonly onStall: (message: string) => void;
-  /** This process is not the leader any more. */
-  readonly onLost: (error: WalpostError) => void;
 }
 
-/** Rounds between two clearances of old checkpoints. */
+/** Checkpoints between two clearances of old ones. */
 const THIN_EVERY = 60;
 
 /**
@@ -24,60 +16,36 @@ const THIN_EVERY = 60;
  */
 export class CheckpointKeeper {
   private readonly options: CheckpointKeeperOptions;
-  private timer: Timer | undefined;
   private eventful = false;
   /** Some may wait to be settled; at first those of earlier connections. */
   private pending = true;
   private newest: Lsn = LSN_ZERO;
-  private settledAt: Lsn = LSN_ZERO;
-  private rounds = 0;
-  private closed = false;
+  private settledTo: Lsn = LSN_ZERO;
+  private taken = 0;
 
   constructor(options: CheckpointKeeperOptions) {
     this.options = options;
   }
 
-  start(): void {
-    this.arm();
-  }
-
   /** Events have arrived. */
-  readonly received = (): void => {
+  received(): void {
     this.eventful = true;
-  };
-
-  close(): void {
-    this.closed = true;
-    this.timer?.cancel();
   }
 
-  private arm(): void {
-    if (this.closed) return;
-    const { clock, interval, onStall, onLost } = this.options;
-    this.timer = clock.schedule(interval, () => {
-      this.round()
-        .catch((error: unknown) => {
-          if (this.closed) return;
-          if (error instanceof WalpostError && error.code === 'LEADERSHIP_LOST') onLost(error);
-          else onStall(messageOf(error));
-        })
-        .finally(() => this.arm());
-    });
-  }
-
-  private async round(): Promise<void> {
+  /** Does what there is to do; called again and again. */
+  async round(): Promise<void> {
     const { store, watermark } = this.options;
     const reached = watermark();
-    if (this.pending && reached > this.settledAt) {
+    if (this.pending && reached > this.settledTo) {
       await store.settle(reached);
-      this.settledAt = reached;
+      this.settledTo = reached;
       this.pending = this.newest > reached;
     }
     if (!this.eventful) return;
-    this.eventful = false;
     this.newest = maxLsn(this.newest, await store.take());
+    this.eventful = false;
     this.pending = true;
-    this.rounds += 1;
-    if (this.rounds % THIN_EVERY === 1) await store.thin();
+    this.taken += 1;
+    if (this.taken % THIN_EVERY === 1) await store.thin();
   }
 }

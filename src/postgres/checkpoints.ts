@@ -89,6 +89,15 @@ export class CheckpointStore {
     if (rows[0]?.owned !== 1) throw this.cursor.lost();
   }
 
+  /** Removes all of them: they belong to a history that has ended. */
+  async forget(client: pg.ClientBase): Promise<void> {
+    try {
+      await client.query('DELETE FROM walpost.checkpoints WHERE slot = $1', [this.cursor.slot]);
+    } catch (error) {
+      throw databaseError(error, 'removing checkpoints');
+    }
+  }
+
   /** Removes what is too close together, or too old. */
   async thin(): Promise<void> {
     try {

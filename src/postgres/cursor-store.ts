@@ -134,6 +134,22 @@ export class CursorStore {
     );
   }
 
+  /** Throws unless the epoch is ours, and keeps it so until the transaction of this connection ends. */
+  async hold(client: pg.ClientBase): Promise<void> {
+    const { rowCount } = await client.query(FENCE, [this.slot, this.epoch]);
+    if (rowCount !== 1) throw this.lost();
+  }
+
+  /** Another history begins: no position of the old one may be compared any more, and nothing of it is settled. */
+  async beginEra(identity: ClusterIdentity, client: pg.ClientBase): Promise<void> {
+    await this.write(
+      `UPDATE walpost.cursor SET system_identifier = $3, timeline = $4, lsn = NULL, era = era + 1, advanced_at = NULL
+        WHERE slot = $1 AND epoch = $2`,
+      [identity.systemIdentifier, identity.timeline],
+      client,
+    );
+  }
+
   /** The row as it is now, whoever owns it. */
   read(): Promise<Cursor | undefined> {
     return readCursor(this.pool, this.slot);

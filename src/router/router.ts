@@ -105,6 +105,15 @@ export class Router {
     for (const index of targets) (this.sinks[index] as SinkLanes).accept(event);
   }
 
+  /** Puts the event into its lane at one sink, whatever its routes name by now; without effect when there is no such sink. */
+  acceptAt(event: Event, name: string): void {
+    const sink = this.sinks.find((sink) => sink.name === name);
+    if (!sink) return;
+    this.options.settlement.hold(event.origin, 1);
+    this.budget.take(footprint(event));
+    sink.accept(event);
+  }
+
   /** The job has sent its last event: lanes that it led go on with what waited behind. */
   endJob(job: string): void {
     for (const sink of this.sinks) sink.endJob(job);

@@ -35,7 +35,8 @@ async function runTakeOver(): Promise<CursorStore> {
     routes: [{ to: ['drain'] }],
   });
   const server = await checkServer({ url, slot });
-  return takeOver({ config, log: createLog({ level: 'silent' }), clock: systemClock, pool, server, slot });
+  const log = createLog({ level: 'silent' });
+  return (await takeOver({ config, log, clock: systemClock, pool, server, slot, deliverExisting: false })).cursor;
 }
 
 /** Streams from the slot, and reads no further than the first bytes when it is `deaf`. */

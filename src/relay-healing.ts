@@ -1,0 +1,92 @@
+/**
+ * Healing a lost slot: what the stream will not bring any more is read from the table.
+ *
+ *   1. A heal job is committed, with where it begins and why. From here on nothing new is proven.
+ *   2. What is left of the slot is dropped, and it is made anew with its snapshot.
+ *   3. The rows that the snapshot sees and the last settled checkpoint does not are sent, as a phase of their lanes before
+ *      anything that is streamed, until all of them are delivered, parked or dead letters.
+ *   4. One transaction moves the cursor to the new slot's beginning, records the checkpoint there, and closes the job.
+ *   5. Only then the stream starts.
+ *
+ * Killed at any point, the job is still open: the next leader drops the new slot and begins again at step 2. Events of the
+ * first try come again, and nothing is missed.
+ */
+import { formatLsn, type Lsn, LSN_ZERO } from './lsn.ts';
+import type { Logger } from './observe/log.ts';
+import type { Clock } from './clock.ts';
+import { type Job, jobName } from './jobs/job.ts';
+import type { JobStore } from './jobs/job-store.ts';
+import type { OutboxTable } from './jobs/outbox-range.ts';
+import { OutboxScan, requireScanColumns } from './jobs/outbox-scan.ts';
+import { runScan, type ScanOutlet, type ScanProgress } from './jobs/scan.ts';
+import type { CheckpointStore } from './postgres/checkpoints.ts';
+import type { CursorStore } from './postgres/cursor-store.ts';
+import { inTransaction } from './postgres/transaction.ts';
+import { makeSlot, type NewSlot, type NewSlotOptions } from './relay-new-slot.ts';
+
+export interface HealingOptions extends NewSlotOptions {
+  readonly job: Job;
+  readonly cursor: CursorStore;
+  readonly jobs: JobStore;
+  readonly checkpoints: CheckpointStore;
+  readonly source: OutboxTable;
+  readonly log: Logger;
+}
+
+export class SlotHealing {
+  readonly job: Job;
+  private readonly options: HealingOptions;
+  private begin: Lsn = LSN_ZERO;
+
+  constructor(options: HealingOptions) {
+    this.options = options;
+    this.job = options.job;
+  }
+
+  /** Where the new slot begins; zero before it is made. Healed events stand here among what is parked. */
+  get position(): Lsn {
+    return this.begin;
+  }
+
+  /** Resolves when all is settled and the stream may start. */
+  async run(outlet: ScanOutlet, clock: Clock, signal: AbortSignal): Promise<void> {
+    const { job, jobs, pool, source, log } = this.options;
+    const from = job.fromLsn === null ? null : formatLsn(job.fromLsn);
+    log.warn({ job: jobName(job), from, reason: job.reason }, 'healing: what the slot missed is read from the table');
+    await requireScanColumns(pool, source.table);
+    await jobs.begin(job.id);
+    await using slot = await makeSlot(this.options);
+    this.begin = slot.consistentPoint;
+    const total = { scanned: 0, events: 0 };
+    const save = async (progress: ScanProgress): Promise<void> => {
+      await jobs.save(job.id, progress);
+      total.scanned += progress.scanned;
+      total.events += progress.settled;
+    };
+    const scan = this.scanOf(slot);
+    await runScan({ job: jobName(job), source: scan, outlet, clock, from: null, save }, signal);
+    const report = { reason: job.reason, from_lsn: from, to_lsn: formatLsn(slot.consistentPoint), ...total };
+    await this.close(slot, report);
+    log.warn({ job: jobName(job), ...report }, 'healed: the stream goes on from here');
+  }
+
+  private scanOf({ client }: NewSlot): OutboxScan {
+    const { job, source } = this.options;
+    return new OutboxScan({
+      source,
+      afterSnapshot: job.afterSnapshot,
+      beforeXid: null,
+      filter: {},
+      inTransaction: (work) => work(client),
+    });
+  }
+
+  private async close(slot: NewSlot, report: Readonly<Record<string, unknown>>): Promise<void> {
+    const { pool, server, cursor, checkpoints, jobs, job } = this.options;
+    await inTransaction(pool, async (client) => {
+      await cursor.adopt(server, slot.consistentPoint, client);
+      await checkpoints.record({ lsn: slot.consistentPoint, snapshot: slot.snapshot }, client);
+      await jobs.end(job.id, { state: 'done', report }, client);
+    });
+  }
+}
