@@ -70,7 +70,7 @@ export class Relay {
 
   constructor(options: RelayOptions) {
     const { config, log, clock, ground, sinks, watcher } = options;
-    const { source, delivery } = config;
+    const { source } = config;
     const fail = (error: unknown): void => this.failure.abort(error);
     this.options = options;
     this.ground = ground;
@@ -95,16 +95,7 @@ export class Relay {
     });
 
     // 3 router: steps become batches, which leave when a new snapshot sees their transactions; 4 sinks: batches leave
-    this.gate = new VisibilityGate({
-      enabled: delivery.wait_visible,
-      takeSnapshot: async () => {
-        const snapshot = await currentSnapshot(ground.express);
-        return (xid) => seesXid(snapshot, xid);
-      },
-      clock,
-      onVisible: () => this.router.seen(),
-      onError: (message) => log.warn(`visibility cannot be checked, deliveries wait: ${message}`),
-    });
+    this.gate = this.createGate();
     this.letters = new DeadLetterOffice({
       write: new DeadLetterStore(ground.pool, ground.cursor).storeDeadLetters,
       clock,
@@ -197,6 +188,20 @@ export class Relay {
     this.confirmer.close();
     await this.slot.finish();
     this.options.log.info({ confirmed: formatLsn(this.slot.confirmed) }, 'confirmed and closed');
+  }
+
+  private createGate(): VisibilityGate {
+    const { config, log, clock, ground } = this.options;
+    return new VisibilityGate({
+      enabled: config.delivery.wait_visible,
+      takeSnapshot: async () => {
+        const snapshot = await currentSnapshot(ground.express);
+        return (xid) => seesXid(snapshot, xid);
+      },
+      clock,
+      onVisible: () => this.router.seen(),
+      onError: (message) => log.warn(`visibility cannot be checked, deliveries wait: ${message}`),
+    });
   }
 
   /** What a lost slot will not bring goes first. False when it was told to end before that was done. */
