@@ -71,12 +71,7 @@ describe('whoever looks the row up when its event arrives finds it', { timeout: 
     expect(await lookUps(undefined, { batching: { leading_edge: true } })).toEqual({ misses: 0, events: EVENTS });
   });
 
-  test.runIf(LONG)('how many are not there without wait_visible, for the record', async () => {
-    const config = { batching: { leading_edge: true }, delivery: { wait_visible: false } };
-    expect((await lookUps(undefined, config)).misses).toBeGreaterThan(0);
-  });
-
-  // What follows shows that the first two can fail: the commit is held between its record and its visibility.
+  // What follows shows that the two above can fail: the commit is held between its record and its visibility.
   test('but not when walpost is told not to wait for it', async () => {
     await using server = await startServer('17', { settings: SYNCHRONOUS });
     const config = { batching: { leading_edge: true }, delivery: { wait_visible: false } };
