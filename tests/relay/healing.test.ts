@@ -1,0 +1,163 @@
+import { expect, test } from 'vitest';
+import { parseLsn } from '../../src/lsn.ts';
+import { HealingScene } from './healing-scene.ts';
+
+const lsn = (text: string | null | undefined): bigint => parseLsn(text ?? '') ?? -1n;
+
+/** Five events that are proven, and a relay that ended in good order. */
+async function settled(scene: HealingScene): Promise<string[]> {
+  const relay = await scene.start();
+  const ids = await scene.publish(5);
+  await scene.log.has(ids);
+  await scene.proven(ids);
+  await scene.log.has(ids);
+  await relay.stop();
+  scene.log.clear();
+  return ids;
+}
+
+test('a slot that was dropped while nobody led: what came after the last checkpoint is sent, and the stream goes on', async () => {
+  await using scene = await HealingScene.set();
+  const before = await settled(scene);
+  const lost = await scene.publish(10);
+  await scene.dropSlot();
+  lost.push(...(await scene.publish(10)));
+  await using relay = await scene.start();
+  await scene.log.has(lost);
+  const live = await scene.publish(3);
+  await scene.log.has(live);
+
+  const healed = new Map(scene.log.events.map((event) => [event.event_id, event]));
+  expect(lost.every((id) => healed.get(id)?.lsn === null)).toBe(true);
+  expect(live.every((id) => healed.get(id)?.lsn !== null)).toBe(true);
+  const repeated = before.filter((id) => healed.has(id));
+  expect(repeated.length).toBeLessThan(before.length);
+  const [job, ...more] = await scene.jobs();
+  expect(more).toEqual([]);
+  expect(job).toMatchObject({ state: 'done', reason: 'The slot is missing.', settled: 20 + repeated.length });
+  expect(job?.report).toMatchObject({ events: 20 + repeated.length, from_lsn: job?.from_lsn });
+  expect(lsn(job?.report?.to_lsn)).toBeGreaterThan(lsn(job?.from_lsn));
+  await relay.stop();
+});
+
+test('a slot that was dropped and made again: the gap between cursor and slot is healed', async () => {
+  await using scene = await HealingScene.set();
+  await settled(scene);
+  const lost = await scene.publish(4);
+  await scene.dropSlot();
+  lost.push(...(await scene.publish(4)));
+  await scene.createSlot();
+  const streamed = await scene.publish(4);
+  await using relay = await scene.start();
+  await scene.log.has([...lost, ...streamed]);
+  const [job] = await scene.jobs();
+  expect(job?.state).toBe('done');
+  expect(job?.reason).toMatch(/^The slot is at [0-9A-F/]+, and walpost has confirmed [0-9A-F/]+ at most\.$/);
+  await relay.stop();
+});
+
+test('a slot that is dropped while the relay streams', async () => {
+  await using scene = await HealingScene.set();
+  await using relay = await scene.start();
+  const ids = await scene.publish(5);
+  await scene.log.has(ids);
+  await scene.database.query(
+    'SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE slot_name = $1',
+    [scene.database.slotName],
+  );
+  await scene.dropSlot();
+  ids.push(...(await scene.publish(20)));
+  await scene.log.has(ids);
+  await relay.streams();
+  ids.push(...(await scene.publish(5)));
+  await scene.log.has(ids);
+  expect(await scene.jobs()).toMatchObject([{ state: 'done', reason: 'The slot is missing.' }]);
+});
+
+test('a healthy slot that the relay left is streamed from, whatever was committed meanwhile', async () => {
+  await using scene = await HealingScene.set();
+  await settled(scene);
+  const ids = await scene.publish(5);
+  await using _relay = await scene.start();
+  await scene.log.has(ids);
+  expect(scene.log.events.every((event) => event.lsn !== null)).toBe(true);
+  expect(await scene.jobs()).toEqual([]);
+});
+
+test('with on_slot_lost: stop the relay ends with the condition, and touches nothing', async () => {
+  await using scene = await HealingScene.set();
+  await settled(scene);
+  await scene.dropSlot();
+  await expect(scene.start({ source: { on_slot_lost: 'stop' } })).rejects.toMatchObject({ code: 'SLOT_LOST' });
+  await scene.createSlot();
+  await expect(scene.start({ source: { on_slot_lost: 'stop' } })).rejects.toMatchObject({ code: 'SLOT_REPLACED' });
+  expect(await scene.slotExists()).toBe(true);
+  expect(await scene.jobs()).toEqual([]);
+});
+
+test.each([
+  ['another cluster', 'CLUSTER_CHANGED', "UPDATE walpost.cursor SET system_identifier = '12345'"],
+  ['an earlier point', 'CURSOR_AHEAD', "UPDATE walpost.cursor SET lsn = 'FF/0'"],
+])('restored into %s: nothing is proven, everything is sent', async (_name, code, restore) => {
+  await using scene = await HealingScene.set();
+  const ids = await settled(scene);
+  await scene.database.query(restore);
+  await expect(scene.start({ source: { on_slot_lost: 'stop' } })).rejects.toMatchObject({ code });
+  await using _relay = await scene.start();
+  await scene.log.has(ids);
+  expect(await scene.jobs()).toMatchObject([{ state: 'done', from_lsn: null }]);
+  const [cursor] = await scene.database.query('SELECT era, lsn <= pg_current_wal_lsn() AS past FROM walpost.cursor');
+  expect(cursor).toEqual({ era: 1, past: true });
+  const checkpoints = await scene.database.query(
+    `SELECT DISTINCT c.system_identifier = k.system_identifier AS same FROM walpost.checkpoints c JOIN walpost.cursor k USING (slot)`,
+  );
+  expect(checkpoints).toEqual([{ same: true }]);
+});
+
+test('the slot of another database is left alone', async () => {
+  await using other = await HealingScene.set();
+  await using scene = await HealingScene.set();
+  await other.createSlot();
+  const stolen = scene.start({ source: { slot: other.database.slotName } });
+  await expect(stolen).rejects.toMatchObject({ code: 'SLOT_OTHER_DATABASE' });
+  expect(await other.slotExists()).toBe(true);
+  expect(await scene.jobs()).toEqual([]);
+});
+
+test('a missing publication is an error of its own, and heals nothing', async () => {
+  await using scene = await HealingScene.set();
+  await settled(scene);
+  await scene.database.query('DROP PUBLICATION walpost');
+  await scene.dropSlot();
+  await expect(scene.start()).rejects.toMatchObject({ code: 'PUBLICATION_MISSING' });
+  expect(await scene.slotExists()).toBe(false);
+  expect(await scene.jobs()).toEqual([]);
+});
+
+test('a first start leaves the rows that are there, and its checkpoint says so', async () => {
+  await using scene = await HealingScene.set();
+  const old = await scene.publish(5);
+  const relay = await scene.start();
+  const ids = await scene.publish(5);
+  await scene.log.has(ids);
+  expect(scene.log.missing(old)).toEqual(old);
+  const rows = await scene.database.query<{ event_id: string }>(
+    'SELECT event_id FROM walpost.outbox WHERE walpost.is_proven(created_xid) ORDER BY seq LIMIT 5',
+  );
+  expect(rows.map(({ event_id }) => event_id)).toEqual(old);
+  await relay.stop();
+  await scene.dropSlot();
+  await using _again = await scene.start();
+  expect(scene.log.missing(old)).toEqual(old);
+});
+
+test('a first start with deliver-existing sends them, before what is streamed', async () => {
+  await using scene = await HealingScene.set();
+  const old = await scene.publish(5);
+  await using _relay = await scene.start({ deliverExisting: true });
+  const ids = await scene.publish(5);
+  await scene.log.has([...old, ...ids]);
+  const order = scene.log.events.map(({ event_id }) => event_id);
+  expect(new Set(order.slice(0, 5))).toEqual(new Set(old));
+  expect(await scene.jobs()).toMatchObject([{ state: 'done', from_lsn: null, settled: 5 }]);
+});
