@@ -85,7 +85,7 @@ export class RelayService implements RunningRelay {
     this.relay = relay;
     const detach = this.reporter.attach(relay);
     try {
-      await stream(relay, ground, signal);
+      await runOnGround(relay, ground, signal);
     } finally {
       this.relay = undefined;
       detach();
@@ -102,7 +102,11 @@ export class RelayService implements RunningRelay {
 }
 
 /** Ends the moment that the ground breaks away, and then says why. */
-async function stream(relay: Relay, { broken }: Ground, signal: AbortSignal): Promise<void> {
+export async function runOnGround(
+  relay: Pick<Relay, 'run'>,
+  { broken }: Pick<Ground, 'broken'>,
+  signal: AbortSignal,
+): Promise<void> {
   try {
     await relay.run(AbortSignal.any([signal, broken]));
   } catch (error) {
