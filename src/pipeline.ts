@@ -56,8 +56,8 @@ export interface Batch {
 /** A sink's answer for one event. Durations in milliseconds. */
 export type Verdict =
   | { readonly kind: 'delivered' }
-  /** This event, for good: never send it again. */
-  | { readonly kind: 'rejected'; readonly reason: string }
+  /** This event, for good: never send it again. `crash`: it was not sent, because it ended the process before. */
+  | { readonly kind: 'rejected'; readonly reason: string; readonly crash?: boolean }
   /** This event, this time. */
   | { readonly kind: 'failed'; readonly reason: string; readonly retryAfter?: number }
   /** The destination, whatever the event. `answered`: it did answer, with an error of its own (5xx), so the event may be the cause. `slow`: it took the whole timeout. */
@@ -114,6 +114,8 @@ export interface DeadLetter {
   /** The last answer or the fault of the row, one line. */
   readonly detail: string;
   readonly attempts: number;
+  /** The lane waits until a person has dealt with it. */
+  readonly blocks?: boolean;
 }
 
 export type DeadLetterReason = 'poison' | 'unrouted' | 'rejected' | 'failed' | 'unavailable' | 'crash';

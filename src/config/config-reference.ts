@@ -12,7 +12,7 @@ commented one in [examples/walpost.yaml](../examples/walpost.yaml).
 - **Environment.** Every option can also be set as \`WALPOST__SECTION__KEY\`: \`WALPOST__BATCHING__WINDOW=100ms\`,
   \`WALPOST__SINKS__N8N__URL=…\`, and lists and maps in YAML's flow form: \`WALPOST__DELIVERY__BACKOFF='[1m, 5m]'\`.
 - **Flags.** \`--set batching.window=100ms\` wins over the environment, which wins over the file.
-- **Durations** are written \`250ms\`, \`2s\`, \`1m\`, \`24h\`, \`3d\`; **sizes** \`512B\`, \`64KiB\`, \`1MiB\`, \`2GiB\`.
+- **Durations** are written \`250ms\`, \`2s\`, \`1m\`, \`24h\`, \`3d\`; **sizes** \`512B\`, \`64KiB\`, \`1MiB\`, \`2GiB\`; **rates** \`100/s\`, \`30/m\`, \`500/h\`.
 - \`walpost config check\` lists every problem with its line and column, \`walpost config print\` shows what is in effect and
   where each value comes from, \`walpost config schema\` prints a JSON Schema for editors. Secrets are never shown.
 `;

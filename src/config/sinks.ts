@@ -1,10 +1,12 @@
 import { z } from 'zod';
-import { duration } from './units.ts';
+import { duration, rate } from './units.ts';
 
 /** What every sink has, whatever its type. */
 const common = {
   concurrency: z.int().min(1).max(1024).optional().describe('Batches in flight at once for this sink.'),
   timeout: duration({ min: '10ms' }).optional().describe('One attempt; delivery.timeout when absent.'),
+  rate: rate().optional().describe('Most events for this sink, such as 100/s; a burst of one second passes.'),
+  organization_rate: rate().optional().describe('Most events of one organization for this sink, such as 10/s.'),
   formerly: z.string().optional().describe('The name this sink had before; its parked rows come along.'),
 };
 

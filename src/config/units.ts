@@ -5,6 +5,9 @@ const MILLISECONDS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_6
 const SIZE = /^(\d+(?:\.\d+)?)(B|KiB|MiB|GiB)$/;
 const BYTES: Record<string, number> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
 
+const RATE = /^(\d+(?:\.\d+)?)\/(s|m|h)$/;
+const PER_SECOND: Record<string, number> = { s: 1, m: 1 / 60, h: 1 / 3600 };
+
 /** `250ms`, `2s`, `1m`, `24h`, `3d`, and a bare `0`; milliseconds, or undefined. */
 export function parseDuration(text: string): number | undefined {
   return parseUnit(text, DURATION, MILLISECONDS);
@@ -13,6 +16,14 @@ export function parseDuration(text: string): number | undefined {
 /** `512B`, `64KiB`, `1MiB`; bytes, or undefined. */
 export function parseSize(text: string): number | undefined {
   return parseUnit(text, SIZE, BYTES);
+}
+
+/** `100/s`, `30/m`, `500/h`; how many a second, or undefined. */
+export function parseRate(text: string): number | undefined {
+  const match = RATE.exec(text);
+  const each = match?.[2] === undefined ? undefined : PER_SECOND[match[2]];
+  const rate = each === undefined ? 0 : Number(match?.[1]) * each;
+  return rate > 0 ? rate : undefined;
 }
 
 function parseUnit(text: string, pattern: RegExp, units: Record<string, number>): number | undefined {
@@ -58,4 +69,19 @@ function unit(kind: 'duration' | 'size', parse: (text: string) => number | undef
       return parsed;
     })
     .meta({ kind, ...bounds });
+}
+
+/** `100/s` in the file, a number a second in the program. */
+export function rate() {
+  const what = 'must be a rate like 100/s, 30/m or 500/h';
+  return z
+    .string({ error: what })
+    .meta({ pattern: RATE.source })
+    .transform((value, context) => {
+      const parsed = parseRate(value);
+      if (parsed !== undefined) return parsed;
+      context.addIssue({ code: 'custom', message: what });
+      return z.NEVER;
+    })
+    .meta({ kind: 'rate' });
 }

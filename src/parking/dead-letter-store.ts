@@ -9,7 +9,7 @@ import { wireToText } from '../wire-text.ts';
 const CHUNK_LETTERS = 500;
 const CHUNK_BYTES = 4 * 1024 ** 2;
 
-type Value = string | number | null;
+type Value = string | number | boolean | null;
 
 /** Columns of walpost.dead_letters with the type that carries them, and where each value comes from. */
 const COLUMNS: readonly (readonly [name: string, type: string, valueOf: (letter: DeadLetter) => Value])[] = [
@@ -17,6 +17,7 @@ const COLUMNS: readonly (readonly [name: string, type: string, valueOf: (letter:
   ['reason', 'text', (letter) => letter.reason],
   ['detail', 'text', (letter) => oneLine(letter.detail)],
   ['attempts', 'integer', (letter) => letter.attempts],
+  ['blocks', 'boolean', (letter) => letter.blocks === true],
   ['commit_lsn', 'pg_lsn', ({ item }) => (item.origin.commitLsn === null ? null : formatLsn(item.origin.commitLsn))],
   ['ordinal', 'integer', ({ item }) => item.ordinal],
   ['event_id', 'text', ({ item }) => item.eventId],

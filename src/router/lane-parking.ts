@@ -84,9 +84,10 @@ export class LaneParking {
     return lane.parked !== null && (lane.parked.after !== null || lane.removing === 0);
   }
 
-  /** Reads the next batch. The lane goes live when there is none, and none on its way. */
-  async read(lane: Lane): Promise<readonly Event[]> {
-    const { sink, lot, limits } = this.options;
+  /** Reads the next batch, at most that many events. The lane goes live when there is none, and none on its way. */
+  async read(lane: Lane, most: number): Promise<readonly Event[]> {
+    const { sink, lot } = this.options;
+    const limits = { ...this.options.limits, maxEvents: Math.min(most, this.options.limits.maxEvents) };
     const part = lane.parked;
     if (!part) return [];
     const quiet = part.inserting === 0;

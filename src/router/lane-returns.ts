@@ -2,6 +2,7 @@
 import type { Event } from '../event.ts';
 import type { Verdict, Verdicts } from '../pipeline.ts';
 import type { Lane } from './lane.ts';
+import { blockLane } from './lane-blocking.ts';
 import type { LaneParking } from './lane-parking.ts';
 import { sortVerdicts, type Blow as SortedBlow } from './sort-verdicts.ts';
 import { afterAccepted, afterBlow, afterProbe, newTrouble, type RetryPolicy } from './trouble.ts';
@@ -9,13 +10,15 @@ import { afterAccepted, afterBlow, afterProbe, newTrouble, type RetryPolicy } fr
 export interface LaneReturnsOptions {
   readonly sink: string;
   readonly policy: RetryPolicy;
+  /** A dead letter blocks its lane. */
+  readonly blocks: boolean;
   readonly parking: LaneParking;
   readonly now: () => number;
   readonly random: () => number;
   readonly onDelivered: (sink: string, events: readonly Event[]) => void;
   readonly onRejected: (
     event: Event,
-    given: { sink: string; verdict: Verdict; attempts: number },
+    given: { sink: string; verdict: Verdict; attempts: number; blocks: boolean },
     stored: () => void,
   ) => void;
   /** The lane goes on with what is next; with the same events at once; after a while. */
@@ -109,8 +112,10 @@ export class LaneReturns {
   }
 
   private bury(lane: Lane, event: Event, given: { verdict: Verdict; attempts: number }): void {
-    const { sink, onRejected, parking } = this.options;
-    onRejected(event, { sink, ...given }, () => {
+    const { sink, blocks, onRejected, parking } = this.options;
+    const blocked = blocks ? blockLane(lane) : undefined;
+    onRejected(event, { sink, blocks, ...given }, () => {
+      blocked?.();
       if (event.parkedId !== null) parking.remove(lane, [event]);
     });
   }

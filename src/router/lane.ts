@@ -8,6 +8,7 @@
  *   fetching    the next parked events are being read -> sending, or quiet when none is left
  *   sending     one batch is in flight                -> gathering, due, resting, quiet
  *   resting     the batch came back                   -> due, when the wait is over
+ *   blocked     a dead letter waits for a person      -> due, when it is gone, or for a redrive
  *   quiet       nothing is held in memory             -> gathering (or due, with leading_edge), or forgotten
  *
  * Events that arrive meanwhile queue up behind; one batch at a time is in flight, so nothing overtakes. What comes back
@@ -20,7 +21,7 @@ import type { Event } from '../event.ts';
 import { footprint } from './memory-budget.ts';
 import type { Trouble } from './trouble.ts';
 
-export type Phase = 'gathering' | 'due' | 'unseen' | 'fetching' | 'sending' | 'resting' | 'quiet';
+export type Phase = 'gathering' | 'due' | 'unseen' | 'fetching' | 'sending' | 'resting' | 'blocked' | 'quiet';
 
 export interface BatchLimits {
   readonly maxEvents: number;
@@ -39,6 +40,15 @@ export interface ParkedPart {
   after: string | null;
 }
 
+/** What holds a lane until a person has dealt with it. */
+export interface Block {
+  /** Dead letters that have held the lane so far, and those of them that are not stored yet. */
+  letters: number;
+  storing: number;
+  /** The redrive whose events may pass. */
+  passing: string | null;
+}
+
 export class Lane {
   readonly organizationId: string;
   phase: Phase = 'quiet';
@@ -50,6 +60,10 @@ export class Lane {
   parked: ParkedPart | null = null;
   /** The job whose events go first; what is live waits behind it, in Postgres. */
   heldBy: string | null = null;
+  /** Dead letters hold it until a person has dealt with them. */
+  blocked: Block | null = null;
+  /** When a resting lane is due again. */
+  restsUntil = 0;
   /** Delivered parked events whose rows are on their way out. */
   removing = 0;
   /** It is to be parked as soon as all it holds is visible. */

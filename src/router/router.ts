@@ -20,11 +20,14 @@ import type {
 } from '../pipeline.ts';
 import { Alarms } from './alarms.ts';
 import type { Phase } from './lane.ts';
+import type { BlockedLane } from './lane-blocking.ts';
 import { heldBy } from './lane-parking.ts';
 import { footprint, MemoryBudget } from './memory-budget.ts';
 import { relieve } from './relief.ts';
+import { RateLimiter } from './rate-limiter.ts';
 import { RouteTable } from './route-table.ts';
-import { SinkLanes, type LaneTurn } from './sink-lanes.ts';
+import { SinkLanes } from './sink-lanes.ts';
+import type { LaneTurn } from './sink-lanes-options.ts';
 import { Windows } from './windows.ts';
 
 /** What the router reports while it works; called once a batch. */
@@ -38,7 +41,7 @@ export interface RouterWatcher {
 }
 
 export interface RouterOptions {
-  readonly config: Pick<Config, 'batching' | 'delivery' | 'routes' | 'memory'>;
+  readonly config: Pick<Config, 'batching' | 'delivery' | 'routes' | 'memory' | 'sinks'>;
   readonly destinations: readonly Destination[];
   readonly settlement: Settlement;
   readonly deadLetters: DeadLetterOffice;
@@ -111,7 +114,7 @@ export class Router {
     if (!sink) return;
     this.options.settlement.hold(event.origin, 1);
     this.budget.take(footprint(event));
-    sink.accept(event);
+    sink.acceptReturning(event);
   }
 
   /** The job has sent its last event: lanes that it led go on with what waited behind. */
@@ -119,11 +122,32 @@ export class Router {
     for (const sink of this.sinks) sink.endJob(job);
   }
 
-  /** Takes up the lanes that an earlier connection left parked. Before the first event. */
-  restore(lanes: readonly LaneName[]): void {
+  /** Takes up the lanes that an earlier connection left parked, or blocked by a dead letter. Before the first event. */
+  restore(parked: readonly LaneName[], blocked: readonly LaneName[] = []): void {
     const byName = new Map(this.sinks.map((sink) => [sink.name, sink]));
-    for (const { sink, organizationId } of lanes) byName.get(sink)?.restore(organizationId);
+    const blocks = this.options.config.delivery.on_dead_letter === 'block';
+    for (const { sink, organizationId } of blocks ? blocked : []) byName.get(sink)?.block(organizationId);
+    for (const { sink, organizationId } of parked) byName.get(sink)?.restore(organizationId);
     this.dispatchAll();
+  }
+
+  /** Parked lanes that rest are due now: those of one sink, of one organization, or one lane, which may be new. */
+  wake({ sink, organizationId }: Partial<LaneName> = {}): void {
+    for (const each of this.sinks) if (sink === undefined || each.name === sink) each.wake(organizationId);
+  }
+
+  /** Lanes that wait for a person, as far as their dead letters are stored. */
+  blocked(): readonly BlockedLane[] {
+    return this.sinks.flatMap((sink) => sink.blocked);
+  }
+
+  /** What the table said after `blocked` had been asked: all but these go on. */
+  unblock(asked: readonly BlockedLane[], still: readonly LaneName[]): void {
+    const held = new Set(still.map(({ sink, organizationId }) => JSON.stringify([sink, organizationId])));
+    for (const lane of asked) {
+      if (held.has(JSON.stringify([lane.sink, lane.organizationId]))) continue;
+      this.sinks.find(({ name }) => name === lane.sink)?.unblock(lane);
+    }
   }
 
   /** A row that cannot become an event is stored for a person, like an event that no one wants. */
@@ -153,6 +177,7 @@ export class Router {
   /** Lets go of everything; resolves when no delivery is in flight any more. */
   async close(): Promise<void> {
     this.abort.abort();
+    for (const sink of this.sinks) sink.close();
     this.windows.dispose();
     this.alarms.dispose();
     this.patrolTimer?.cancel();
@@ -170,6 +195,7 @@ export class Router {
       sending: 0,
       resting: 0,
       quiet: 0,
+      blocked: 0,
       parked: 0,
     };
     for (const sink of this.sinks) sink.countLanes(lanes);
@@ -198,8 +224,11 @@ export class Router {
         unavailableFor: delivery.unavailable_for,
         longestWait: delivery.breaker.reset_after,
       },
+      blocks: delivery.on_dead_letter === 'block',
+      limiter: this.limiterOf(destination.name),
       signal: this.abort.signal,
       now: () => clock.now(),
+      schedule: (delay, run) => clock.schedule(delay, run),
       random: random ?? Math.random,
       windows: this.windows,
       alarms: this.alarms,
@@ -221,6 +250,13 @@ export class Router {
     });
   }
 
+  private limiterOf(name: string): RateLimiter | undefined {
+    const { config, clock } = this.options;
+    const { rate: sink, organization_rate: organization } = config.sinks[name] ?? {};
+    if (sink === undefined && organization === undefined) return undefined;
+    return new RateLimiter({ sink, organization }, () => clock.now());
+  }
+
   private settle(events: readonly Event[]): void {
     for (const event of events) if (event.parkedId === null) this.options.settlement.settle(event.origin);
     this.budget.give(heldBy(events));
@@ -228,13 +264,14 @@ export class Router {
 
   private rejected(
     event: Event,
-    given: { sink: string; verdict: Verdict; attempts: number },
+    given: { sink: string; verdict: Verdict; attempts: number; blocks: boolean },
     stored: () => void,
   ): void {
-    const { sink, verdict, attempts } = given;
-    const reason = verdict.kind === 'delivered' ? 'rejected' : verdict.kind;
+    const { sink, verdict, attempts, blocks } = given;
+    const crash = verdict.kind === 'rejected' && verdict.crash === true;
+    const reason = verdict.kind === 'delivered' ? 'rejected' : crash ? 'crash' : verdict.kind;
     const detail = verdict.kind === 'delivered' ? '' : verdict.reason;
-    this.bury({ item: event, sink, reason, detail, attempts }, () => {
+    this.bury({ item: event, sink, reason, detail, attempts, blocks }, () => {
       this.settle([event]);
       stored();
     });
@@ -242,7 +279,14 @@ export class Router {
 
   private unrouted(event: Event): void {
     if (this.options.config.delivery.unrouted === 'drop') return this.options.watcher.dropped();
-    this.bury({ item: event, sink: null, reason: 'unrouted', detail: 'no route matches this event', attempts: 0 });
+    this.bury({
+      item: event,
+      sink: null,
+      reason: 'unrouted',
+      detail: 'no route matches this event',
+      attempts: 0,
+      blocks: false,
+    });
   }
 
   /** Stores a dead letter; what is not held yet is held until it is durable. */

@@ -1,52 +1,13 @@
 /** All lanes of one sink: who gathers, who sends, who waits. */
+import type { Timer } from '../clock.ts';
 import type { Event } from '../event.ts';
-import type { Batch, Destination, ParkingLot, Verdict, Verdicts } from '../pipeline.ts';
-import type { Alarms } from './alarms.ts';
-import { Lane, type BatchLimits, type Phase } from './lane.ts';
+import type { Batch, Verdicts } from '../pipeline.ts';
+import { Lane, type Phase } from './lane.ts';
+import { blockedLanes, type BlockedLane, free, halt, newBlock, standsStill } from './lane-blocking.ts';
 import { LaneParking } from './lane-parking.ts';
 import { LaneReturns } from './lane-returns.ts';
-import type { RetryPolicy } from './trouble.ts';
+import type { SinkLanesOptions } from './sink-lanes-options.ts';
 import { Turns } from './turns.ts';
-import type { Windows } from './windows.ts';
-
-/** A lane with its sink, as windows and alarms hold it. */
-export interface LaneTurn {
-  readonly sink: SinkLanes;
-  readonly lane: Lane;
-}
-
-export interface SinkLanesOptions {
-  readonly destination: Destination;
-  readonly lot: ParkingLot;
-  readonly limits: BatchLimits;
-  /** Milliseconds. */
-  readonly window: number;
-  readonly leadingEdge: boolean;
-  readonly policy: RetryPolicy;
-  readonly signal: AbortSignal;
-  readonly now: () => number;
-  readonly random: () => number;
-  readonly windows: Windows<LaneTurn>;
-  readonly alarms: Alarms<LaneTurn>;
-  /** A lane wants to send, or to park, what no snapshot has seen yet. */
-  readonly askVisible: () => void;
-  /** Milliseconds from the opening of a window to the departure of its batch. */
-  readonly onWindow: (waited: number) => void;
-  /** Delivered, and parked: both settle. */
-  readonly onDelivered: (sink: string, events: readonly Event[]) => void;
-  readonly onParked: (sink: string, events: readonly Event[]) => void;
-  /** Read from Postgres, and left to it again. */
-  readonly onRead: (events: readonly Event[]) => void;
-  readonly onDropped: (events: readonly Event[]) => void;
-  /** Calls back once the event is a durable dead letter. */
-  readonly onRejected: (
-    event: Event,
-    given: { sink: string; verdict: Verdict; attempts: number },
-    stored: () => void,
-  ) => void;
-  /** A batch came back, or nothing is left to do. */
-  readonly onIdle: () => void;
-}
 
 /** After a read that found nothing while something was on its way. */
 const READ_AGAIN_MS = 20;
@@ -60,6 +21,8 @@ export class SinkLanes {
   private readonly parking: LaneParking;
   private readonly returns: LaneReturns;
   private draining = false;
+  /** The sink is over its rate: nobody has a turn until then. */
+  private pausing: Timer | undefined;
 
   constructor(options: SinkLanesOptions) {
     const { destination, lot, limits, onDropped } = options;
@@ -95,6 +58,17 @@ export class SinkLanes {
     if (lane.phase === 'gathering' && lane.isFull(this.options.limits)) this.due(lane);
   }
 
+  /** An event comes back to the sink that it was meant for: it passes a lane that waits for a person. */
+  acceptReturning(event: Event): void {
+    const lane = this.laneOf(event.organizationId);
+    const { job } = event.origin;
+    if (!lane.blocked || job === null) return this.accept(event);
+    lane.blocked.passing = job;
+    lane.heldBy = job;
+    lane.push(event);
+    if (lane.phase === 'blocked') this.due(lane);
+  }
+
   /** The window of the lane is over. */
   windowClosed(lane: Lane): void {
     if (lane.parked) this.parking.flush(lane);
@@ -104,7 +78,33 @@ export class SinkLanes {
 
   /** The wait of a resting lane is over. */
   rested(lane: Lane): void {
-    if (lane.phase === 'resting') this.due(lane);
+    if (lane.phase === 'resting' && lane.restsUntil <= this.options.now()) this.due(lane);
+  }
+
+  /** Parked lanes that rest are due now: one, when it is named, or all. */
+  wake(organizationId?: string): void {
+    if (organizationId !== undefined) this.restore(organizationId);
+    const one = organizationId === undefined ? undefined : this.lanes.get(organizationId);
+    for (const lane of one ? [one] : this.lanes.values()) {
+      if (lane.phase === 'resting' && lane.parked) this.enqueue(lane);
+    }
+    this.dispatch();
+  }
+
+  /** An earlier connection left a dead letter that blocks the lane. */
+  block(organizationId: string): void {
+    const lane = this.laneOf(organizationId);
+    lane.blocked ??= newBlock();
+    if (lane.phase === 'quiet') halt(lane, this.parking);
+  }
+
+  get blocked(): readonly BlockedLane[] {
+    return blockedLanes(this.name, this.lanes.values());
+  }
+
+  /** No dead letter blocks the lane any more. */
+  unblock(blocked: BlockedLane): void {
+    if (free(blocked) && blocked.lane.phase === 'blocked') this.due(blocked.lane);
   }
 
   /** A snapshot saw more transactions. */
@@ -169,11 +169,14 @@ export class SinkLanes {
 
   /** Nothing is left in memory that could be sent without waiting for a destination to recover. */
   get drained(): boolean {
-    return this.inFlight === 0 && this.turns.waiting === 0 && this.unseen.size === 0;
+    const waiting = this.pausing === undefined && this.turns.waiting > 0;
+    return this.inFlight === 0 && !waiting && this.unseen.size === 0;
   }
 
   countLanes(counts: Record<Phase | 'parked', number>): void {
-    for (const lane of this.lanes.values()) counts[lane.parked ? 'parked' : lane.phase] += 1;
+    for (const lane of this.lanes.values()) {
+      counts[lane.blocked ? 'blocked' : lane.parked ? 'parked' : lane.phase] += 1;
+    }
   }
 
   get inFlight(): number {
@@ -182,7 +185,26 @@ export class SinkLanes {
 
   /** Sends while the sink takes batches. */
   dispatch(): void {
-    for (let lane = this.turns.next(); lane; lane = this.turns.next()) this.sendFrom(lane);
+    while (!this.pause()) {
+      const lane = this.turns.next();
+      if (!lane) return;
+      this.sendFrom(lane);
+    }
+  }
+
+  close(): void {
+    this.pausing?.cancel();
+  }
+
+  /** Over its rate the whole sink waits, with every lane in its place. */
+  private pause(): boolean {
+    const wait = this.options.limiter?.sinkWait ?? 0;
+    if (wait <= 0) return false;
+    this.pausing ??= this.options.schedule(wait, () => {
+      this.pausing = undefined;
+      this.dispatch();
+    });
+    return true;
   }
 
   /** The job has no more events: what waited behind it goes on. */
@@ -226,6 +248,7 @@ export class SinkLanes {
   }
 
   private enqueue(lane: Lane): void {
+    if (standsStill(lane)) return halt(lane, this.parking);
     lane.phase = 'due';
     this.turns.add(lane);
   }
@@ -236,7 +259,9 @@ export class SinkLanes {
   }
 
   private rest(lane: Lane, delay: number): void {
+    if (standsStill(lane)) return halt(lane, this.parking);
     lane.phase = 'resting';
+    lane.restsUntil = this.options.now() + delay;
     this.options.alarms.set({ sink: this, lane }, delay);
   }
 
@@ -246,17 +271,22 @@ export class SinkLanes {
   }
 
   private sendFrom(lane: Lane): void {
-    if (lane.length === 0 && lane.parked) return this.fetch(lane);
-    const { limits, windows, leadingEdge, onWindow, now } = this.options;
+    const { limits, windows, leadingEdge, onWindow, now, limiter } = this.options;
+    const allowed = limiter?.allowed(lane.organizationId) ?? Infinity;
+    if (allowed < 1) return this.slowDown(lane);
+    if (lane.length === 0 && lane.parked) return this.fetch(lane, allowed);
     const { trouble } = lane;
     const probe = trouble?.probeSecond === true && lane.length > 1;
-    const most = trouble ? Math.min(limits.maxEvents, trouble.size) : limits.maxEvents;
-    const events = probe ? lane.takeSecond() : lane.take(trouble ? { ...limits, maxEvents: most } : limits);
+    const most = Math.min(limits.maxEvents, trouble?.size ?? Infinity, allowed);
+    const events = probe
+      ? lane.takeSecond()
+      : lane.take(most < limits.maxEvents ? { ...limits, maxEvents: most } : limits);
     const first = events[0];
     if (!first) {
       lane.phase = lane.length > 0 ? 'unseen' : 'quiet';
       return lane.length > 0 ? this.waitVisible(lane) : undefined;
     }
+    limiter?.spend(lane.organizationId, events.length);
     if (!trouble && first.parkedId === null) onWindow(Math.max(0, now() - lane.closesAt + this.options.window));
     if (leadingEdge) lane.quietFrom = windows.add({ sink: this, lane });
     const attempt = trouble ? 1 + trouble.outages + trouble.failures : 1;
@@ -269,6 +299,13 @@ export class SinkLanes {
         else this.returns.returned(lane, events, verdicts);
       },
     );
+  }
+
+  /** Over its rate a lane waits without any trouble; where the sink is, the lane keeps its turn. */
+  private slowDown(lane: Lane): void {
+    const wait = this.options.limiter?.organizationWait(lane.organizationId) ?? 0;
+    if (wait > 0) this.rest(lane, wait);
+    else this.enqueue(lane);
   }
 
   private send(lane: Lane, batch: Batch, back: (verdicts: Verdicts) => void): void {
@@ -286,7 +323,7 @@ export class SinkLanes {
   }
 
   /** Reads the next batch of a parked lane, which then has this turn. */
-  private fetch(lane: Lane): void {
+  private fetch(lane: Lane, most: number): void {
     const { destination, signal, onRead, onIdle } = this.options;
     if (lane.heldBy !== null) {
       lane.phase = 'quiet';
@@ -296,7 +333,7 @@ export class SinkLanes {
     if (wait > 0) return this.rest(lane, wait);
     lane.phase = 'fetching';
     const leave = this.turns.take(lane);
-    void this.parking.read(lane).then((events) => {
+    void this.parking.read(lane, most).then((events) => {
       leave();
       if (!signal.aborted) {
         onRead(events);
@@ -312,6 +349,7 @@ export class SinkLanes {
 
   /** What the lane does after a batch has settled. */
   private next(lane: Lane): void {
+    if (standsStill(lane)) return halt(lane, this.parking);
     const { limits, leadingEdge, now } = this.options;
     if (lane.length === 0 && !lane.parked) {
       lane.phase = 'quiet';
@@ -323,7 +361,7 @@ export class SinkLanes {
   }
 
   private forget(lane: Lane): void {
-    if (lane.length > 0 || lane.parked || lane.heldBy !== null || lane.removing > 0) return;
+    if (lane.length > 0 || lane.parked || lane.heldBy !== null || lane.removing > 0 || lane.blocked) return;
     if (this.lanes.get(lane.organizationId) === lane) this.lanes.delete(lane.organizationId);
   }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { duration, parseDuration, parseSize, size } from '../../src/config/units.ts';
+import { duration, parseDuration, parseRate, parseSize, rate, size } from '../../src/config/units.ts';
 
 test.each([
   ['250ms', 250],
@@ -33,4 +33,17 @@ test('bounds are part of the unit', () => {
   expect(duration({ min: '1ms', max: '1m' }).safeParse('0ms').error?.issues[0]?.message).toBe('must be at least 1ms');
   expect(duration({ min: '1ms', max: '1m' }).safeParse('61s').error?.issues[0]?.message).toBe('must be at most 1m');
   expect(size({ min: '1KiB' }).parse('1KiB')).toBe(1024);
+});
+
+test.each([
+  ['100/s', 100],
+  ['30/m', 0.5],
+  ['1.5/s', 1.5],
+  ['0/s', undefined],
+  ['100', undefined],
+  ['100/d', undefined],
+  ['-1/s', undefined],
+])('the rate %j', (text, expected) => {
+  expect(parseRate(text)).toBe(expected);
+  expect(rate().safeParse(text).success).toBe(expected !== undefined);
 });

@@ -96,6 +96,7 @@ test('the whole event is kept, byte for byte', async () => {
       reason: 'rejected',
       detail: '410 Gone',
       attempts: 3,
+      blocks: false,
       commit_lsn: '16/B374D848',
       ordinal: 3,
       event_id: '01a1f9c1-5e61-768b-8ff0-dabec930edd5',
