@@ -5,7 +5,9 @@ import { wantsColor } from '../observe/color.ts';
 import { VERSION } from '../version.ts';
 import { configCommand } from './config-command.ts';
 import { demoCommand } from './demo-command.ts';
+import { jobsCommand } from './jobs-command.ts';
 import { migrateCommand } from './migrate-command.ts';
+import { replayCommand } from './replay-command.ts';
 import { runCommand } from './run-command.ts';
 import { statusCommand } from './status-command.ts';
 
@@ -16,6 +18,7 @@ Examples:
   walpost migrate --plan             what would be applied to the database
   walpost run --set log.level=debug  with one option changed
   walpost status --watch             leader, slot, lag, lanes, breakers
+  walpost replay --since 2h --dry-run  what would be sent again
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,
 3 a check found problems.`;
@@ -32,6 +35,8 @@ export function createProgram(): Command {
   program.addCommand(migrateCommand());
   program.addCommand(runCommand());
   program.addCommand(statusCommand());
+  program.addCommand(replayCommand());
+  program.addCommand(jobsCommand());
   settle(program);
   return program;
 }
