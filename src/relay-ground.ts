@@ -7,14 +7,14 @@
  * the checks found may be old when the lock comes, so they are made again then.
  */
 import type pg from 'pg';
-import type { Clock } from './clock.ts';
+import type { Clock, Timer } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import { columnMapping, requiredColumns } from './decoder/column-mapping.ts';
 import { LeaderLock, type LockHolder } from './leader/leader-lock.ts';
 import type { Logger } from './observe/log.ts';
 import { type CursorStore, readCursor } from './postgres/cursor-store.ts';
 import { assertMigrated } from './postgres/migrate.ts';
-import { createPool } from './postgres/pool.ts';
+import { createPool, cutPool } from './postgres/pool.ts';
 import type { SlotHealing } from './relay-healing.ts';
 import { takeOver } from './relay-takeover.ts';
 import { ensurePublication } from './slot/publication.ts';
@@ -76,9 +76,19 @@ export async function openGround(options: GroundOptions): Promise<Ground> {
     });
   const pool = connections(config.database.pool_size);
   const express = connections(EXPRESS_CONNECTIONS);
+  let cutting: Timer | undefined;
+  const cutSoon = (): void => {
+    cutting = options.clock.schedule(LAST_ANSWERS_MS, () => {
+      [pool, express].forEach(cutPool);
+      cutSoon(); // whoever tried again meanwhile waits on a new connection
+    });
+  };
+  broken.signal.addEventListener('abort', cutSoon);
   let lock: LeaderLock | undefined;
   const release = async (): Promise<void> => {
     await Promise.all([pool.end(), express.end()]);
+    broken.signal.removeEventListener('abort', cutSoon);
+    cutting?.cancel();
     await lock?.[Symbol.asyncDispose](); // last, so that nothing of ours is under way when the next leader begins
   };
   try {
@@ -97,6 +107,9 @@ export async function openGround(options: GroundOptions): Promise<Ground> {
     throw error;
   }
 }
+
+/** After that nobody waits any more for a server that may not even know that the connection is gone. */
+const LAST_ANSWERS_MS = 1_000;
 
 /** One for snapshots, one for the cursor. */
 const EXPRESS_CONNECTIONS = 2;

@@ -41,6 +41,7 @@ export const textTypes = {
 
 export function createPool(url: string, options: PoolOptions): pg.Pool {
   assertConnectionString(url);
+  const connections = new Set<pg.Client>();
   const pool = new pg.Pool({
     connectionString: url,
     application_name: options.applicationName,
@@ -53,18 +54,28 @@ export function createPool(url: string, options: PoolOptions): pg.Pool {
     idleTimeoutMillis: 30_000,
     keepAlive: true,
     allowExitOnIdle: false,
-    ...(options.onServerError && { Client: watchedClient(options.onServerError) }),
+    Client: watchedClient(connections, options.onServerError),
   });
   pool.on('error', (error) => options.onError?.(error));
+  connectionsOf.set(pool, connections);
   return pool;
 }
 
-/** A connection in use gives the server's errors to its query alone, and one that is opening to nobody but the pool. */
-function watchedClient(onServerError: (error: Error) => void): typeof pg.Client {
+const connectionsOf = new WeakMap<pg.Pool, ReadonlySet<pg.Client>>();
+
+/** Closes the sockets of a pool whose server may never answer again: whoever waits for it hears so now. */
+export function cutPool(pool: pg.Pool): void {
+  for (const client of connectionsOf.get(pool) ?? []) client.connection.stream.destroy();
+}
+
+/** A connection in use gives the server's errors to its query alone, and one that is opening is the pool's secret. */
+function watchedClient(connections: Set<pg.Client>, onServerError?: (error: Error) => void): typeof pg.Client {
   return class extends pg.Client {
     constructor(config?: string | pg.ClientConfig) {
       super(config);
-      this.connection.on('errorMessage', onServerError);
+      connections.add(this);
+      this.once('end', () => connections.delete(this));
+      if (onServerError) this.connection.on('errorMessage', onServerError);
     }
   };
 }

@@ -37,7 +37,7 @@ test('ends quietly when it is told to stop', async () => {
 });
 
 test('looks again when another took the slot in between; other errors stay what they are', async () => {
-  const fails = (error: Error) => ({ run: () => Promise.reject(error) });
+  const fails = (reason: Error) => ({ run: () => Promise.reject(reason) });
   const taken = runOnGround(fails(new WalpostError('SLOT_IN_USE')), { broken: signal() }, signal());
   await expect(taken).rejects.toMatchObject({ code: 'CONNECTION_LOST', policy: 'retry' });
   const wrong = runOnGround(fails(new WalpostError('PROTOCOL')), { broken: signal() }, signal());

@@ -14,6 +14,7 @@ import pg from 'pg';
 import { inject } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { poll } from '../support/slot-session.ts';
+import type { TcpProxy } from '../support/tcp-proxy.ts';
 import { Cli } from '../support/walpost-cli.ts';
 
 export interface Arrival {
@@ -45,6 +46,13 @@ export interface SceneOptions {
   readonly takeoverAfter?: string;
   /** A server of the test's own. */
   readonly server?: string;
+}
+
+export interface ProcessChange {
+  /** The section of the configuration. */
+  readonly source?: object;
+  /** Between this process and the server. */
+  readonly through?: TcpProxy;
 }
 
 export class Scene implements AsyncDisposable {
@@ -83,18 +91,22 @@ export class Scene implements AsyncDisposable {
   }
 
   /** Starts a process; resolves when it listens. */
-  async start(name: string, change: { readonly source?: object } = {}): Promise<WalpostProcess> {
+  async start(name: string, change: ProcessChange = {}): Promise<WalpostProcess> {
     const file = join(this.directory, `${name}.yaml`);
-    await writeFile(file, JSON.stringify({ ...(await this.config(name)), ...change }));
+    const { through, ...section } = change;
+    const config = await this.config(name);
+    const database = { url: through?.url(config.database.url) ?? config.database.url };
+    await writeFile(file, JSON.stringify({ ...config, database, ...section }));
     const process = new WalpostProcess(name, file);
     this.processes.push(process);
     await process.cli.prints(/"port":\d+/);
+    await process.readiness().catch(() => undefined); // now it also hears signals
     return process;
   }
 
   /** Starts one and lets it lead, then another, which stands by. */
-  async startPair(): Promise<readonly [WalpostProcess, WalpostProcess]> {
-    const leader = await this.start('a');
+  async startPair(change: ProcessChange = {}): Promise<readonly [WalpostProcess, WalpostProcess]> {
+    const leader = await this.start('a', change);
     await leader.becomes('leader');
     const standby = await this.start('b');
     await standby.becomes('standby');
@@ -191,7 +203,7 @@ export class Scene implements AsyncDisposable {
     return role.replace(`${this.database.name}_`, '');
   }
 
-  private async config(name: string): Promise<object> {
+  private async config(name: string) {
     const role = this.roleOf(name);
     if (!this.roles.includes(role)) {
       this.roles.push(role);

@@ -2,22 +2,10 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { startServer } from '../support/server.ts';
 import { poll } from '../support/slot-session.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
 import { walpost } from '../support/walpost-cli.ts';
-import { type CursorWrite, Scene } from './scene.ts';
-
-/** Each epoch has one author, and they follow each other: nobody wrote after another had claimed. */
-function expectOneAtATime(history: readonly CursorWrite[]): void {
-  const authors = new Map<number, Set<string>>();
-  for (const { by, epoch } of history) authors.set(epoch, (authors.get(epoch) ?? new Set()).add(by));
-  expect([...authors.values()].every((names) => names.size === 1)).toBe(true);
-  const epochs = history.map(({ epoch }) => epoch);
-  expect(epochs).toEqual(epochs.toSorted((a, b) => a - b));
-}
-
-function expectNothingLost(scene: Scene): void {
-  expect(scene.missing()).toEqual([]);
-  expect(scene.firstArrivals()).toEqual(scene.committed);
-}
+import { expectNothingLost, expectOneAtATime } from './expectations.ts';
+import { Scene } from './scene.ts';
 
 describe('one leads, the other stands by', () => {
   test('also when both start at the same time; each says which it is', async () => {
@@ -138,6 +126,29 @@ describe('the standby takes over', () => {
     await a.becomes('standby');
     expectOneAtATime(await scene.history());
   });
+});
+
+test('the standby takes over from a leader that is cut off; that one gives up by itself, and comes back as standby', async () => {
+  await using scene = await Scene.set({ takeoverAfter: '2s' });
+  await using proxy = await TcpProxy.before(scene.database.url);
+  const [a] = await scene.startPair({ through: proxy });
+  scene.work();
+  await scene.arrivesBy('a', 0);
+  const cut = performance.now();
+  proxy.hold();
+  const first = await scene.arrivesBy('b', cut);
+  expect(first.at - cut).toBeLessThan(2_000 + 3_000);
+  await poll('a knows', async () => !(await a.readiness()).ready || undefined, 2_000);
+  expect(performance.now() - cut).toBeLessThan(2_000 + 3_000);
+  expect(scene.arrivals.filter(({ by, at }) => by === 'a' && at > first.at)).toEqual([]);
+  await poll('a has let go', async () => a.cli.stderr.includes('LEADERSHIP_LOST') || undefined, 3_000);
+  proxy.cut(); // what was open stays lost
+  proxy.forward();
+  await a.becomes('standby', 15_000);
+  await scene.rest();
+  await scene.delivered();
+  expectNothingLost(scene);
+  expectOneAtATime(await scene.history());
 });
 
 /** One window for each organization. */
