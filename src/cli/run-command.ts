@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { type ConfigFlags, readConfig, withConfigOptions } from './config-options.ts';
+import { boundHeapGrowth } from './heap-growth.ts';
 
 interface RunFlags extends ConfigFlags {
   readonly replayFromLsn?: string;
@@ -13,6 +14,7 @@ export function runCommand(): Command {
     .option('--replay-from-lsn <lsn>', 'also send again what was committed at this position or later')
     .option('--deliver-existing', 'on a first start also send the rows that are in the table already')
     .action(async (flags: RunFlags) => {
+      boundHeapGrowth();
       const config = await readConfig(flags);
       const [{ runProcess }, { RelayService }] = await Promise.all([
         import('./run-process.ts'),
