@@ -90,6 +90,7 @@ export class RelayStatus {
       lag: { ...lag, seconds },
       breakers: this.sinks.map((sink) => ({ sink: sink.name, state: sink.breakerState })),
       budgetBytes: config.memory.budget,
+      stalls: relay?.custody.stalls ?? [],
     };
   }
 

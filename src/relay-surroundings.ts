@@ -2,6 +2,7 @@ import type { Clock } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import type { Logger } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
+import type { Failpoint } from './parking/parking-lot.ts';
 
 /** What a relay finds in its process. */
 export interface RelaySurroundings {
@@ -11,4 +12,6 @@ export interface RelaySurroundings {
   readonly clock: Clock;
   /** On a first start: also send the rows that are there already. */
   readonly deliverExisting?: boolean;
+  /** Called at moments where tests end the process. */
+  readonly failpoint?: (name: Failpoint) => void;
 }

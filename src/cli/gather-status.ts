@@ -54,5 +54,6 @@ function nobody(): StatusReport {
     parked: [],
     deadLetters: [],
     jobs: [],
+    stalls: [],
   };
 }

@@ -16,6 +16,10 @@ export function statusText({ report, notes }: GatheredStatus, color: boolean): s
     ...flowRows(report),
     ...sinkRows(report, paint),
     ...storedRows(report, paint),
+    ...report.stalls.map(({ what, waiting, message }): Row => [
+      paint.red('stalled'),
+      `${what}: ${waiting} events wait for the database, and with them the slot: ${message}`,
+    ]),
   ];
   const table = new Table({ chars: NO_FRAME, style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 } });
   for (const [name, value] of rows) table.push([paint.dim(name), printable(value)]);

@@ -21,6 +21,16 @@ export interface StatusReport {
   readonly parked: readonly ParkedCount[];
   readonly deadLetters: readonly DeadLetterCount[];
   readonly jobs: readonly JobStatus[];
+  /** What cannot be stored, so that the slot waits; empty in good times. */
+  readonly stalls: readonly Stall[];
+}
+
+export interface Stall {
+  readonly what: 'parking' | 'dead letters' | 'removing delivered events';
+  /** Writes that wait, in events. */
+  readonly waiting: number;
+  /** Why, one line. */
+  readonly message: string;
 }
 
 export type Role = 'leader' | 'standby' | 'starting';

@@ -1,4 +1,5 @@
 /** Takes dead letters in and calls back when they are durable. */
+import type { Stall } from '../observe/status-report.ts';
 import type { DeadLetter, DeadLetterOffice as Office } from '../pipeline.ts';
 import { DurableQueue, type DurableQueueOptions } from './durable-queue.ts';
 
@@ -16,6 +17,11 @@ export class DeadLetterOffice implements Office {
 
   store(letter: DeadLetter, stored: () => void): void {
     this.queue.add(letter, stored);
+  }
+
+  get stalls(): readonly Stall[] {
+    const { stall, length } = this.queue;
+    return stall === undefined ? [] : [{ what: 'dead letters', waiting: length, message: stall }];
   }
 
   close(): void {

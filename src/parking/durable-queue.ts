@@ -35,6 +35,7 @@ export class DurableQueue<T> {
   private readonly closing = new AbortController();
   private waiting: Waiting<T>[] = [];
   private writing = false;
+  private stalledBy: string | undefined;
 
   constructor(options: DurableQueueOptions<T>) {
     this.options = options;
@@ -42,6 +43,11 @@ export class DurableQueue<T> {
 
   get length(): number {
     return this.waiting.length;
+  }
+
+  /** Why the last write failed; undefined when it did not. */
+  get stall(): string | undefined {
+    return this.stalledBy;
   }
 
   /** `done` is called once the item is committed. */
@@ -69,12 +75,14 @@ export class DurableQueue<T> {
           this.close();
           return onLost(error);
         }
-        onStall(messageOf(error), this.waiting.length);
+        this.stalledBy = messageOf(error);
+        onStall(this.stalledBy, this.waiting.length);
         await pause(clock, wait, this.closing.signal);
         wait = Math.min(LONGEST_WAIT_MS, wait * 2);
         continue;
       }
       wait = FIRST_WAIT_MS;
+      this.stalledBy = undefined;
       this.waiting.splice(0, chunk.length);
       for (const { done } of chunk) done();
     }

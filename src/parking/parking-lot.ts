@@ -3,6 +3,7 @@ import { pause, type Clock } from '../clock.ts';
 import { messageOf, type WalpostError } from '../errors.ts';
 import type { Event } from '../event.ts';
 import type { Lsn } from '../lsn.ts';
+import type { Stall } from '../observe/status-report.ts';
 import type { LaneName, PageLimits, ParkedPage, ParkingLot as Lot } from '../pipeline.ts';
 import { DurableQueue } from './durable-queue.ts';
 import type { ParkedStore, ParkRequest } from './parked-store.ts';
@@ -14,7 +15,11 @@ export interface ParkingLotOptions {
   readonly received: () => Lsn;
   readonly onStall: (message: string, waiting: number) => void;
   readonly onLost: (error: WalpostError) => void;
+  /** Called at these moments; a test may end the process there. */
+  readonly failpoint?: ((name: Failpoint) => void) | undefined;
 }
+
+export type Failpoint = 'parking' | 'parked, not settled' | 'delivered, not removed';
 
 const READ_AGAIN_MS = 1_000;
 const NOTHING: ParkedPage = { events: [], last: null };
@@ -26,14 +31,25 @@ export class ParkingLot implements Lot {
   private readonly closing = new AbortController();
 
   constructor(options: ParkingLotOptions) {
-    const { store, clock, received } = options;
+    const { store, clock, received, failpoint } = options;
     this.options = options;
     this.inserts = new DurableQueue({
       ...options,
-      write: (requests) => store.insert(requests, { received: received(), now: clock.now() }),
+      write: async (requests) => {
+        failpoint?.('parking');
+        await store.insert(requests, { received: received(), now: clock.now() });
+        failpoint?.('parked, not settled');
+      },
       sizeOf: ({ event }) => event.size,
     });
-    this.removals = new DurableQueue({ ...options, write: (ids) => store.remove(ids), sizeOf: () => 8 });
+    this.removals = new DurableQueue({
+      ...options,
+      write: async (ids) => {
+        failpoint?.('delivered, not removed');
+        await store.remove(ids);
+      },
+      sizeOf: () => 8,
+    });
   }
 
   park(sink: string, events: readonly Event[], stored: () => void): void {
@@ -71,9 +87,21 @@ export class ParkingLot implements Lot {
     }
   }
 
+  get stalls(): readonly Stall[] {
+    const { inserts, removals } = this;
+    return [
+      ...stallOf('parking', inserts.stall, inserts.length),
+      ...stallOf('removing delivered events', removals.stall, removals.length),
+    ];
+  }
+
   close(): void {
     this.closing.abort();
     this.inserts.close();
     this.removals.close();
   }
+}
+
+function stallOf(what: Stall['what'], message: string | undefined, waiting: number): readonly Stall[] {
+  return message === undefined ? [] : [{ what, waiting, message }];
 }

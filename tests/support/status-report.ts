@@ -23,6 +23,7 @@ export function sampleReport(changes: Partial<StatusReport> = {}): StatusReport 
       { sink: 'n8n', reason: 'rejected', count: 2 },
     ],
     jobs: [],
+    stalls: [],
     ...changes,
   };
 }
