@@ -141,6 +141,12 @@ export interface LaneName {
   readonly organizationId: string;
 }
 
+/** A lane that has rows. */
+export interface ParkedLane extends LaneName {
+  /** Until the server has sent what was committed at this LSN, it may send again what stands before the rows; null: it will not. */
+  readonly resentUntil: Lsn | null;
+}
+
 export interface PageLimits {
   readonly maxEvents: number;
   readonly maxBytes: number;

@@ -7,8 +7,8 @@
  */
 import type pg from 'pg';
 import type { Event } from '../event.ts';
-import { formatLsn, type Lsn } from '../lsn.ts';
-import type { LaneName, PageLimits, ParkedPage } from '../pipeline.ts';
+import { formatLsn, type Lsn, parseLsn } from '../lsn.ts';
+import type { LaneName, PageLimits, ParkedLane, ParkedPage } from '../pipeline.ts';
 import { type CursorStore, FENCE } from '../postgres/cursor-store.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import { EVENT_COLUMNS, eventOf, type ParkedRow } from './parked-columns.ts';
@@ -63,7 +63,10 @@ const REMOVE = `
   gone AS (DELETE FROM walpost.parked p USING fence WHERE p.id = ANY ($3::bigint[]))
   SELECT count(*)::integer AS owned FROM fence`;
 
-/** One look at the index for each lane, however many rows it has. */
+/**
+ * Two looks at the index for each lane, however many rows it has. What stands before the cursor is settled; of a lane whose
+ * last row stands behind it, earlier events may be in no row yet.
+ */
 const LANES = `
   WITH RECURSIVE lane AS (
     (SELECT sink, organization_id FROM walpost.parked WHERE slot = $1 ORDER BY sink, organization_id LIMIT 1)
@@ -73,7 +76,14 @@ const LANES = `
        WHERE p.slot = $1 AND (p.sink, p.organization_id) > (lane.sink, lane.organization_id)
        ORDER BY p.sink, p.organization_id LIMIT 1) AS next
   )
-  SELECT sink, organization_id AS "organizationId" FROM lane`;
+  SELECT lane.sink, lane.organization_id AS "organizationId",
+         CASE WHEN last.era = c.era AND last.until >= coalesce(c.lsn, '0/0') THEN last.until::text END AS "resentUntil"
+    FROM lane
+         CROSS JOIN (SELECT era, lsn FROM walpost.cursor WHERE slot = $1) AS c
+         CROSS JOIN LATERAL (
+           SELECT p.era, p.order_lsn - p.order_job::integer AS until FROM walpost.parked p
+            WHERE p.slot = $1 AND p.sink = lane.sink AND p.organization_id = lane.organization_id
+            ORDER BY p.era DESC, p.order_lsn DESC, p.order_job DESC, p.place DESC LIMIT 1) AS last`;
 
 export class ParkedStore {
   private readonly pool: pg.Pool;
@@ -112,9 +122,10 @@ export class ParkedStore {
   }
 
   /** Every lane that has rows. */
-  async lanes(): Promise<readonly LaneName[]> {
+  async lanes(): Promise<readonly ParkedLane[]> {
     try {
-      return (await this.pool.query<LaneName & object>(LANES, [this.cursor.slot])).rows;
+      const { rows } = await this.pool.query<LaneName & { resentUntil: string | null }>(LANES, [this.cursor.slot]);
+      return rows.map((row) => ({ ...row, resentUntil: parseLsn(row.resentUntil ?? '') ?? null }));
     } catch (error) {
       throw databaseError(error, 'reading the parked lanes');
     }

@@ -37,7 +37,7 @@ export function standsStill({ blocked, first }: Lane): boolean {
 export function halt(lane: Lane, parking: LaneParking): void {
   lane.phase = 'blocked';
   if (lane.heldBy !== lane.blocked?.passing) lane.heldBy = null;
-  parking.restore(lane);
+  parking.restore(lane, false);
   if (lane.length > 0) parking.park(lane);
 }
 

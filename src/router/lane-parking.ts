@@ -6,6 +6,10 @@
  * time, only when it may send, so a thousand parked lanes hold no more memory than those in flight. When a read finds
  * nothing and nothing is on its way there, `incoming` becomes the queue and the lane is live again.
  *
+ * Rows can be there before those that stand before them: a batch that comes back goes to Postgres after what had waited
+ * behind it, and a crash may leave only the later rows, while the server will send the earlier events again. So nothing is
+ * read while an older event of the lane is on its way (`ahead`), or may still come (`sealed`).
+ *
  * Nothing is parked before it is visible: the row could be read back and sent before readers can see the event.
  */
 import type { Event } from '../event.ts';
@@ -50,6 +54,7 @@ export class LaneParking {
     lane.parked.rows = true;
     if (stored.length > 0) this.options.onDropped(stored);
     this.insert(lane, fresh);
+    if (fresh.length > 0) lane.parked.ahead = lane.parked.inserting;
   }
 
   /** The window is over: what has arrived goes to Postgres, as far as it is visible. */
@@ -63,9 +68,19 @@ export class LaneParking {
     this.insert(lane, ready);
   }
 
-  /** Rows of this lane were left by an earlier connection. */
-  restore(lane: Lane): void {
+  /** Rows of this lane were left by an earlier connection; sealed: until `unseal` they may not be read. */
+  restore(lane: Lane, sealed = false): void {
     lane.parked ??= emptyPart(true);
+    if (sealed) lane.parked.sealed = true;
+  }
+
+  /** What the server had to send again has arrived. */
+  unseal(lane: Lane): void {
+    const part = lane.parked;
+    if (!part?.sealed) return;
+    part.sealed = false;
+    part.ahead = part.inserting + part.incoming.length;
+    this.flush(lane);
   }
 
   /** An event of a job leads the lane: what is live goes behind it until the job is over. */
@@ -81,7 +96,9 @@ export class LaneParking {
 
   /** Whether the lane can be read now: reading from the first again must not find rows that are on their way out. */
   canRead(lane: Lane): boolean {
-    return lane.parked !== null && (lane.parked.after !== null || lane.removing === 0);
+    const part = lane.parked;
+    if (!part || part.sealed || part.ahead > 0) return false;
+    return part.after !== null || lane.removing === 0;
   }
 
   /** Reads the next batch, at most that many events. The lane goes live when there is none, and none on its way. */
@@ -90,12 +107,12 @@ export class LaneParking {
     const limits = { ...this.options.limits, maxEvents: Math.min(most, this.options.limits.maxEvents) };
     const part = lane.parked;
     if (!part) return [];
-    const quiet = part.inserting === 0;
+    const { inserted, inserting } = part;
     const page: ParkedPage = await lot.read({ sink, organizationId: lane.organizationId }, part.after, limits);
     if (page.events.length > 0) part.after = page.last;
     else if (part.after !== null)
       part.after = null; // what was stored meanwhile may stand before the place of the read
-    else if (quiet && part.inserting === 0) this.unpark(lane);
+    else if (inserting === 0 && part.inserted === inserted && part.inserting === 0) this.unpark(lane);
     return page.events;
   }
 
@@ -121,13 +138,15 @@ export class LaneParking {
     part.inserting += events.length;
     this.options.lot.park(this.options.sink, events, () => {
       part.inserting -= events.length;
+      part.inserted += events.length;
+      part.ahead = Math.max(0, part.ahead - events.length);
       this.options.onParked(events);
     });
   }
 }
 
 function emptyPart(rows: boolean): ParkedPart {
-  return { incoming: [], inserting: 0, rows, after: null };
+  return { incoming: [], inserting: 0, inserted: 0, ahead: 0, sealed: false, rows, after: null };
 }
 
 /** Lanes that hold more than their share, the heaviest first. */

@@ -34,6 +34,12 @@ export interface ParkedPart {
   incoming: Event[];
   /** On their way there. */
   inserting: number;
+  /** Have gone there since the lane was parked. */
+  inserted: number;
+  /** So many of what is on its way, or will be, stand before what is there: nothing is read until they are there too. */
+  ahead: number;
+  /** Left by an earlier connection, and the server may send again what stands before it. */
+  sealed: boolean;
   /** Something has gone there since the lane was parked; false while it is only held by a job. */
   rows: boolean;
   /** The last event that was read; null to read from the first. */

@@ -9,11 +9,13 @@ import { setMaxListeners } from 'node:events';
 import type { Config } from '../config/schema.ts';
 import type { Clock, Timer } from '../clock.ts';
 import type { Event, Poison } from '../event.ts';
+import { LSN_ZERO, maxLsn, type Lsn } from '../lsn.ts';
 import type {
   DeadLetter,
   DeadLetterOffice,
   Destination,
   LaneName,
+  ParkedLane,
   ParkingLot,
   Settlement,
   Verdict,
@@ -75,6 +77,9 @@ export class Router {
   private readonly abort = new AbortController();
   private idleWaiters: (() => void)[] = [];
   private storing = 0;
+  /** Lanes whose rows wait until the server has sent again what may stand before them. */
+  private sealed: ParkedLane[] = [];
+  private sealedUntil = LSN_ZERO;
   private patrolTimer: Timer | undefined;
 
   constructor(options: RouterOptions) {
@@ -123,11 +128,24 @@ export class Router {
   }
 
   /** Takes up the lanes that an earlier connection left parked, or blocked by a dead letter. Before the first event. */
-  restore(parked: readonly LaneName[], blocked: readonly LaneName[] = []): void {
-    const byName = new Map(this.sinks.map((sink) => [sink.name, sink]));
+  restore(parked: readonly ParkedLane[], blocked: readonly LaneName[] = []): void {
     const blocks = this.options.config.delivery.on_dead_letter === 'block';
-    for (const { sink, organizationId } of blocks ? blocked : []) byName.get(sink)?.block(organizationId);
-    for (const { sink, organizationId } of parked) byName.get(sink)?.restore(organizationId);
+    const sealed = new Set(parked.filter(({ resentUntil }) => resentUntil !== null).map(laneKey));
+    for (const lane of blocks ? blocked : []) {
+      this.sinkNamed(lane.sink)?.block(lane.organizationId, sealed.has(laneKey(lane)));
+    }
+    for (const { sink, organizationId, resentUntil } of parked) {
+      this.sinkNamed(sink)?.restore(organizationId, resentUntil !== null);
+    }
+    this.sealed = parked.filter(({ resentUntil }) => resentUntil !== null);
+    this.sealedUntil = this.sealed.reduce((last, { resentUntil }) => maxLsn(last, resentUntil ?? LSN_ZERO), LSN_ZERO);
+    this.dispatchAll();
+  }
+
+  /** Everything that was committed before this position has been accepted. */
+  passed(lsn: Lsn): void {
+    if (this.sealed.length === 0 || lsn <= this.sealedUntil) return;
+    for (const { sink, organizationId } of this.sealed.splice(0)) this.sinkNamed(sink)?.unseal(organizationId);
     this.dispatchAll();
   }
 
@@ -143,11 +161,8 @@ export class Router {
 
   /** What the table said after `blocked` had been asked: all but these go on. */
   unblock(asked: readonly BlockedLane[], still: readonly LaneName[]): void {
-    const held = new Set(still.map(({ sink, organizationId }) => JSON.stringify([sink, organizationId])));
-    for (const lane of asked) {
-      if (held.has(JSON.stringify([lane.sink, lane.organizationId]))) continue;
-      this.sinks.find(({ name }) => name === lane.sink)?.unblock(lane);
-    }
+    const held = new Set(still.map(laneKey));
+    for (const lane of asked) if (!held.has(laneKey(lane))) this.sinkNamed(lane.sink)?.unblock(lane);
   }
 
   /** A row that cannot become an event is stored for a person, like an event that no one wants. */
@@ -201,6 +216,10 @@ export class Router {
     for (const sink of this.sinks) sink.countLanes(lanes);
     const inFlight = Object.fromEntries(this.sinks.map((sink) => [sink.name, sink.inFlight]));
     return { lanes, inFlight, bufferedBytes: this.budget.used, openWindows: this.windows.open };
+  }
+
+  private sinkNamed(name: string): SinkLanes | undefined {
+    return this.sinks.find((sink) => sink.name === name);
   }
 
   private get drained(): boolean {
@@ -331,4 +350,8 @@ export class Router {
     this.idleWaiters = [];
     for (const wake of waiters) wake();
   }
+}
+
+function laneKey({ sink, organizationId }: LaneName): string {
+  return JSON.stringify([sink, organizationId]);
 }

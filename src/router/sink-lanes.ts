@@ -83,7 +83,7 @@ export class SinkLanes {
 
   /** Parked lanes that rest are due now: one, when it is named, or all. */
   wake(organizationId?: string): void {
-    if (organizationId !== undefined) this.restore(organizationId);
+    if (organizationId !== undefined) this.restore(organizationId, false);
     const one = organizationId === undefined ? undefined : this.lanes.get(organizationId);
     for (const lane of one ? [one] : this.lanes.values()) {
       if (lane.phase === 'resting' && lane.parked) this.enqueue(lane);
@@ -92,9 +92,10 @@ export class SinkLanes {
   }
 
   /** An earlier connection left a dead letter that blocks the lane. */
-  block(organizationId: string): void {
+  block(organizationId: string, sealed: boolean): void {
     const lane = this.laneOf(organizationId);
     lane.blocked ??= newBlock();
+    this.parking.restore(lane, sealed);
     if (lane.phase === 'quiet') halt(lane, this.parking);
   }
 
@@ -119,10 +120,16 @@ export class SinkLanes {
     this.dispatch();
   }
 
-  /** An earlier connection left rows of this organization in Postgres. */
-  restore(organizationId: string): void {
+  /** An earlier connection left rows of this organization in Postgres; sealed: they may not be read before `unseal`. */
+  restore(organizationId: string, sealed = false): void {
     const lane = this.laneOf(organizationId);
-    this.parking.restore(lane);
+    this.parking.restore(lane, sealed);
+    if (lane.phase === 'quiet' && lane.parked?.sealed !== true) this.enqueue(lane);
+  }
+
+  unseal(organizationId: string): void {
+    const lane = this.laneOf(organizationId);
+    this.parking.unseal(lane);
     if (lane.phase === 'quiet') this.enqueue(lane);
   }
 

@@ -157,6 +157,19 @@ describe('lanes and sinks', () => {
     expect(counts[0]?.oldestAgeSeconds).toBeGreaterThanOrEqual(4);
   });
 
+  test('a lane says how far the server may send again what stands before its rows', async () => {
+    await cursor.advance(100n);
+    await park([live(99n, 0, { organizationId: 'settled' })]);
+    await park([live(99n, 0, { organizationId: 'open' }), live(100n, 0, { organizationId: 'open' })]);
+    await park([replayed({ organizationId: 'job' })]);
+    const lanesNow = async () =>
+      Object.fromEntries((await store.lanes()).map(({ organizationId, resentUntil }) => [organizationId, resentUntil]));
+    const before = { open: 100n, settled: null, job: moment.received - 1n };
+    expect(await lanesNow()).toEqual(before);
+    await database.query('UPDATE walpost.cursor SET era = era + 1');
+    expect(await lanesNow()).toEqual({ open: null, settled: null, job: null });
+  });
+
   test('a renamed sink takes its rows along; an unknown one stops the start', async () => {
     await park([live(1n, 0)], 'old');
     await expect(adoptParkedSinks(pool, cursor, { n8n: { type: 'discard' } })).rejects.toMatchObject({

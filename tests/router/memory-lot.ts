@@ -1,5 +1,6 @@
 import type { Event } from '../../src/event.ts';
-import type { LaneName, PageLimits, ParkedPage, ParkingLot } from '../../src/pipeline.ts';
+import type { Lsn } from '../../src/lsn.ts';
+import type { LaneName, PageLimits, ParkedLane, ParkedPage, ParkingLot } from '../../src/pipeline.ts';
 
 interface Row {
   readonly id: number;
@@ -60,10 +61,16 @@ export class MemoryLot implements ParkingLot {
     });
   }
 
-  lanes(): LaneName[] {
-    return [...this.byLane.values()].flatMap(([row]) =>
-      row ? [{ sink: row.sink, organizationId: row.event.organizationId }] : [],
-    );
+  /** As of a cursor at `settled`; when it is left out, as if all that stands before the rows were settled. */
+  lanes(settled: Lsn | null = null): ParkedLane[] {
+    return [...this.byLane.values()].flatMap((rows) => {
+      const last = rows.at(-1);
+      if (!last) return [];
+      const { sink, event } = last;
+      const { commitLsn } = event.origin;
+      const isBehind = settled !== null && commitLsn !== null && commitLsn >= settled;
+      return [{ sink, organizationId: event.organizationId, resentUntil: isBehind ? commitLsn : null }];
+    });
   }
 
   release(): void {

@@ -245,6 +245,96 @@ describe('parking itself', () => {
   });
 });
 
+describe('the order of a lane, when later events are in Postgres before earlier ones', () => {
+  const position = (id: string, commitLsn: bigint) => event('x', id, { origin: makeOrigin({ commitLsn }) });
+  const store = async (lot: MemoryLot, ...ids: string[]) => {
+    lot.park(
+      'a',
+      ids.map((id) => position(id, BigInt(id))),
+      () => undefined,
+    );
+    await new Promise<void>((resolve) => queueMicrotask(resolve));
+  };
+
+  test('a batch that comes back is stored before what waited behind it is read', async () => {
+    const harness = new Harness({ config: { batching: { max_events: 1 } } });
+    let answer: (verdicts: Verdicts) => void = () => undefined;
+    harness.answer = () => new Promise((resolve) => (answer = resolve));
+    harness.router.accept(position('1', 1n));
+    harness.router.accept(position('2', 2n));
+    await harness.clock.advance(11_000);
+    expect(harness.lot.rows.map((row) => row.event.eventId)).toEqual(['2']);
+    harness.lot.stalled = true;
+    const delivered = recording(harness, () => true);
+    answer({ kind: 'unavailable', reason: 'timeout', slow: true });
+    await harness.clock.advance(5_000);
+    expect(order(harness, delivered)).toEqual([]);
+    harness.lot.release();
+    await harness.clock.advance(5_000);
+    expect(order(harness, delivered)).toEqual(['1', '2']);
+  });
+
+  test('rows of an earlier connection wait until the server has sent again what stands before them', async () => {
+    const lot = new MemoryLot();
+    await store(lot, '3', '4');
+    const harness = new Harness({ lot });
+    const delivered = recording(harness, () => true);
+    harness.router.restore(lot.lanes(1n));
+    await harness.clock.advance(5_000);
+    for (const id of ['1', '2', '3']) harness.router.accept(position(id, BigInt(id)));
+    harness.router.passed(4n);
+    await harness.clock.advance(5_000);
+    expect(order(harness, delivered)).toEqual([]);
+    harness.router.accept(position('4', 4n));
+    lot.stalled = true;
+    harness.router.passed(5n);
+    await harness.clock.advance(5_000);
+    expect(order(harness, delivered)).toEqual([]);
+    lot.release();
+    await harness.clock.advance(5_000);
+    expect(order(harness, delivered)).toEqual(numbers(1, 5));
+    expect(lot.rows).toEqual([]);
+  });
+
+  test('rows that stand before the cursor are read at once', async () => {
+    const lot = new MemoryLot();
+    await store(lot, '1', '2');
+    const harness = new Harness({ lot });
+    const delivered = recording(harness, () => true);
+    harness.router.restore(lot.lanes(3n));
+    await harness.clock.advance(100);
+    expect(order(harness, delivered)).toEqual(['1', '2']);
+  });
+
+  test('a lane is not live again while something was stored during the read that found nothing', async () => {
+    const harness = new Harness();
+    let up = false;
+    const delivered = recording(harness, () => up);
+    harness.accept('x', '1');
+    await harness.clock.advance(20_000);
+    const slowly: (() => void)[] = [];
+    const read = harness.lot.read.bind(harness.lot);
+    harness.lot.read = async (...given) => {
+      const page = await read(...given);
+      const [, after] = given;
+      if (after === null && page.events.length === 0) await new Promise<void>((resolve) => slowly.push(resolve));
+      return page;
+    };
+    up = true;
+    await harness.clock.advance(20_000);
+    expect(slowly).toHaveLength(1);
+    harness.accept('x', '2');
+    await harness.clock.advance(300);
+    expect(harness.lot.rows.map((row) => row.event.eventId)).toEqual(['2']);
+    for (let turn = 0; turn < 10; turn += 1) {
+      for (const resolve of slowly.splice(0)) resolve();
+      await harness.clock.advance(100);
+    }
+    expect(order(harness, delivered)).toEqual(['1', '2']);
+    expect(harness.lot.rows).toEqual([]);
+  });
+});
+
 describe('a job', () => {
   const replayed = (organization: string, id: string) =>
     event(organization, id, { ordinal: null, origin: makeOrigin({ commitLsn: null, job: 'replay-1' }) });
