@@ -18,14 +18,22 @@ export class HealingScene implements AsyncDisposable {
   readonly log: EventLog;
   readonly organizations = [randomUUID(), randomUUID(), randomUUID()];
   private next = 0;
+  private db: Pick<TestDatabase, 'query'>;
 
   private constructor(database: TestDatabase, log: EventLog) {
     this.database = database;
     this.log = log;
+    this.db = database;
   }
 
   static async set(options: TestDatabaseOptions = {}): Promise<HealingScene> {
     return new HealingScene(await createTestDatabase(options), await EventLog.start());
+  }
+
+  /** The server was restarted: what was connected is not any more. */
+  async reconnect(): Promise<void> {
+    const client = await this.database.client();
+    this.db = { query: async (text, values) => (await client.query(text, values)).rows };
   }
 
   options(more: Partial<RelayOptions> = {}): RelayOptions {
@@ -41,10 +49,10 @@ export class HealingScene implements AsyncDisposable {
     const ids: string[] = [];
     for (let left = count; left > 0; left--) {
       const organization = this.organizations[this.next++ % this.organizations.length];
-      const [row] = await this.database.query<{ id: string }>(
-        `SELECT walpost.publish($1, 'thing.made', $2)::text AS id`,
-        [organization, { number: this.next }],
-      );
+      const [row] = await this.db.query<{ id: string }>(`SELECT walpost.publish($1, 'thing.made', $2)::text AS id`, [
+        organization,
+        { number: this.next },
+      ]);
       ids.push(row?.id ?? '');
     }
     return ids;
@@ -52,11 +60,9 @@ export class HealingScene implements AsyncDisposable {
 
   /** Resolves when everything that is in the outbox now is proven; publishes to move things on. */
   async proven(relayEvents: string[]): Promise<void> {
-    const [last] = await this.database.query<{ xid: string }>(
-      'SELECT max(created_xid)::text AS xid FROM walpost.outbox',
-    );
+    const [last] = await this.db.query<{ xid: string }>('SELECT max(created_xid)::text AS xid FROM walpost.outbox');
     await poll('all is proven', async () => {
-      const [row] = await this.database.query<{ proven: boolean }>('SELECT walpost.is_proven($1::xid8) AS proven', [
+      const [row] = await this.db.query<{ proven: boolean }>('SELECT walpost.is_proven($1::xid8) AS proven', [
         last?.xid,
       ]);
       if (row?.proven) return true;
@@ -67,15 +73,15 @@ export class HealingScene implements AsyncDisposable {
 
   async slotExists(): Promise<boolean> {
     return (
-      (await this.database.query('SELECT FROM pg_replication_slots WHERE slot_name = $1', [this.database.slotName]))
-        .length > 0
+      (await this.db.query('SELECT FROM pg_replication_slots WHERE slot_name = $1', [this.database.slotName])).length >
+      0
     );
   }
 
   /** Drops the slot as soon as nobody streams from it. */
   async dropSlot(): Promise<void> {
     await poll('the slot is free and dropped', async () => {
-      const rows = await this.database.query(
+      const rows = await this.db.query(
         'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active',
         [this.database.slotName],
       );
@@ -84,11 +90,11 @@ export class HealingScene implements AsyncDisposable {
   }
 
   async createSlot(): Promise<void> {
-    await this.database.query("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", [this.database.slotName]);
+    await this.db.query("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", [this.database.slotName]);
   }
 
   async jobs(): Promise<HealJob[]> {
-    return this.database.query<never>(
+    return this.db.query<never>(
       "SELECT state, reason, from_lsn::text, settled::integer, report FROM walpost.jobs WHERE kind = 'heal' ORDER BY id",
     );
   }
