@@ -14,16 +14,13 @@ import { createDecoder } from './decoder/create-decoder.ts';
 import { pgoutputOptions, wal2jsonOptions } from './decoder/start-options.ts';
 import type { Origin } from './event.ts';
 import { withPageTickets } from './jobs/page-ticket.ts';
-import { formatLsn, LSN_ZERO, maxLsn } from './lsn.ts';
+import { formatLsn, LSN_ZERO, type Lsn, maxLsn } from './lsn.ts';
 import type { Logger } from './observe/log.ts';
-import { DeadLetterOffice } from './parking/dead-letter-office.ts';
-import { DeadLetterStore } from './parking/dead-letter-store.ts';
-import { adoptParkedSinks } from './parking/parked-sinks.ts';
-import { ParkedStore } from './parking/parked-store.ts';
-import { ParkingLot } from './parking/parking-lot.ts';
+import type { Failpoint } from './parking/parking-lot.ts';
 import type { Decoder, Destination, Step } from './pipeline.ts';
 import { currentSnapshot, seesXid } from './postgres/snapshot.ts';
 import { startChores, type Chore } from './relay-chores.ts';
+import { RelayCustody } from './relay-custody.ts';
 import type { Ground } from './relay-ground.ts';
 import { RelayJobs } from './relay-jobs.ts';
 import { Router, type RouterWatcher } from './router/router.ts';
@@ -43,6 +40,7 @@ export interface RelayOptions {
   readonly ground: Ground;
   readonly sinks: readonly Destination[];
   readonly watcher: RelayWatcher;
+  readonly failpoint?: ((name: Failpoint) => void) | undefined;
 }
 
 /** How long a graceful stop waits for deliveries that are under way, beyond one attempt. */
@@ -54,11 +52,9 @@ export class Relay {
   readonly router: Router;
   readonly ledger: Ledger;
   readonly ground: Ground;
+  readonly custody: RelayCustody;
   private readonly confirmer: Confirmer;
   private readonly gate: VisibilityGate;
-  private readonly letters: DeadLetterOffice;
-  private readonly parked: ParkedStore;
-  private readonly lot: ParkingLot;
   private readonly jobs: RelayJobs;
   private readonly options: RelayOptions;
   private readonly failure = new AbortController();
@@ -99,28 +95,15 @@ export class Relay {
 
     // 3 router: steps become batches, which leave when a new snapshot sees their transactions; 4 sinks: batches leave
     this.gate = this.createGate();
-    this.letters = new DeadLetterOffice({
-      write: new DeadLetterStore(ground.pool, ground.cursor).storeDeadLetters,
-      clock,
-      onStall: (message, waiting) =>
-        log.error({ waiting }, `dead letters cannot be stored, the slot waits: ${message}`),
-      onLost: fail,
-    });
-    this.parked = new ParkedStore(ground.pool, ground.cursor);
-    this.lot = new ParkingLot({
-      store: this.parked,
-      clock,
-      received: () => maxLsn(this.slot.received, ground.healing?.position ?? LSN_ZERO),
-      onStall: (message, waiting) => log.error({ waiting }, `events cannot be parked, the slot waits: ${message}`),
-      onLost: fail,
-    });
+    const received = (): Lsn => maxLsn(this.slot.received, ground.healing?.position ?? LSN_ZERO);
+    this.custody = new RelayCustody({ ...options, received, fail });
     this.ledger = new Ledger(() => this.confirmer.advanced());
     this.router = new Router({
       config,
       destinations: sinks,
       settlement: withPageTickets(this.ledger),
-      deadLetters: this.letters,
-      lot: this.lot,
+      deadLetters: this.custody.letters,
+      lot: this.custody.lot,
       clock,
       watcher,
       askVisible: () => this.gate.ask(),
@@ -147,10 +130,9 @@ export class Relay {
 
   /** Streams until the signal aborts or `drain` is done; rejects when the connection ends otherwise. */
   async run(signal: AbortSignal): Promise<void> {
-    const { ground, log, config, clock } = this.options;
+    const { ground, log, clock } = this.options;
     try {
-      await adoptParkedSinks(ground.pool, ground.cursor, config.sinks);
-      this.router.restore(await this.parked.lanes()); // what waits in Postgres is older than anything the slot will send
+      await this.custody.restore(this.router);
       const ended = AbortSignal.any([signal, this.failure.signal]);
       if (!(await this.heal(ended))) return;
       const running = this.slot.run(ended);
@@ -159,6 +141,7 @@ export class Relay {
       await this.checkNotSynchronous();
       await using _chores = startChores(this.chores(), { clock, log, onFatal: (error) => this.failure.abort(error) });
       this.jobs.start();
+      this.custody.start(this.router);
       this.isStreaming = true;
       log.info({ slot: ground.slot, epoch: String(ground.cursor.epoch) }, `streaming from ${ground.slot}`);
       await running;
@@ -168,11 +151,11 @@ export class Relay {
       this.jobs.stop();
       this.confirmer.close();
       this.gate.close();
-      this.letters.close();
-      this.lot.close();
+      this.custody.close();
       this.failure.abort();
       await this.router.close();
       await this.jobs[Symbol.asyncDispose]();
+      await this.custody[Symbol.asyncDispose]();
     }
   }
 
