@@ -1,0 +1,181 @@
+/**
+ * The model: a server with a log, receivers with bad days, and between them connection after connection of the relay.
+ *
+ * It is checked while things happen, not only at the end: a confirmation is held against what is durable at that moment,
+ * a removal against what was delivered, a first delivery against the one before it in its lane.
+ */
+import { expect } from 'vitest';
+import type { Event } from '../../src/event.ts';
+import type { Lsn } from '../../src/lsn.ts';
+import type { Batch, Verdicts } from '../../src/pipeline.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { type Command, ORGANIZATIONS, SINKS } from './commands.ts';
+import { Connection } from './connection.ts';
+import { Durable } from './durable.ts';
+import { ModelServer } from './server.ts';
+import { ModelSinks } from './sinks.ts';
+
+/** Of the model's clock. */
+const SETTLES_WITHIN_MS = 300_000;
+
+export class World {
+  readonly clock = new ManualClock();
+  readonly server = new ModelServer();
+  readonly durable = new Durable();
+  readonly sinks = new ModelSinks(this.clock, (key) => this.durable.dead.has(key));
+  private connection: Connection;
+  private failure: unknown;
+  private checkedUntil = 0;
+
+  constructor() {
+    this.connection = new Connection(this);
+  }
+
+  /** What goes wrong in a callback must reach the test, whoever calls. */
+  readonly fail = (error: unknown): void => {
+    this.failure ??= error;
+  };
+
+  async run(commands: readonly Command[]): Promise<void> {
+    for (const command of commands) {
+      await this.carryOut(command);
+      await this.clock.advance(0);
+      if (this.connection.failed) await this.reconnect(null);
+      this.throwFailure();
+    }
+    await this.settle();
+    await this.connection.end(null);
+    this.throwFailure();
+  }
+
+  async deliver(sink: string, batch: Batch, signal: AbortSignal): Promise<Verdicts> {
+    try {
+      return await this.sinks.deliver(sink, batch, signal);
+    } catch (error) {
+      this.fail(error);
+      return { kind: 'unavailable', reason: 'the model has failed' };
+    }
+  }
+
+  /** The slot is told a position: the cursor row has it, this connection has received it, and all before it is durable. */
+  checkConfirmation(lsn: Lsn, streamed: number): void {
+    try {
+      expect(this.durable.cursor, 'the cursor row is committed first').toBeGreaterThanOrEqual(lsn);
+      const unread = this.server.log[streamed];
+      if (unread) expect(lsn, 'only what this connection received is confirmed').toBeLessThanOrEqual(unread.commitLsn);
+      this.server.confirm(lsn);
+      for (let next = this.server.log[this.checkedUntil]; next; next = this.server.log[this.checkedUntil]) {
+        if (next.commitLsn >= lsn) break;
+        for (const { id } of next.events) {
+          for (const sink of SINKS)
+            expect(this.isSafe(sink, id), `event ${id} for ${sink} is confirmed away`).toBe(true);
+        }
+        this.checkedUntil += 1;
+      }
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  checkRemoval(event: Event): void {
+    const row = this.durable.parked.rows.find(({ id }) => String(id) === event.parkedId);
+    if (!row || this.isResolved(row.sink, event.eventId)) return;
+    this.fail(new Error(`the row of event ${event.eventId} for ${row.sink} is removed, and it was not delivered`));
+  }
+
+  private async carryOut(command: Command): Promise<void> {
+    switch (command.kind) {
+      case 'commit': {
+        const visibleAt = this.clock.now() + command.hiddenFor;
+        const { events } = this.server.commit(command.events, { gap: command.gap, visibleAt });
+        for (const event of events) if (event.poisoned) this.sinks.poisoned.add(event.id);
+        return;
+      }
+      case 'stream':
+        return this.connection.read(command.steps);
+      case 'keepalive':
+        return this.connection.keepalive();
+      case 'pass':
+        return this.clock.advance(command.ms);
+      case 'mood':
+        return this.sinks.setMood(command.sink, command.organization, command.mood);
+      case 'lot':
+        this.durable.writeMs = command.writeMs;
+        this.durable.readMs = command.readMs;
+        return this.connection.lot.wake();
+      case 'cursor':
+        this.durable.cursorMs = command.writeMs;
+        this.durable.cursorFails = command.fails;
+        return;
+      case 'crash':
+        return this.reconnect({ arrived: command.arrived });
+      case 'reconnect':
+        return this.reconnect(null);
+    }
+  }
+
+  private async reconnect(crash: { readonly arrived: boolean } | null): Promise<void> {
+    await this.connection.end(crash);
+    await this.clock.advance(0);
+    this.connection = new Connection(this);
+  }
+
+  /** The faults stop: everything is delivered or a dead letter, nothing is parked any more, and all of it is confirmed. */
+  private async settle(): Promise<void> {
+    this.sinks.recover();
+    this.durable.cursorFails = false;
+    await this.carryOut({ kind: 'lot', writeMs: 0, readMs: 0 });
+    await this.carryOut({ kind: 'cursor', writeMs: 0, fails: false });
+    this.commitHealthy(ORGANIZATIONS);
+    const end = this.clock.now() + SETTLES_WITHIN_MS;
+    for (let turn = 1; !this.isSettled && this.clock.now() < end; turn += 1) {
+      if (this.connection.failed) await this.reconnect(null);
+      if (turn % 20 === 0) this.commitHealthy(['bystander']);
+      this.connection.read(1_000);
+      this.connection.keepalive();
+      await this.clock.advance(250);
+      this.throwFailure();
+    }
+    for (const { id } of this.server.log.flatMap(({ events }) => events)) {
+      for (const sink of SINKS) expect(this.isResolved(sink, id), `event ${id} for ${sink} was lost`).toBe(true);
+    }
+    expect(
+      this.durable.parked.rows.map(({ sink, event }) => `${sink} ${event.eventId}`),
+      'still parked',
+    ).toEqual([]);
+    expect(this.connection.ledger.watermark, 'the watermark stands still').toBeGreaterThanOrEqual(this.lastEnd);
+  }
+
+  /** A sink that accepts nothing at all is presumed to be broken, not its events poisoned. */
+  private commitHealthy(organizations: readonly string[]): void {
+    const events = organizations.map((organization) => ({ organization, bytes: 100, poisoned: false }));
+    this.server.commit(events, { gap: 8, visibleAt: this.clock.now() });
+  }
+
+  private get isSettled(): boolean {
+    return (
+      this.connection.ledger.watermark >= this.lastEnd &&
+      this.durable.parked.rows.length === 0 &&
+      this.server.log.every(({ events }) => events.every(({ id }) => SINKS.every((sink) => this.isResolved(sink, id))))
+    );
+  }
+
+  private get lastEnd(): Lsn {
+    return this.server.log.at(-1)?.endLsn ?? 0n;
+  }
+
+  private isResolved(sink: string, id: string): boolean {
+    const key = `${sink} ${id}`;
+    return this.sinks.delivered.has(key) || this.durable.dead.has(key);
+  }
+
+  private isSafe(sink: string, id: string): boolean {
+    return (
+      this.isResolved(sink, id) || this.durable.parked.rows.some((row) => row.sink === sink && row.event.eventId === id)
+    );
+  }
+
+  private throwFailure(): void {
+    if (this.failure !== undefined) throw this.failure;
+  }
+}
