@@ -1,6 +1,6 @@
 /** The receivers of the model, and the rule that they keep: what arrives for the first time arrives in commit order. */
+import assert from 'node:assert/strict';
 import { setMaxListeners } from 'node:events';
-import { expect } from 'vitest';
 import { pause } from '../../src/clock.ts';
 import type { Event } from '../../src/event.ts';
 import { DELIVERED, type Batch, type Verdicts } from '../../src/pipeline.ts';
@@ -40,8 +40,8 @@ export class ModelSinks {
     setMaxListeners(0, signal);
     if (signal.aborted) return { kind: 'unavailable', reason: 'aborted' };
     for (const event of events) {
-      expect(event.organizationId, 'a batch is of one organization').toBe(organizationId);
-      expect(event.origin.visible, `event ${event.eventId} is sent before it is visible`).toBe(true);
+      assert.equal(event.organizationId, organizationId, 'a batch of two organizations');
+      assert.ok(event.origin.visible, `event ${event.eventId} is sent before it is visible`);
     }
     switch (this.moods.get(laneKey(sink, organizationId)) ?? 'up') {
       case 'up':
@@ -86,7 +86,7 @@ export class ModelSinks {
     if (this.isDead(key)) return; // a dead letter has left the order
     const lane = laneKey(sink, organizationId);
     const before = this.highest.get(lane) ?? 0;
-    expect(Number(eventId), `event ${eventId} comes to ${lane} after event ${before}`).toBeGreaterThan(before);
+    assert.ok(Number(eventId) > before, `event ${eventId} comes to ${lane} after event ${before}`);
     this.highest.set(lane, Number(eventId));
   }
 }

@@ -4,7 +4,7 @@
  * It is checked while things happen, not only at the end: a confirmation is held against what is durable at that moment,
  * a removal against what was delivered, a first delivery against the one before it in its lane.
  */
-import { expect } from 'vitest';
+import assert from 'node:assert/strict';
 import type { Event } from '../../src/event.ts';
 import type { Lsn } from '../../src/lsn.ts';
 import type { Batch, Verdicts } from '../../src/pipeline.ts';
@@ -24,7 +24,7 @@ export class World {
   readonly durable = new Durable();
   readonly sinks = new ModelSinks(this.clock, (key) => this.durable.dead.has(key));
   private connection: Connection;
-  private failure: unknown;
+  private failure: Error | undefined;
   private checkedUntil = 0;
 
   constructor() {
@@ -33,7 +33,7 @@ export class World {
 
   /** What goes wrong in a callback must reach the test, whoever calls. */
   readonly fail = (error: unknown): void => {
-    this.failure ??= error;
+    this.failure ??= error instanceof Error ? error : new Error(String(error));
   };
 
   async run(commands: readonly Command[]): Promise<void> {
@@ -60,15 +60,14 @@ export class World {
   /** The slot is told a position: the cursor row has it, this connection has received it, and all before it is durable. */
   checkConfirmation(lsn: Lsn, streamed: number): void {
     try {
-      expect(this.durable.cursor, 'the cursor row is committed first').toBeGreaterThanOrEqual(lsn);
+      assert.ok(this.durable.cursor >= lsn, 'the slot is told a position that the cursor row does not have');
       const unread = this.server.log[streamed];
-      if (unread) expect(lsn, 'only what this connection received is confirmed').toBeLessThanOrEqual(unread.commitLsn);
+      if (unread) assert.ok(lsn <= unread.commitLsn, 'the slot is told a position that was not received');
       this.server.confirm(lsn);
       for (let next = this.server.log[this.checkedUntil]; next; next = this.server.log[this.checkedUntil]) {
         if (next.commitLsn >= lsn) break;
         for (const { id } of next.events) {
-          for (const sink of SINKS)
-            expect(this.isSafe(sink, id), `event ${id} for ${sink} is confirmed away`).toBe(true);
+          for (const sink of SINKS) assert.ok(this.isSafe(sink, id), `event ${id} for ${sink} is confirmed away`);
         }
         this.checkedUntil += 1;
       }
@@ -137,13 +136,10 @@ export class World {
       this.throwFailure();
     }
     for (const { id } of this.server.log.flatMap(({ events }) => events)) {
-      for (const sink of SINKS) expect(this.isResolved(sink, id), `event ${id} for ${sink} was lost`).toBe(true);
+      for (const sink of SINKS) assert.ok(this.isResolved(sink, id), `event ${id} for ${sink} was lost`);
     }
-    expect(
-      this.durable.parked.rows.map(({ sink, event }) => `${sink} ${event.eventId}`),
-      'still parked',
-    ).toEqual([]);
-    expect(this.connection.ledger.watermark, 'the watermark stands still').toBeGreaterThanOrEqual(this.lastEnd);
+    assert.equal(this.durable.parked.rows.length, 0, 'rows are still parked');
+    assert.ok(this.connection.ledger.watermark >= this.lastEnd, 'the watermark stands still');
   }
 
   /** A sink that accepts nothing at all is presumed to be broken, not its events poisoned. */
