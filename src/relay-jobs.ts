@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { Clock } from './clock.ts';
 import type { Config } from './config/schema.ts';
+import { columnMapping, requiredColumns } from './decoder/column-mapping.ts';
 import { DeadLetterScan } from './jobs/dead-letter-scan.ts';
 import type { Job } from './jobs/job.ts';
 import { type JobEvent, JobRunner } from './jobs/job-runner.ts';
@@ -17,6 +18,7 @@ import { inTransaction } from './postgres/transaction.ts';
 import type { Chore } from './relay-chores.ts';
 import type { Ground } from './relay-ground.ts';
 import { outboxTable } from './relay-outbox.ts';
+import { checkSource } from './slot/source-checks.ts';
 
 export interface RelayJobsOptions {
   readonly config: Config;
@@ -82,13 +84,17 @@ export class RelayJobs implements AsyncDisposable {
     await this.pool.end();
   }
 
+  /** Policies may have changed since the connection was made, and would hide rows without a word. */
   private async sourceOf(job: Job): Promise<ScanSource> {
     const { config } = this.options;
     const { pool } = this;
     if (job.kind === 'redrive') return new DeadLetterScan({ pool, job, sinks: Object.keys(config.sinks) });
-    await requireScanColumns(pool, config.source.table);
+    const source = outboxTable(config.source);
+    await requireScanColumns(pool, source.table);
+    const columns = requiredColumns(columnMapping(config.source));
+    await checkSource({ db: pool, publication: config.source.publication, table: source.table, columns });
     return new OutboxScan({
-      source: outboxTable(config.source),
+      source,
       afterSnapshot: job.afterSnapshot,
       beforeXid: job.beforeXid,
       filter: job.spec,

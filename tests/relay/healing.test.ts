@@ -38,6 +38,10 @@ test('a slot that was dropped while nobody led: what came after the last checkpo
   expect(job?.report).toMatchObject({ events: 20 + repeated.length, from_lsn: job?.from_lsn });
   expect(lsn(job?.report?.to_lsn)).toBeGreaterThan(lsn(job?.from_lsn));
   await relay.stop();
+  await using again = await scene.start();
+  await scene.log.has(await scene.publish(1));
+  expect(await scene.jobs()).toHaveLength(1);
+  await again.stop();
 });
 
 test('a slot that was dropped and made again: the gap between cursor and slot is healed', async () => {
