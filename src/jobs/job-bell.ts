@@ -22,7 +22,7 @@ export class JobBell {
     if (this.client) return;
     const client = await this.pool.connect();
     const gone = (): void => {
-      if (this.client === client) this.client = undefined;
+      if (this.client === client) this.close(); // the pool waits for what was never given back
       this.rung.abort();
     };
     client.on('notification', () => this.rung.abort());
