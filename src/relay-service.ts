@@ -5,8 +5,12 @@
  * as long as one connection. A leader whose connection breaks thus makes room for a standby whose connection works.
  */
 import { messageOf, WalpostError } from './errors.ts';
+import { CarefulPassage } from './leader/careful-destination.ts';
+import { CrashRecord } from './leader/crash-record.ts';
 import { fencedDestination } from './leader/fenced-destination.ts';
+import { DeliveryLog } from './observe/delivery-log.ts';
 import type { Readiness, RunningRelay, StatusReport } from './observe/status-report.ts';
+import type { Destination } from './pipeline.ts';
 import { Relay } from './relay.ts';
 import { type Ground, openGround, type Standby } from './relay-ground.ts';
 import { keepTrying } from './relay-retry.ts';
@@ -18,6 +22,7 @@ import type { GuardedSink } from './sinks/guarded-sink.ts';
 export class RelayService implements RunningRelay {
   private readonly options: RelaySurroundings;
   private readonly reporter: RelayStatus;
+  private readonly deliveryLog: DeliveryLog;
   private readonly stopping = new AbortController();
   private sinks: readonly GuardedSink[] = [];
   private finished: Promise<void> | undefined;
@@ -25,17 +30,26 @@ export class RelayService implements RunningRelay {
   private isDraining = false;
   private hasLed = false;
   private leaderPid: number | undefined;
+  private crashes: CrashRecord | undefined;
 
   constructor(options: RelaySurroundings) {
     this.options = options;
     this.reporter = new RelayStatus(options);
+    const { config, clock, log, metrics } = options;
+    this.deliveryLog = new DeliveryLog({
+      mode: config.delivery.log,
+      clock,
+      onDropped: (count) => metrics.deliveryLogDropped(count),
+      onError: (message) => log.warn(`the delivery log cannot be written: ${message}`),
+    });
   }
 
   /** Streams until the signal aborts, reconnecting by itself. Rejects when only a person can help. */
   async run(signal: AbortSignal): Promise<void> {
     const { config, clock, log, metrics } = this.options;
     const ended = AbortSignal.any([signal, this.stopping.signal]);
-    this.sinks = await openSinks(config, { clock, metrics, log });
+    const { attempted: onAttempt } = this.deliveryLog;
+    this.sinks = await openSinks(config, { clock, metrics, log, onAttempt });
     this.reporter.sinks = this.sinks;
     this.finished = keepTrying(() => this.connect(ended), {
       clock,
@@ -52,6 +66,7 @@ export class RelayService implements RunningRelay {
   /** Delivers what it holds, confirms, and lets `run` resolve. */
   async drain(): Promise<void> {
     this.isDraining = true;
+    this.crashes?.endInOrder().catch(() => undefined); // whatever happens from here on is no crash
     await this.relay?.drain();
     this.stopping.abort();
     await this.finished?.catch(() => undefined);
@@ -79,9 +94,10 @@ export class RelayService implements RunningRelay {
     const onStandby = (standby: Standby): void => this.standBy(standby);
     const deliverExisting = this.options.deliverExisting === true && !this.hasLed;
     await using ground = await openGround({ config, log, clock, signal, onStandby, deliverExisting });
-    this.hasLed = true;
-    const sinks = this.sinks.map((sink) => fencedDestination(sink, ground.lock));
-    const relay = new Relay({ config, log, clock, ground, sinks, watcher: this.reporter.watcher });
+    await using _log = this.deliveryLog.writeTo(ground);
+    const sinks = await this.sinksOf(ground);
+    const { failpoint } = this.options;
+    const relay = new Relay({ config, log, clock, ground, sinks, failpoint, watcher: this.reporter.watcher });
     this.relay = relay;
     const detach = this.reporter.attach(relay);
     try {
@@ -89,7 +105,23 @@ export class RelayService implements RunningRelay {
     } finally {
       this.relay = undefined;
       detach();
+      if (!ground.broken.aborted) await this.crashes?.endInOrder().catch(() => undefined);
     }
+  }
+
+  /** The sinks as this connection reaches them: fenced, and after several starts without progress one event at a time. */
+  private async sinksOf(ground: Ground): Promise<readonly Destination[]> {
+    const { log, clock } = this.options;
+    const record = await CrashRecord.begin(ground.express, ground.cursor, this.hasLed);
+    this.crashes = record;
+    this.hasLed = true;
+    const onOver = (): void => log.info('progress again: full speed');
+    const passage = new CarefulPassage({ record, clock, onOver });
+    const { starts, blamed } = record;
+    if (passage.isNarrow) {
+      log.warn({ starts, blamed: blamed.length }, 'several starts without progress: going on with one event at a time');
+    }
+    return this.sinks.map((sink) => fencedDestination(passage.to(sink), ground.lock));
   }
 
   private standBy(standby: Standby): void {

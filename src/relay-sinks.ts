@@ -2,7 +2,7 @@ import type { Clock } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import type { Logger } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
-import { GuardedSink } from './sinks/guarded-sink.ts';
+import { GuardedSink, type SinkHooks } from './sinks/guarded-sink.ts';
 import { createSink } from './sinks/registry.ts';
 import { concurrencyOf } from './sinks/sink-concurrency.ts';
 
@@ -10,11 +10,12 @@ interface SinkSurroundings {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly log: Logger;
+  readonly onAttempt: NonNullable<SinkHooks['onAttempt']>;
 }
 
 /** Every sink of the configuration behind its guard, in the order of the file. */
 export async function openSinks(config: Config, around: SinkSurroundings): Promise<readonly GuardedSink[]> {
-  const { clock, metrics, log } = around;
+  const { clock, metrics, log, onAttempt } = around;
   const opened: GuardedSink[] = [];
   try {
     for (const [name, sinkConfig] of Object.entries(config.sinks)) {
@@ -29,6 +30,7 @@ export async function openSinks(config: Config, around: SinkSurroundings): Promi
           clock,
           hooks: {
             onRequest: (request) => metrics.request(request.sink, request.outcome, request.seconds),
+            onAttempt,
             onBreaker: (name, state) => log.warn({ sink: name, state }, `the breaker of ${name} is ${state}`),
           },
         }),

@@ -15,6 +15,7 @@ import { pgoutputOptions, wal2jsonOptions } from './decoder/start-options.ts';
 import type { Origin } from './event.ts';
 import { withPageTickets } from './jobs/page-ticket.ts';
 import { formatLsn, LSN_ZERO, type Lsn, maxLsn } from './lsn.ts';
+import { pruneDeliveryLog } from './observe/delivery-log.ts';
 import type { Logger } from './observe/log.ts';
 import type { Failpoint } from './parking/parking-lot.ts';
 import type { Decoder, Destination, Step } from './pipeline.ts';
@@ -213,6 +214,11 @@ export class Relay {
     return [
       { name: 'looking for synchronous replication', every: 10_000, run: () => this.checkNotSynchronous() },
       this.jobs.chore,
+      {
+        name: 'removing old rows of the delivery log',
+        every: 600_000,
+        run: (signal) => pruneDeliveryLog(this.ground.pool, signal),
+      },
     ];
   }
 

@@ -21,6 +21,7 @@ export class Metrics {
 
   readonly #received = this.#counter('events_received_total', 'Events that came from the slot.');
   readonly #dropped = this.#counter('events_dropped_total', 'Events that no route matched, with unrouted: drop.');
+  readonly #unlogged = this.#counter('delivery_log_dropped_total', 'Attempts left out of walpost.delivery_log.');
   readonly #delivered = this.#counter('events_delivered_total', 'Events that a sink accepted.', ['sink']);
   readonly #parked = this.#counter('events_parked_total', 'Events stored for a sink that was away.', ['sink']);
   readonly #dead = this.#counter('events_dead_lettered_total', 'Events stored for a person.', ['sink', 'reason']);
@@ -52,6 +53,11 @@ export class Metrics {
       this.delivered(sink, 0);
       this.parked(sink, 0);
     }
+  }
+
+  /** Rows of walpost.delivery_log that were left out. */
+  deliveryLogDropped(count: number): void {
+    this.#unlogged.inc(count);
   }
 
   received(count: number): void {

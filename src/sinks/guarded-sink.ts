@@ -22,6 +22,13 @@ export type RequestOutcome = Verdict['kind'] | 'timeout';
 export interface SinkHooks {
   /** A batch was with the sink for so long. The outcome is the first that is not `delivered`. */
   onRequest?(request: { readonly sink: string; readonly outcome: RequestOutcome; readonly seconds: number }): void;
+  /** The same, with the batch and every answer; called once a batch. */
+  onAttempt?(attempt: {
+    readonly sink: string;
+    readonly batch: Batch;
+    readonly verdicts: Verdicts;
+    readonly milliseconds: number;
+  }): void;
   onBreaker?(sink: string, state: BreakerState): void;
 }
 
@@ -104,7 +111,10 @@ export class GuardedSink implements Destination {
       this.#deadlines.end(deadline);
     }
     const outcome = deadline.stop === 'timeout' ? 'timeout' : outcomeOf(verdicts);
-    this.#options.hooks?.onRequest?.({ sink: this.name, outcome, seconds: (clock.now() - begun) / 1000 });
+    const { hooks } = this.#options;
+    const milliseconds = clock.now() - begun;
+    hooks?.onRequest?.({ sink: this.name, outcome, seconds: milliseconds / 1000 });
+    hooks?.onAttempt?.({ sink: this.name, batch, verdicts, milliseconds });
     return { verdicts, available: deadline.stop === 'stopped' ? undefined : isAvailable(verdicts) };
   }
 

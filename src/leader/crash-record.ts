@@ -1,0 +1,109 @@
+/**
+ * How often a process was started without getting anywhere, kept in the cursor row.
+ *
+ * A process that ends in good order, on request or with an error, says so; one that is killed, aborted or out of memory
+ * cannot. If the next start finds the cursor where the last one found it, nothing was achieved in between. From the
+ * third such start on the relay goes carefully: one event at a time, each noted in the row before a sink gets it. The
+ * event that is noted when a process dies is blamed, and the next process makes it a dead letter instead of sending it.
+ *
+ * Being with a sink for long says less: a kill that has nothing to do with the event meets it as well. So an event that
+ * had been there for a while is blamed only after many more starts.
+ */
+import type pg from 'pg';
+import type { Event } from '../event.ts';
+import { formatLsn } from '../lsn.ts';
+import type { CursorStore } from '../postgres/cursor-store.ts';
+import { databaseError } from '../postgres/database-error.ts';
+
+/** From this start on without progress the relay goes carefully. */
+export const CAREFUL_FROM = 3;
+/** From this start on an event is blamed even when it had been with a sink for long. */
+const CERTAIN_FROM = 10;
+
+/** One event on its way to one sink. */
+export interface Suspect {
+  readonly sink: string;
+  readonly event_id: string;
+  /** `16/B374D848 3`, or the job. */
+  readonly origin: string;
+}
+
+export function suspectOf(sink: string, { eventId, origin, ordinal }: Event): Suspect {
+  const { commitLsn, job } = origin;
+  const from = commitLsn === null ? (job ?? '') : `${formatLsn(commitLsn)} ${ordinal ?? 0}`;
+  return { sink, event_id: eventId, origin: from };
+}
+
+export function suspectKey({ sink, event_id: id, origin }: Suspect): string {
+  return JSON.stringify([sink, id, origin]);
+}
+
+/** $3: this process has led before, and lives. A death with an event in flight is one without progress in any case. */
+const BEGIN = `
+  UPDATE walpost.cursor AS c
+     SET starts = n.starts, starts_lsn = c.lsn, in_flight = NULL,
+         blamed = CASE WHEN NOT n.stuck THEN '[]'
+                       WHEN c.in_flight IS NULL OR $3 OR (c.in_flight ? 'waited' AND n.starts < ${CERTAIN_FROM}) THEN c.blamed
+                       ELSE c.blamed || (c.in_flight - 'waited') END
+    FROM (SELECT slot, stuck, CASE WHEN $3 THEN starts WHEN stuck THEN starts + 1 ELSE 1 END AS starts
+            FROM (SELECT slot, starts, in_flight IS NOT NULL OR starts_lsn IS NOT DISTINCT FROM lsn AS stuck
+                    FROM walpost.cursor WHERE slot = $1) AS s) AS n
+   WHERE c.slot = n.slot AND c.slot = $1 AND c.epoch = $2
+  RETURNING c.starts, c.blamed::text AS blamed`;
+
+const NOTE = `
+  UPDATE walpost.cursor SET in_flight = $3::jsonb WHERE slot = $1 AND epoch = $2
+  RETURNING lsn IS DISTINCT FROM starts_lsn AS progressed`;
+
+const END = `
+  UPDATE walpost.cursor SET starts = 0, starts_lsn = NULL, in_flight = NULL, blamed = '[]' WHERE slot = $1 AND epoch = $2`;
+
+export class CrashRecord {
+  /** Starts without progress, this one included. */
+  readonly starts: number;
+  readonly blamed: readonly Suspect[];
+  private readonly pool: pg.Pool;
+  private readonly cursor: CursorStore;
+  private ended = false;
+
+  private constructor(pool: pg.Pool, cursor: CursorStore, found: { starts: number; blamed: string }) {
+    this.pool = pool;
+    this.cursor = cursor;
+    this.starts = found.starts;
+    this.blamed = JSON.parse(found.blamed) as Suspect[];
+  }
+
+  /** Counts the start, unless this process has led before. */
+  static async begin(pool: pg.Pool, cursor: CursorStore, hasLed: boolean): Promise<CrashRecord> {
+    try {
+      const { rows } = await pool.query<{ starts: number; blamed: string }>(BEGIN, [cursor.slot, cursor.epoch, hasLed]);
+      if (!rows[0]) throw cursor.lost();
+      return new CrashRecord(pool, cursor, rows[0]);
+    } catch (error) {
+      throw databaseError(error, 'counting the starts');
+    }
+  }
+
+  /** Commits which event is with a sink; null when none is. True when the cursor has moved since the start. */
+  async note(suspect: Suspect | null, waited = false): Promise<boolean> {
+    if (this.ended) return true;
+    const value = suspect && JSON.stringify({ ...suspect, ...(waited && { waited }) });
+    try {
+      const { rows } = await this.pool.query<{ progressed: boolean }>(NOTE, [
+        this.cursor.slot,
+        this.cursor.epoch,
+        value,
+      ]);
+      if (!rows[0]) throw this.cursor.lost();
+      return rows[0].progressed;
+    } catch (error) {
+      throw databaseError(error, 'noting an event');
+    }
+  }
+
+  /** The process is about to end in good order, or lives on without this connection. */
+  async endInOrder(): Promise<void> {
+    this.ended = true;
+    await this.pool.query(END, [this.cursor.slot, this.cursor.epoch]);
+  }
+}
