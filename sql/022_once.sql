@@ -1,0 +1,101 @@
+-- Commands that are carried out once: the first call's result is kept, and a repeated call gets it.
+--
+-- The row of the key is written before the command runs, in the same transaction. Who comes at the same time waits for it on
+-- the unique index: when the first one commits they read its result, when it rolls back the next one becomes the first.
+-- Under REPEATABLE READ and SERIALIZABLE who has waited cannot see the result and gets 40001; the caller tries again.
+
+CREATE TABLE walpost.command_results (
+  organization_id uuid        NOT NULL,
+  idempotency_key text        NOT NULL,
+  command         text        NOT NULL,
+  arguments_hash  bytea       NOT NULL,
+  result          jsonb,
+  created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+
+  CONSTRAINT command_results_pkey PRIMARY KEY (organization_id, idempotency_key),
+  CONSTRAINT command_results_length CHECK (char_length(idempotency_key) BETWEEN 1 AND 512)
+);
+
+CREATE INDEX command_results_created_at_idx ON walpost.command_results (created_at);
+
+COMMENT ON TABLE walpost.command_results IS 'The commands that walpost.once has carried out, and their results.';
+COMMENT ON INDEX walpost.command_results_created_at_idx IS 'For removing old results.';
+COMMENT ON COLUMN walpost.command_results.organization_id IS 'Keys are unique inside an organization.';
+COMMENT ON COLUMN walpost.command_results.idempotency_key IS 'The caller''s key; other keys than those of walpost.publish.';
+COMMENT ON COLUMN walpost.command_results.command IS 'The function that was called.';
+COMMENT ON COLUMN walpost.command_results.arguments_hash IS 'SHA-256 of the arguments: the same key with others is a mistake of the caller.';
+COMMENT ON COLUMN walpost.command_results.result IS 'What the function returned; null while it runs.';
+COMMENT ON COLUMN walpost.command_results.created_at IS 'When it was called first.';
+
+CREATE FUNCTION walpost.once(
+  organization_id    uuid,
+  idempotency_key    text,
+  command            regprocedure,
+  arguments          jsonb DEFAULT '{}',
+  -- Taken where the call is written, since this function has a search_path of its own.
+  caller_search_path text  DEFAULT current_setting('search_path')
+) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  hash   CONSTANT bytea := sha256(convert_to(coalesce(arguments, 'null')::text, 'UTF8'));
+  known  walpost.command_results;
+  answer jsonb;
+BEGIN
+  PERFORM walpost.refuse_command(organization_id, idempotency_key, command);
+  LOOP
+    INSERT INTO walpost.command_results (organization_id, idempotency_key, command, arguments_hash)
+    VALUES (once.organization_id, once.idempotency_key, once.command::text, hash)
+    ON CONFLICT ON CONSTRAINT command_results_pkey DO NOTHING;
+    EXIT WHEN FOUND;
+
+    SELECT * INTO known FROM walpost.command_results AS r
+     WHERE r.organization_id = once.organization_id AND r.idempotency_key = once.idempotency_key;
+    CONTINUE WHEN NOT FOUND;
+    IF known.command <> command::text OR known.arguments_hash <> hash THEN
+      RAISE EXCEPTION 'walpost.once: the key has been used for % with other arguments, or for another function', known.command
+        USING ERRCODE = 'invalid_parameter_value', HINT = 'Make a new key for each command; repeat only the whole call.';
+    END IF;
+    IF known.result IS NULL THEN
+      RAISE EXCEPTION 'walpost.once: the command of this key is running in this very transaction'
+        USING ERRCODE = 'object_in_use', HINT = 'A command must not call itself with its own key.';
+    END IF;
+    RETURN known.result;
+  END LOOP;
+
+  PERFORM set_config('search_path', caller_search_path, true);
+  EXECUTE format('SELECT %s($1)', command::oid::regproc) INTO answer USING arguments;
+  PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+  answer := coalesce(answer, 'null');
+  UPDATE walpost.command_results AS r SET result = answer
+   WHERE r.organization_id = once.organization_id AND r.idempotency_key = once.idempotency_key;
+  RETURN answer;
+END;
+$function$;
+
+CREATE FUNCTION walpost.refuse_command(organization_id uuid, idempotency_key text, command regprocedure) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+  IF organization_id IS NULL OR idempotency_key IS NULL OR command IS NULL THEN
+    RAISE EXCEPTION 'walpost.once: % must not be null',
+        CASE WHEN organization_id IS NULL THEN 'organization_id' WHEN idempotency_key IS NULL THEN 'idempotency_key' ELSE 'command' END
+      USING ERRCODE = 'null_value_not_allowed', HINT = 'Call walpost.once(organization_id, idempotency_key, ''app.command(jsonb)'', arguments).';
+  END IF;
+  IF char_length(idempotency_key) NOT BETWEEN 1 AND 512 THEN
+    RAISE EXCEPTION 'walpost.once: idempotency_key must have 1 to 512 characters, not %', char_length(idempotency_key)
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Hash what is longer.';
+  END IF;
+  IF NOT EXISTS (SELECT FROM pg_proc AS p WHERE p.oid = command AND p.prokind = 'f' AND NOT p.proretset
+                  AND p.pronargs = 1 AND p.proargtypes[0] = 'jsonb'::regtype AND p.prorettype = 'jsonb'::regtype) THEN
+    RAISE EXCEPTION 'walpost.once: % must be a function that takes one jsonb and returns jsonb', command
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'CREATE FUNCTION app.command(arguments jsonb) RETURNS jsonb …';
+  END IF;
+END;
+$function$;
+
+COMMENT ON FUNCTION walpost.once(uuid, text, regprocedure, jsonb, text) IS
+  'Calls a function of the application once for each key of an organization; a repeated call returns the first result. On 40001 (REPEATABLE READ, SERIALIZABLE) try the whole transaction again.';
+COMMENT ON FUNCTION walpost.refuse_command(uuid, text, regprocedure) IS 'Raises an error when walpost.once is called wrongly.';
