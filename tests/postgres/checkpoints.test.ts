@@ -256,6 +256,27 @@ test('from a position or a time to a checkpoint', async () => {
   expect(await firstXidAfter(pool, here, { lsn: lsns[3] ?? 0n })).toBeUndefined();
 });
 
+test('when rows leave the outbox, the checkpoints that do not see them leave too, but for the newest settled one', async () => {
+  const lsns: Lsn[] = [];
+  for (const name of ['one', 'two', 'three', 'four']) {
+    lsns.push(await store.take());
+    await publish(name);
+  }
+  lsns.push(await store.take());
+  const left = async (): Promise<number> => (await database.query('SELECT FROM walpost.checkpoints')).length;
+  await store.settle(lsns[3] ?? 0n);
+  await database.query("DELETE FROM walpost.outbox WHERE event_type = 'none'");
+  expect(await left()).toBe(5);
+  await database.query("DELETE FROM walpost.outbox WHERE event_type IN ('one', 'two')");
+  expect((await oldestSettled(pool, await scope()))?.lsn).toBe(lsns[2]);
+  expect(await left()).toBe(3);
+  await database.query("DELETE FROM walpost.outbox WHERE event_type = 'four'");
+  expect((await newestSettled(pool, await scope()))?.lsn).toBe(lsns[3]);
+  expect(await left()).toBe(2);
+  await database.query('TRUNCATE walpost.outbox');
+  expect(await left()).toBe(1);
+});
+
 test('the keeper takes one while events flow, settles it as the watermark passes, and then rests', async () => {
   let watermark = LSN_ZERO;
   const keeper = new CheckpointKeeper({ store, watermark: () => watermark });
