@@ -25,6 +25,8 @@ export type OnBatch = (batch: ReceivedBatch, body: Buffer) => Promise<number | v
 export class EventReceiver implements AsyncDisposable {
   /** Events received so far, repeated ones too. */
   count = 0;
+  /** Requests that have come in, answered or not. */
+  requests = 0;
   batches = 0;
   /** The end of what has arrived, by commit. */
   lastCommit = 0n;
@@ -83,6 +85,7 @@ export class EventReceiver implements AsyncDisposable {
       for await (const chunk of request) chunks.push(chunk as Buffer);
       const body = Buffer.concat(chunks);
       const batch = JSON.parse(body.toString()) as ReceivedBatch;
+      this.requests += 1;
       const status = (await this.onBatch(batch, body)) ?? 204;
       if (status < 300) this.#keep(batch);
       response.writeHead(status).end();
