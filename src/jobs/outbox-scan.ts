@@ -6,13 +6,14 @@
  * hardly anything still comes to an end of each statement, and the place moves on.
  *
  * Row-level security could hide rows without an error. With row_security off it is an error; where a policy lets the
- * relay see every row, which is checked when it connects, security stays on.
+ * relay see every row, which is looked at in the same transaction, security stays on.
  */
 import type pg from 'pg';
 import { WalpostError } from '../errors.ts';
 import type { Origin } from '../event.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import { quoteIdentifier, quoteQualified } from '../postgres/identifiers.ts';
+import { mayHideRows } from '../postgres/row-security.ts';
 import { Values } from './job-filter.ts';
 import { type OutboxRange, type OutboxTable, spanCondition, wantedCondition } from './outbox-range.ts';
 import type { PageLimits, Place, ScanItem, ScanPage, ScanSource } from './scan.ts';
@@ -98,12 +99,13 @@ export class OutboxScan implements ScanSource {
   }
 }
 
-/** Makes hidden rows an error for the rest of the transaction. */
+/** Makes hidden rows an error for the rest of the transaction, unless security is on and surely hides none. */
 export async function watchRowSecurity(client: pg.ClientBase, table: string): Promise<void> {
   const { rows } = await client.query<{ active: boolean }>('SELECT row_security_active($1::regclass) AS active', [
     quoteQualified(table),
   ]);
-  if (rows[0]?.active !== true) await client.query('SET LOCAL row_security = off');
+  if (rows[0]?.active === true && !(await mayHideRows(client, table))) return;
+  await client.query('SET LOCAL row_security = off');
 }
 
 /** Scans need to know which transaction wrote a row, and the order in it. */

@@ -1,5 +1,6 @@
 import { WalpostError } from '../errors.ts';
 import { quoteIdentifier, quoteQualified, splitQualified } from '../postgres/identifiers.ts';
+import { mayHideRows } from '../postgres/row-security.ts';
 import { createPublicationSql } from './publication.ts';
 import { ask } from './queryable.ts';
 import type { Queryable } from './queryable.ts';
@@ -18,27 +19,15 @@ interface SourceRow {
   columns: string[];
   role: string;
   readable: boolean;
-  row_security: boolean;
-  all_rows_policy: boolean;
 }
 
-/** Of the policies that apply to the role, one must let every row through, and none may restrict. */
 const SOURCE = `
   SELECT c.relkind = 'p' AS partitioned, current_user::text AS role,
          ARRAY(SELECT a.attname::text FROM pg_attribute a
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) AS columns,
-         has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS readable,
-         row_security_active(c.oid) AS row_security, policies.show_all AS all_rows_policy
+         has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS readable
     FROM pg_class c
          JOIN pg_namespace n ON n.oid = c.relnamespace
-         CROSS JOIN LATERAL (
-           SELECT coalesce(bool_or(p.polpermissive AND pg_get_expr(p.polqual, p.polrelid) = 'true'), false)
-                  AND NOT coalesce(bool_or(NOT p.polpermissive AND pg_get_expr(p.polqual, p.polrelid) <> 'true'), false)
-                  AS show_all
-             FROM pg_policy p
-            WHERE p.polrelid = c.oid AND p.polcmd IN ('r', '*')
-              AND (p.polroles = '{0}' OR EXISTS (
-                SELECT FROM unnest(p.polroles) AS r WHERE pg_has_role(current_user, r, 'USAGE')))) AS policies
    WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')`;
 
 /**
@@ -60,7 +49,7 @@ export async function checkSource(options: SourceCheckOptions): Promise<void> {
       remedy: `GRANT SELECT ON ${quoteQualified(options.table)} TO ${quoteIdentifier(row.role)}; (and USAGE on its schema).`,
     });
   }
-  if (row.row_security && !row.all_rows_policy) {
+  if (await mayHideRows(options.db, options.table)) {
     const role = quoteIdentifier(row.role);
     throw new WalpostError('ROW_SECURITY', {
       detail: `It is active on ${options.table} for role "${row.role}".`,
