@@ -67,16 +67,33 @@ test('dead letters that are delivered now are gone, exactly as they were', async
   expect(sent).toMatchObject({ event_type: 'bad', lsn: null, headers: { a: 'ä' } });
 });
 
-test('only the letters that are asked for, to the sinks that they were meant for', async () => {
-  await using _relay = await scene.start();
-  const letter = (sink: string | null, reason: string, type: string) =>
-    scene.database.query(
-      `INSERT INTO walpost.dead_letters (slot, system_identifier, epoch, sink, reason, detail, attempts, event_id,
+const letter = (sink: string | null, reason: string, type: string) =>
+  scene.database.query(
+    `INSERT INTO walpost.dead_letters (slot, system_identifier, epoch, sink, reason, detail, attempts, event_id,
          organization_id, event_type, event_version, topic, payload, headers, poison_row)
        SELECT slot, system_identifier, epoch, $1, $2, '', 1, gen_random_uuid()::text, $3, $4, 1, 'default', '{}', '{}',
               CASE WHEN $2 = 'poison' THEN '{}' END FROM walpost.cursor`,
-      [sink, reason, scene.organizations[0], type],
-    );
+    [sink, reason, scene.organizations[0], type],
+  );
+
+test('letters that came after the job was asked for are left alone', async () => {
+  const relay = await scene.start();
+  await letter('hook', 'failed', 'before');
+  await relay.stop();
+  const nothing = { fromLsn: null, afterSnapshot: null, beforeXid: null };
+  await requestJob(pool, { slot: scene.database.slotName, kind: 'redrive', reason: null, spec: {}, ...nothing });
+  await letter('hook', 'failed', 'after');
+  await using _next = await scene.start();
+  await poll(
+    'the job is over',
+    async () => (await scene.database.query("SELECT FROM walpost.jobs WHERE state = 'done'"))[0],
+  );
+  expect(scene.log.events.map(({ event_type }) => event_type)).toEqual(['before']);
+  expect(await letters()).toHaveLength(1);
+});
+
+test('only the letters that are asked for, to the sinks that they were meant for', async () => {
+  await using _relay = await scene.start();
   await letter('hook', 'rejected', 'a');
   await letter('hook', 'failed', 'b');
   await letter('gone', 'failed', 'c');

@@ -192,6 +192,21 @@ test('in another cluster nothing is proven, nor without a cursor, nor for a slot
   expect(await proven()).toEqual([]);
 });
 
+test('a role that may read cursor and checkpoints may ask what is proven', async () => {
+  await publish('one');
+  await store.settle(await store.take());
+  const role = `r_${database.name}`;
+  await database.query(`CREATE ROLE ${role}; GRANT USAGE ON SCHEMA walpost TO ${role}`);
+  try {
+    await database.query(`GRANT SELECT ON walpost.cursor, walpost.checkpoints TO ${role}`);
+    await database.query(`GRANT EXECUTE ON FUNCTION walpost.is_proven, walpost.proven_snapshot TO ${role}`);
+    await database.query(`SET ROLE ${role}`);
+    expect(await database.query("SELECT walpost.is_proven('4') AS proven")).toEqual([{ proven: true }]);
+  } finally {
+    await database.query(`RESET ROLE; DROP OWNED BY ${role}; DROP ROLE ${role}`);
+  }
+});
+
 test('an owner of the past takes and settles nothing', async () => {
   const lsn = await store.take();
   const successor = await claim();
