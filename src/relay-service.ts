@@ -63,13 +63,15 @@ export class RelayService implements RunningRelay {
     await this.finished;
   }
 
-  /** Delivers what it holds, confirms, and lets `run` resolve. */
+  /** Delivers what it holds, confirms, and lets `run` resolve, as soon as connections are closed. */
   async drain(): Promise<void> {
     this.isDraining = true;
     this.crashes?.endInOrder().catch(() => undefined); // whatever happens from here on is no crash
-    await this.relay?.drain();
-    this.stopping.abort();
-    await this.finished?.catch(() => undefined);
+    try {
+      await this.relay?.drain();
+    } finally {
+      this.stopping.abort();
+    }
   }
 
   status(): Promise<StatusReport> {

@@ -16,6 +16,7 @@ import type { Origin } from './event.ts';
 import { withPageTickets } from './jobs/page-ticket.ts';
 import { formatLsn, LSN_ZERO, type Lsn, maxLsn } from './lsn.ts';
 import { pruneDeliveryLog } from './observe/delivery-log.ts';
+import { boundedCall } from './observe/bounded-call.ts';
 import type { Logger } from './observe/log.ts';
 import type { Failpoint } from './parking/parking-lot.ts';
 import type { Decoder, Destination, Step } from './pipeline.ts';
@@ -46,6 +47,8 @@ export interface RelayOptions {
 
 /** How long a graceful stop waits for deliveries that are under way, beyond one attempt. */
 const DRAIN_MARGIN_MS = 2_000;
+/** How long it then waits for a database that may not answer at all; what is not confirmed comes again. */
+const LAST_CONFIRMATION_MS = 2_500;
 
 export class Relay {
   readonly slot: SlotStream;
@@ -171,7 +174,7 @@ export class Relay {
     this.jobs.stop();
     this.slot.pause();
     await this.router.drain(AbortSignal.timeout(this.options.config.delivery.timeout + DRAIN_MARGIN_MS));
-    await this.confirmer.flush();
+    await boundedCall(() => this.confirmer.flush(), LAST_CONFIRMATION_MS)();
     this.confirmer.close();
     await this.slot.finish();
     this.options.log.info({ confirmed: formatLsn(this.slot.confirmed) }, 'confirmed and closed');

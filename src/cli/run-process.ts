@@ -28,6 +28,8 @@ export interface RelayParts {
 const STATUS_LIMIT_MS = 5_000;
 /** Beyond one attempt: confirming, and closing connections. */
 const DRAIN_MARGIN_MS = 10_000;
+/** Then all is done that matters, and only connections are left, to a server that may never answer again. */
+const CLOSE_LIMIT_MS = 1_500;
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 /** Resolves with the exit code. */
@@ -87,6 +89,7 @@ async function runUntilSignal(
       log.warn(`not everything was confirmed, the rest comes again: ${messageOf(error)}`);
     }
     stop.abort();
+    endSoon(log);
   };
   const onSignal = (signal: NodeJS.Signals): void => {
     if (draining) {
@@ -102,6 +105,15 @@ async function runUntilSignal(
   } finally {
     for (const signal of SIGNALS) process.off(signal, onSignal);
   }
+}
+
+/** Does nothing when nothing keeps the process alive any more. */
+function endSoon(log: Logger): void {
+  const end = (): void => {
+    log.warn('connections do not close: ending without');
+    process.exit(EXIT.done);
+  };
+  setTimeout(end, CLOSE_LIMIT_MS).unref();
 }
 
 /** Where the log is read by machines, the last words are a line of the log. */
