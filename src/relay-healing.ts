@@ -67,7 +67,8 @@ export class SlotHealing {
     await runScan({ job: jobName(job), source: scan, outlet, clock, from: null, save }, signal);
     const report = { reason: job.reason, from_lsn: from, to_lsn: formatLsn(slot.consistentPoint), ...total };
     await this.close(slot, report);
-    log.warn({ job: jobName(job), ...report }, 'healed: the stream goes on from here');
+    const { events: settled, ...range } = report; // a log never shows what is called events
+    log.warn({ job: jobName(job), ...range, settled }, 'healed: the stream goes on from here');
   }
 
   private scanOf({ client }: NewSlot): OutboxScan {

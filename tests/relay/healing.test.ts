@@ -1,12 +1,13 @@
 import { expect, test } from 'vitest';
 import { parseLsn } from '../../src/lsn.ts';
+import type { RelayOptions } from '../support/relay-in-process.ts';
 import { HealingScene } from './healing-scene.ts';
 
 const lsn = (text: string | null | undefined): bigint => parseLsn(text ?? '') ?? -1n;
 
 /** Five events that are proven, and a relay that ended in good order. */
-async function settled(scene: HealingScene): Promise<string[]> {
-  const relay = await scene.start();
+async function settled(scene: HealingScene, more: Partial<RelayOptions> = {}): Promise<string[]> {
+  const relay = await scene.start(more);
   const ids = await scene.publish(5);
   await scene.log.has(ids);
   await scene.proven(ids);
@@ -37,6 +38,9 @@ test('a slot that was dropped while nobody led: what came after the last checkpo
   expect(job).toMatchObject({ state: 'done', reason: 'The slot is missing.', settled: 20 + repeated.length });
   expect(job?.report).toMatchObject({ events: 20 + repeated.length, from_lsn: job?.from_lsn });
   expect(lsn(job?.report?.to_lsn)).toBeGreaterThan(lsn(job?.from_lsn));
+  const { from_lsn, to_lsn } = job?.report ?? {};
+  const told = relay.lines.map((line) => JSON.parse(line) as object);
+  expect(told).toContainEqual(expect.objectContaining({ from_lsn, to_lsn, settled: 20 + repeated.length }));
   await relay.stop();
   await using again = await scene.start();
   await scene.log.has(await scene.publish(1));
@@ -79,6 +83,28 @@ test('a slot that is dropped while the relay streams', async () => {
   ids.push(...(await scene.publish(5)));
   await scene.log.has(ids);
   expect(await scene.jobs()).toMatchObject([{ state: 'done', reason: 'The slot is missing.' }]);
+});
+
+test('healing and replay work with no more rights than those of walpost_relay', async () => {
+  await using scene = await HealingScene.set();
+  const role = `r_${scene.database.name}`;
+  await scene.database.query(`CREATE ROLE ${role} LOGIN REPLICATION PASSWORD 'relay' IN ROLE walpost_relay`);
+  try {
+    const url = new URL(scene.database.url);
+    [url.username, url.password] = [role, 'relay'];
+    const database = { ...scene.database, url: url.href };
+    const ids = await settled(scene, { database });
+    ids.push(...(await scene.publish(5)));
+    await scene.dropSlot();
+    await using relay = await scene.start({ database });
+    await scene.log.has(ids.slice(-5));
+    expect(await scene.jobs()).toMatchObject([{ state: 'done' }]);
+    await scene.database.query("INSERT INTO walpost.jobs (slot, kind) SELECT slot, 'replay' FROM walpost.cursor");
+    await scene.log.has(ids);
+    await relay.stop();
+  } finally {
+    await scene.database.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+  }
 });
 
 test('a healthy slot that the relay left is streamed from, whatever was committed meanwhile', async () => {

@@ -19,6 +19,8 @@ export interface RelayOptions {
 /** A relay in this process, as the configuration makes it; disposing cuts its connections. */
 export class RelayInProcess implements AsyncDisposable {
   readonly service: RelayService;
+  /** Its log, one JSON object a line. */
+  readonly lines: string[] = [];
   /** Settles as `run` does: undefined, or the error. */
   readonly ended: Promise<WalpostError | undefined>;
   private readonly abort = new AbortController();
@@ -34,10 +36,9 @@ export class RelayInProcess implements AsyncDisposable {
       source: { slot: database.slotName, checkpoint_interval: '100ms', ...source },
       sinks,
     });
-    const level = process.env['RELAY_LOG'] === undefined ? 'silent' : 'debug';
     this.service = new RelayService({
       config: parsed,
-      log: createLog({ level, format: 'json' }),
+      log: createLog({ level: 'info', format: 'json', destination: { write: (line) => this.lines.push(line) } }),
       metrics: new Metrics(Object.keys(sinks)),
       clock: systemClock,
       deliverExisting,
