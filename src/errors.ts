@@ -197,6 +197,7 @@ export const ERROR_CODES = {
     'The outbox cannot be replayed from there.',
     'Choose a later position or time; `walpost replay --dry-run` says what there is.',
   ),
+  DEAD_LETTER_UNKNOWN: entry('usage', 'There is no such dead letter.', 'See `walpost dead-letters list`.'),
   JOB_UNKNOWN: entry('usage', 'There is no such job.', 'See `walpost jobs list`.'),
   JOB_FAILED: entry('operator', 'The job has failed.', 'See `walpost jobs list`.'),
   JOB_CANCELLED: entry('operator', 'The job was cancelled.', 'None.'),

@@ -4,9 +4,11 @@ import { WalpostError } from '../errors.ts';
 import { wantsColor } from '../observe/color.ts';
 import { VERSION } from '../version.ts';
 import { configCommand } from './config-command.ts';
+import { deadLettersCommand } from './dead-letters-command.ts';
 import { demoCommand } from './demo-command.ts';
 import { jobsCommand } from './jobs-command.ts';
 import { migrateCommand } from './migrate-command.ts';
+import { parkedCommand } from './parked-command.ts';
 import { replayCommand } from './replay-command.ts';
 import { runCommand } from './run-command.ts';
 import { statusCommand } from './status-command.ts';
@@ -19,6 +21,8 @@ Examples:
   walpost run --set log.level=debug  with one option changed
   walpost status --watch             leader, slot, lag, lanes, breakers
   walpost replay --since 2h --dry-run  what would be sent again
+  walpost parked retry --sink n8n    try a sink that is back at once
+  walpost dead-letters list          what was given up on, and why
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,
 3 a check found problems.`;
@@ -37,6 +41,8 @@ export function createProgram(): Command {
   program.addCommand(statusCommand());
   program.addCommand(replayCommand());
   program.addCommand(jobsCommand());
+  program.addCommand(deadLettersCommand());
+  program.addCommand(parkedCommand());
   settle(program);
   return program;
 }

@@ -90,6 +90,7 @@ export class DeadLetterScan implements ScanSource {
     ];
     if (spec.sinks) conditions.push(`sink = ANY (${values.add(spec.sinks)}::text[])`);
     if (spec.letters) conditions.push(`id = ANY (${values.add(spec.letters)}::bigint[])`);
+    if (spec.storedBefore !== undefined) conditions.push(`stored_at < ${values.add(spec.storedBefore)}::timestamptz`);
     if (spec.reason !== undefined) conditions.push(`reason = ${values.add(spec.reason)}`);
     return `
       SELECT id::text, sink, event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target,

@@ -15,6 +15,8 @@ export interface JobSpec extends JobFilter {
   readonly letters?: readonly string[];
   /** Reason of the dead letters; for a redrive. */
   readonly reason?: string;
+  /** RFC 3339: only dead letters that were stored before; for a redrive. */
+  readonly storedBefore?: string;
 }
 
 /** Which rows of the outbox, as a checkpoint knows them. */

@@ -10,7 +10,7 @@ import { RelayService } from '../../src/relay-service.ts';
 import { fastClock } from '../support/fast-clock.ts';
 
 const { TEST_SPEED, TEST_FAILPOINT, TEST_FAILPOINT_AFTER = '1', TEST_ABORT_ON } = process.env;
-const config = await loadConfig({ path: process.argv.at(-1), env: {} });
+const config = loadConfig({ path: process.argv.at(-1), env: {} });
 let left = Number(TEST_FAILPOINT_AFTER);
 
 if (TEST_ABORT_ON !== undefined) {

@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { DELIVERED, type Batch, type Verdicts } from '../../src/pipeline.ts';
+import { DELIVERED, type Batch, type Verdict } from '../../src/pipeline.ts';
 import { event, Harness, makeOrigin } from './harness.ts';
 
-const REJECTED: Verdicts = { kind: 'rejected', reason: '410 gone' };
-const DOWN: Verdicts = { kind: 'unavailable', reason: 'connection refused' };
+const REJECTED: Verdict = { kind: 'rejected', reason: '410 gone' };
 const bad = (batch: Batch): boolean => batch.events.some(({ eventId }) => eventId.startsWith('bad'));
 const config = { delivery: { on_dead_letter: 'block' }, batching: { max_events: 1 } };
 const lane = { sink: 'a', organizationId: 'x' };
@@ -47,8 +46,7 @@ describe('with on_dead_letter: block', () => {
 
   test('a letter that is stored while the table is asked keeps the lane', async () => {
     const harness = new Harness({ config: { delivery: { on_dead_letter: 'block' } } });
-    harness.answer = (batch) =>
-      batch.events.map(({ eventId }) => (eventId.startsWith('bad') ? (REJECTED as never) : DELIVERED));
+    harness.answer = (batch) => batch.events.map(({ eventId }) => (eventId.startsWith('bad') ? REJECTED : DELIVERED));
     harness.accept('x', 'bad1');
     await harness.clock.advance(1_000);
     const asked = harness.router.blocked();
@@ -127,7 +125,7 @@ describe('with on_dead_letter: block', () => {
 
 describe('waking', () => {
   test.each([{}, { sink: 'a' }, lane])('makes a resting parked lane due at once: %j', async (which) => {
-    const harness = new Harness({ answer: () => ({ ...DOWN, retryAfter: 3_600_000 }) as Verdicts });
+    const harness = new Harness({ answer: () => ({ kind: 'unavailable', reason: '503', retryAfter: 3_600_000 }) });
     harness.accept('x', '1');
     await harness.clock.advance(20_000);
     const tries = harness.sent.length;
@@ -141,7 +139,7 @@ describe('waking', () => {
   });
 
   test('leaves others alone, and its old alarm cuts no later wait short', async () => {
-    const harness = new Harness({ answer: () => ({ ...DOWN, retryAfter: 100_000 }) as Verdicts });
+    const harness = new Harness({ answer: () => ({ kind: 'unavailable', reason: '503', retryAfter: 100_000 }) });
     harness.accept('x', '1');
     await harness.clock.advance(20_000);
     harness.router.wake({ sink: 'a', organizationId: 'y' });

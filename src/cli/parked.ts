@@ -1,0 +1,104 @@
+/** `walpost parked`: what operators do about events that wait for a sink. */
+import type { Config } from '../config/schema.ts';
+import {
+  countStored,
+  discardStored,
+  listStored,
+  moveParked,
+  type StoredRow,
+  wakeLanes,
+} from '../parking/stored-rows.ts';
+import { inspectSlot } from '../slot/slot-state.ts';
+import { confirm } from './confirm.ts';
+import { type JobDatabase, openJobDatabase } from './job-database.ts';
+import { progressLine } from './progress-line.ts';
+import { type ChangeFlags, type FilterFlags, storedFilter, usage } from './stored-filter.ts';
+import { textTable } from './text-table.ts';
+
+export interface ListFlags extends FilterFlags {
+  readonly limit?: string;
+  readonly json?: boolean;
+}
+export interface ParkedFlags extends FilterFlags, ChangeFlags {}
+export interface MoveFlags extends ParkedFlags {
+  readonly from: string;
+  readonly to: string;
+  readonly force?: boolean;
+}
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const events = (count: number): string => `${count} parked event${count === 1 ? '' : 's'}`;
+
+export async function listParked(config: Config, flags: ListFlags): Promise<void> {
+  const limit = limitOf(flags.limit);
+  await using database = await openJobDatabase(config);
+  const filter = storedFilter(flags, database.slot);
+  const rows = await listStored(database.pool, 'parked', { ...filter, limit });
+  if (flags.json) return say(JSON.stringify(rows, null, 2));
+  if (rows.length === 0) return say('Nothing is parked.');
+  process.stdout.write(
+    textTable(['id', 'sink', 'organization', 'type', 'event', 'parked at (UTC)', 'job'], rows.map(cells)),
+  );
+  if (rows.length === limit) say(`There may be more: --limit says how many are shown.`);
+}
+
+export async function retryParked(config: Config, flags: ParkedFlags): Promise<void> {
+  await using database = await openJobDatabase(config);
+  const filter = storedFilter(flags, database.slot);
+  const count = await countStored(database.pool, 'parked', filter);
+  if (flags.dryRun || count === 0) return say(`${events(count)} would be tried.`);
+  const lanes = await wakeLanes(database.pool, filter);
+  say(`${events(count)} in ${lanes} lane${lanes === 1 ? '' : 's'} are due now.`);
+  await noteWhenAlone(database);
+}
+
+export async function move(config: Config, flags: MoveFlags): Promise<void> {
+  const { from, to, sink } = flags;
+  if (sink !== undefined) throw usage('Say which sink with --from, not with --sink.');
+  if (from === to) throw usage('--from and --to name the same sink.');
+  if (!flags.force && !Object.hasOwn(config.sinks, to)) {
+    throw usage(
+      `--to names no sink: there is ${Object.keys(config.sinks).join(', ')}, not "${to}" (--force moves all the same).`,
+    );
+  }
+  await using database = await openJobDatabase(config);
+  const filter = storedFilter({ ...flags, sink: from }, database.slot);
+  const count = await countStored(database.pool, 'parked', filter);
+  if (flags.dryRun || count === 0) return say(`${events(count)} of ${from} would go to ${to}.`);
+  if (!(await confirm(`Move ${events(count)} of ${from} to ${to}?`, flags.yes))) return;
+  using progress = progressLine((moved) => `moved ${moved} of ${count}`);
+  const moved = await moveParked(database.pool, { filter, to }, progress.show);
+  progress.clear();
+  say(`Moved ${events(moved)} of ${from} to ${to}.`);
+}
+
+export async function discardParked(config: Config, flags: ParkedFlags): Promise<void> {
+  await using database = await openJobDatabase(config);
+  const filter = storedFilter(flags, database.slot);
+  const count = await countStored(database.pool, 'parked', filter);
+  if (flags.dryRun || count === 0) return say(`${events(count)} would be deleted.`);
+  if (!(await confirm(`Delete ${events(count)} for good?`, flags.yes))) return;
+  using progress = progressLine((gone) => `deleted ${gone} of ${count}`);
+  const gone = await discardStored(database.pool, 'parked', filter, progress.show);
+  progress.clear();
+  say(`Deleted ${events(gone)}.`);
+}
+
+export function limitOf(text: string | undefined): number {
+  const limit = Number(text ?? 50);
+  if (!Number.isInteger(limit) || limit < 1 || limit > 100_000) throw usage('--limit takes a number from 1 to 100000.');
+  return limit;
+}
+
+/** Nobody hears a notification while no relay streams. */
+async function noteWhenAlone({ pool, slot }: JobDatabase): Promise<void> {
+  const state = await inspectSlot(pool, slot);
+  if (state.kind === 'missing' || state.facts.holder === null) {
+    say(`No relay streams from ${slot} now: the next one begins with them.`);
+  }
+}
+
+function cells(row: StoredRow): string[] {
+  const { id, sink, organization_id: organization, event_type: type, event_id: event, stored_at: at, job } = row;
+  return [id, sink ?? '', organization ?? '', type ?? '', event ?? '', at.slice(0, 19).replace('T', ' '), job ?? ''];
+}

@@ -1,0 +1,78 @@
+/** The flags by which operators choose parked events and dead letters. */
+import type { Command } from 'commander';
+import { parseDuration } from '../config/units.ts';
+import { WalpostError } from '../errors.ts';
+import type { StoredFilter } from '../parking/stored-rows.ts';
+import type { ConfigFlags } from './config-options.ts';
+
+export interface FilterFlags extends ConfigFlags {
+  readonly sink?: string;
+  readonly organization?: string;
+  readonly type?: string;
+  readonly reason?: string;
+  readonly olderThan?: string;
+  readonly id?: readonly string[];
+}
+
+/** Flags of every command that changes something. */
+export interface ChangeFlags {
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+}
+
+const collect = (text: string, before: readonly string[] = []): string[] => [...before, text];
+
+export function withFilterOptions(command: Command, withReason: boolean): Command {
+  command
+    .option('--sink <name>', 'only of this sink')
+    .option('--organization <id>', 'only of this organization')
+    .option('--type <pattern>', 'only of this event type; * stands for any text');
+  if (withReason) {
+    command.option(
+      '--reason <reason>',
+      'only with this reason: rejected, failed, unavailable, unrouted, poison, crash',
+    );
+  }
+  return command
+    .option('--older-than <time>', 'stored longer ago than that (2h), or before that time')
+    .option('--id <id>', 'only this one: its number, or the id of the event (repeatable)', collect);
+}
+
+export function withChangeOptions(command: Command): Command {
+  return command.option('--dry-run', 'count, and change nothing').option('-y, --yes', 'do not ask');
+}
+
+const REASONS = ['poison', 'unrouted', 'rejected', 'failed', 'unavailable', 'crash'];
+
+/** Throws USAGE for what cannot be meant. */
+export function storedFilter(flags: FilterFlags, slot: string, now = Date.now()): StoredFilter {
+  const { sink, organization, type, reason, olderThan, id = [] } = flags;
+  if (reason !== undefined && !REASONS.includes(reason)) {
+    throw usage(`--reason takes one of ${REASONS.join(', ')}, not "${reason}".`);
+  }
+  const ids = id.filter((text) => /^\d{1,18}$/.test(text));
+  const eventIds = id.filter((text) => !ids.includes(text));
+  if (ids.length > 0 && eventIds.length > 0) throw usage('--id takes numbers or ids of events, not both at once.');
+  return {
+    slot,
+    ...(sink !== undefined && { sink }),
+    ...(organization !== undefined && { organization }),
+    ...(type !== undefined && { type }),
+    ...(reason !== undefined && { reason }),
+    ...(olderThan !== undefined && { before: moment(olderThan, now) }),
+    ...(ids.length > 0 && { ids }),
+    ...(eventIds.length > 0 && { eventIds }),
+  };
+}
+
+function moment(text: string, now: number): string {
+  const ago = parseDuration(text);
+  const isTime = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/i.test(text);
+  const time = ago !== undefined ? new Date(now - ago) : new Date(isTime ? text.replace(' ', 'T') : NaN);
+  if (!Number.isNaN(time.getTime())) return time.toISOString();
+  throw usage(`--older-than takes how long ago like 2h, or a time like 2026-11-20T14:00:00Z, not "${text}".`);
+}
+
+export function usage(detail: string): WalpostError {
+  return new WalpostError('USAGE', { detail });
+}

@@ -1,0 +1,181 @@
+/** walpost.parked and walpost.dead_letters as operators see and change them, by filter, a bounded number of rows at a time. */
+import type pg from 'pg';
+import { databaseError } from '../postgres/database-error.ts';
+import { inTransaction } from '../postgres/transaction.ts';
+import { wakeSql } from './wake-message.ts';
+
+export type StoredTable = 'parked' | 'dead_letters';
+
+/** What is left out does not restrict. */
+export interface StoredFilter {
+  readonly slot: string;
+  readonly sink?: string;
+  readonly organization?: string;
+  /** An event type; `*` stands for any text. */
+  readonly type?: string;
+  /** Of a dead letter. */
+  readonly reason?: string;
+  /** RFC 3339: stored before this moment. */
+  readonly before?: string;
+  readonly ids?: readonly string[];
+  readonly eventIds?: readonly string[];
+}
+
+export interface StoredRow {
+  readonly id: string;
+  readonly sink: string | null;
+  readonly organization_id: string | null;
+  readonly event_type: string | null;
+  readonly event_id: string | null;
+  readonly stored_at: string;
+  /** Of a dead letter. */
+  readonly reason?: string;
+  readonly detail?: string;
+  readonly attempts?: number;
+  readonly blocks?: boolean;
+  /** Of a parked event. */
+  readonly job?: string | null;
+}
+
+const STORED_AT: Readonly<Record<StoredTable, string>> = { parked: 'parked_at', dead_letters: 'stored_at' };
+const OWN: Readonly<Record<StoredTable, string>> = {
+  parked: 'job',
+  dead_letters: 'reason, detail, attempts, blocks',
+};
+const utc = (column: string): string => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+
+const CHUNK = 1_000;
+
+function conditionOf(table: StoredTable, filter: StoredFilter): { where: string; values: unknown[] } {
+  const values: unknown[] = [];
+  const conditions: string[] = [];
+  const demand = (left: string, right: (placeholder: string) => string, value: unknown): void => {
+    if (value !== undefined) conditions.push(`${left} ${right(`$${values.push(value)}`)}`);
+  };
+  const equals = (placeholder: string): string => `= ${placeholder}`;
+  demand('slot', equals, filter.slot);
+  demand('sink', equals, filter.sink);
+  demand('organization_id', equals, filter.organization);
+  demand('event_type', (p) => `LIKE ${p}`, filter.type?.replace(/[\\%_]/g, '\\$&').replaceAll('*', '%'));
+  if (table === 'dead_letters') demand('reason', equals, filter.reason);
+  demand(STORED_AT[table], (p) => `< ${p}::timestamptz`, filter.before);
+  demand('id', (p) => `= ANY (${p}::bigint[])`, filter.ids);
+  demand('event_id', (p) => `= ANY (${p}::text[])`, filter.eventIds);
+  return { where: conditions.join(' AND '), values };
+}
+
+export async function countStored(pool: pg.Pool, table: StoredTable, filter: StoredFilter): Promise<number> {
+  const { where, values } = conditionOf(table, filter);
+  const rows = await ask<{ count: string }>(pool, `SELECT count(*) FROM walpost.${table} WHERE ${where}`, values);
+  return Number(rows[0]?.count ?? 0);
+}
+
+/** The oldest first. */
+export function listStored(
+  pool: pg.Pool,
+  table: StoredTable,
+  filter: StoredFilter & { readonly limit: number },
+): Promise<readonly StoredRow[]> {
+  const { where, values } = conditionOf(table, filter);
+  const sql = `SELECT id::text, sink, organization_id, event_type, event_id, ${utc(STORED_AT[table])} AS stored_at, ${OWN[table]}
+                 FROM walpost.${table} WHERE ${where} ORDER BY id LIMIT $${values.push(filter.limit)}`;
+  return ask<StoredRow & object>(pool, sql, values);
+}
+
+/** Everything about one dead letter; undefined when there is none. */
+export async function readDeadLetter(pool: pg.Pool, slot: string, id: string): Promise<object | undefined> {
+  const times = ['created_at', 'committed_at', 'stored_at'].map((column) => `${utc(column)} AS ${column}`).join(', ');
+  const sql = `
+    SELECT id::text, sink, reason, detail, attempts, blocks, event_id, organization_id, event_type, event_version, topic,
+           entity_type, entity_id, target, idempotency_key, ${times}, commit_lsn::text AS lsn, ordinal, headers, payload, poison_row
+      FROM walpost.dead_letters WHERE slot = $1 AND id = $2::bigint`;
+  return (await ask<Record<string, unknown>>(pool, sql, [slot, id]))[0];
+}
+
+/** Deletes what is there now, not what comes meanwhile; tells how many are gone so far. */
+export async function discardStored(
+  pool: pg.Pool,
+  table: StoredTable,
+  filter: StoredFilter,
+  onProgress: (gone: number) => void,
+): Promise<number> {
+  const { where, values } = conditionOf(table, filter);
+  const [newest] = await ask<{ id: string | null }>(pool, `SELECT max(id)::text AS id FROM walpost.${table}`, []);
+  const last = `$${values.push(newest?.id ?? '0')}::bigint`;
+  const sql = `DELETE FROM walpost.${table} WHERE id IN (
+    SELECT id FROM walpost.${table} WHERE ${where} AND id <= ${last} ORDER BY id LIMIT ${CHUNK}) RETURNING id`;
+  let gone = 0;
+  for (let chunk = CHUNK; chunk > 0;) {
+    chunk = (await ask(pool, sql, values)).length;
+    gone += chunk;
+    if (chunk > 0) onProgress(gone);
+  }
+  return gone;
+}
+
+/** Tells the leader that the lanes of these rows are due now; resolves with their number. */
+export async function wakeLanes(pool: pg.Pool, filter: StoredFilter): Promise<number> {
+  const { where, values } = conditionOf('parked', filter);
+  const sql = `SELECT ${wakeSql('sink', 'organization_id')}
+                 FROM (SELECT DISTINCT sink, organization_id FROM walpost.parked WHERE ${where}) AS lane`;
+  return (await ask(pool, sql, values)).length;
+}
+
+/**
+ * Moves rows to another sink, lane by lane, each in one transaction, so that nobody ever sees a part of a lane and its
+ * order stays as it is. An event that waits for the other sink already is not stored there twice.
+ */
+export async function moveParked(
+  pool: pg.Pool,
+  { filter, to }: { readonly filter: StoredFilter; readonly to: string },
+  onProgress: (moved: number) => void,
+): Promise<number> {
+  const { where, values } = conditionOf('parked', filter);
+  const lanes = await ask<{ sink: string; organization_id: string }>(
+    pool,
+    `SELECT DISTINCT sink, organization_id FROM walpost.parked WHERE ${where} ORDER BY 1, 2`,
+    values,
+  );
+  let moved = 0;
+  for (const lane of lanes) {
+    const own = conditionOf('parked', { ...filter, sink: lane.sink, organization: lane.organization_id });
+    moved += await moveLane(pool, own, to, lane.organization_id);
+    onProgress(moved);
+  }
+  return moved;
+}
+
+async function moveLane(
+  pool: pg.Pool,
+  { where, values }: { where: string; values: unknown[] },
+  to: string,
+  organization: string,
+): Promise<number> {
+  const target = `$${values.length + 1}`;
+  try {
+    return await inTransaction(pool, async (client) => {
+      const rows = await client.query(`SELECT FROM walpost.parked WHERE ${where} FOR UPDATE`, values);
+      await client.query(
+        `DELETE FROM walpost.parked AS p WHERE ${where} AND EXISTS (
+           SELECT FROM walpost.parked AS t
+            WHERE t.slot = p.slot AND t.sink = ${target} AND t.organization_id = p.organization_id
+              AND ((t.era, t.order_lsn, t.order_job, t.place) = (p.era, p.order_lsn, p.order_job, p.place)
+                   OR (t.job = p.job AND t.event_id = p.event_id)))`,
+        [...values, to],
+      );
+      await client.query(`UPDATE walpost.parked SET sink = ${target} WHERE ${where}`, [...values, to]);
+      await client.query(`SELECT ${wakeSql('$2::text', '$3::text')}`, [values[0], to, organization]);
+      return rows.rowCount ?? 0;
+    });
+  } catch (error) {
+    throw databaseError(error, 'moving parked events');
+  }
+}
+
+async function ask<R extends pg.QueryResultRow>(pool: pg.Pool, sql: string, values: unknown[]): Promise<R[]> {
+  try {
+    return (await pool.query<R>(sql, values)).rows;
+  } catch (error) {
+    throw databaseError(error, 'reading or changing what is stored');
+  }
+}
