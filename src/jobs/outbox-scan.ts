@@ -14,8 +14,8 @@ import type { Origin } from '../event.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import { quoteIdentifier, quoteQualified } from '../postgres/identifiers.ts';
 import { mayHideRows } from '../postgres/row-security.ts';
-import { Values } from './job-filter.ts';
-import { type OutboxRange, type OutboxTable, spanCondition, wantedCondition } from './outbox-range.ts';
+import { filterCondition, Values } from './job-filter.ts';
+import { filterColumns, type OutboxRange, type OutboxTable, spanCondition, wantedCondition } from './outbox-range.ts';
 import type { PageLimits, Place, ScanItem, ScanPage, ScanSource } from './scan.ts';
 
 export interface OutboxScanOptions extends OutboxRange {
@@ -26,8 +26,9 @@ export interface OutboxScanOptions extends OutboxRange {
   readonly inTransaction: <T>(work: (client: pg.ClientBase) => Promise<T>) => Promise<T>;
 }
 
-/** Rows of the index that one statement looks at. */
-const SPAN = 5_000;
+/** Rows that one statement looks at, at least; most are wanted when there is no filter. */
+const SPAN = 1_000;
+const FILTERED_SPAN = 10_000;
 
 /** Everything as Postgres prints it, whatever the type. */
 type RawRow = (string | null)[];
@@ -72,7 +73,9 @@ export class OutboxScan implements ScanSource {
 
   /** The wanted rows within the limits, and the last row of the span, wanted or not, so that the place moves on. */
   private statement(after: Place | null, limits: PageLimits, values: Values): string {
-    const { source } = this.options;
+    const { source, filter } = this.options;
+    const isFiltered = filterCondition(filter, filterColumns(source), new Values()) !== 'true';
+    const span = isFiltered ? FILTERED_SPAN : Math.max(SPAN, limits.maxRows);
     const chosen = this.columns.map(quoteIdentifier);
     const bytes = ['payload', 'headers']
       .flatMap((field) => source.mapping[field] ?? [])
@@ -84,13 +87,13 @@ export class OutboxScan implements ScanSource {
           FROM (SELECT *, ${wantedCondition(this.options, source, values)} AS walpost_wanted
                   FROM ${quoteQualified(source.table)}
                  WHERE ${spanCondition(this.options, after, values)}
-                 ORDER BY created_xid, seq LIMIT ${SPAN}) AS source
+                 ORDER BY created_xid, seq LIMIT ${span}) AS source
       ), counted AS (
         SELECT *, row_number() OVER place AS number, count(*) OVER () AS total,
                count(*) FILTER (WHERE wanted) OVER place AS events, sum(bytes) OVER place - bytes AS bytes_before
           FROM span WINDOW place AS (ORDER BY created_xid, seq ROWS UNBOUNDED PRECEDING)
       )
-      SELECT created_xid::text, seq::text, wanted, number::integer, number = total AND total < ${SPAN},
+      SELECT created_xid::text, seq::text, wanted, number::integer, number = total AND total < ${span},
              ${chosen.map((column, index) => `c${index} AS ${column}`).join(', ')}
         FROM counted
        WHERE (wanted OR number = total) AND bytes_before < ${values.add(limits.maxBytes)}

@@ -84,7 +84,7 @@ test('reads every row once, in order, page by page', async () => {
 
 test('a span that ends where the table ends is followed by an empty page', async () => {
   await fill(5_000);
-  const { pages, scanned } = await scan({ limits: { maxRows: 10_000 } });
+  const { pages, scanned } = await scan({ limits: { maxRows: 5_000 } });
   expect([pages.map((page) => page.length), scanned]).toEqual([[5_000, 0], 5_000]);
   await database.query('TRUNCATE walpost.outbox');
   expect(await scan()).toEqual({ pages: [[]], scanned: 0 });
@@ -109,7 +109,7 @@ test('a filter that fits almost nothing looks at all rows, in spans', async () =
   const { pages, scanned } = await scan({ filter: { eventIds: [row?.id ?? ''] } });
   expect(scanned).toBe(12_000);
   expect(events(pages).map(({ eventId }) => eventId)).toEqual([row?.id]);
-  expect(pages.length).toBe(3);
+  expect(pages.length).toBe(2);
   expect(events((await scan({ filter: { eventType: 'type_1' } })).pages)).toEqual([]); // _ is no wildcard here
 });
 

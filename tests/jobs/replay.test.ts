@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { WalpostError } from '../../src/errors.ts';
 import { type Job } from '../../src/jobs/job.ts';
 import { cancelJob, readJob, requestJob } from '../../src/jobs/job-rows.ts';
 import type { JobSpec } from '../../src/jobs/job.ts';
@@ -131,8 +132,8 @@ test('an older position is refused with the oldest that works', async () => {
   await scene.log.has(ids);
   const refusal = ask({ from: { lsn: 1n } });
   await expect(refusal).rejects.toMatchObject({ code: 'REPLAY_RANGE' });
-  const remedy = await refusal.catch((error: { remedy: string }) => error.remedy);
-  const oldest = parseLsn(/--from-lsn (\S+?),/.exec(String(remedy))?.[1] ?? '') ?? 0n;
+  const remedy = await refusal.catch((error: WalpostError) => error.remedy);
+  const oldest = parseLsn(/--from-lsn (\S+?),/.exec(typeof remedy === 'string' ? remedy : '')?.[1] ?? '') ?? 0n;
   expect(oldest).toBeGreaterThan(0n);
   const { job } = await ask({ from: { lsn: oldest } });
   expect(await ended(job.id)).toMatchObject({ state: 'done', settled: 3 });
