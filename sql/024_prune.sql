@@ -39,6 +39,14 @@ BEGIN
   END IF;
   PERFORM set_config('walpost.scope', 'all', true); -- row-level security must hide nothing from it
 
+  IF EXISTS (SELECT FROM pg_class AS c WHERE c.oid = 'walpost.outbox'::regclass AND c.relkind = 'p') THEN
+    part := walpost.make_partitions() + walpost.drop_partitions(retention);
+    IF part > 0 THEN
+      PERFORM set_config('walpost.scope', scope, true);
+      RETURN part; -- soon, because of the locks; the rest comes with the next call
+    END IF;
+  END IF;
+
   SELECT array_agg(walpost.proven_snapshot(c.slot)) INTO snapshots FROM walpost.cursor AS c;
   IF array_position(snapshots, NULL) IS NULL AND snapshots <> '{}' THEN
     SELECT pg_snapshot_xmax(s) INTO horizon FROM unnest(snapshots) AS s ORDER BY pg_snapshot_xmax(s) LIMIT 1;
@@ -82,4 +90,4 @@ $function$;
 
 COMMENT ON FUNCTION walpost.setting(text, numeric) IS 'A number of walpost.settings, or the other one where there is none.';
 COMMENT ON FUNCTION walpost.prune(interval, integer) IS
-  'Removes one batch of proven events older than the retention, and of old keys, results and log rows; returns how many rows that were. 0 means that nothing is left to do, or that another session is at it.';
+  'Removes one batch of proven events older than the retention, and of old keys, results and log rows; returns how many rows (or daily partitions) that were. 0 means that nothing is left to do, or that another session is at it.';

@@ -38,6 +38,7 @@ END;
 CREATE FUNCTION walpost.isolate("table" regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
 AS $function$
 DECLARE
   id_type text;

@@ -6,6 +6,7 @@
 CREATE FUNCTION walpost.apply_grants() RETURNS text[]
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
 AS $function$
 DECLARE
   missing text[] := '{}';
@@ -25,6 +26,9 @@ BEGIN
     FOR it IN SELECT jsonb_array_elements_text(allowed -> role) LOOP
       EXECUTE format('GRANT %s TO %I', it, role);
     END LOOP;
+    IF role = 'walpost_publisher' AND to_regclass('walpost.outbox_seq') IS NOT NULL THEN
+      GRANT USAGE ON SEQUENCE walpost.outbox_seq TO walpost_publisher;
+    END IF;
   END LOOP;
 
   FOREACH it IN ARRAY '{outbox,idempotency_keys,command_results,parked,dead_letters,delivery_log}'::text[] LOOP
