@@ -56,11 +56,20 @@ test('a slot that was dropped and made again: the gap between cursor and slot is
   lost.push(...(await scene.publish(4)));
   await scene.createSlot();
   const streamed = await scene.publish(4);
+  await scene.database.query(`
+    CREATE TABLE public.noted (lsn pg_lsn);
+    CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS
+      'BEGIN INSERT INTO public.noted SELECT lsn FROM walpost.cursor; RETURN NULL; END';
+    CREATE TRIGGER note AFTER UPDATE ON walpost.jobs FOR EACH ROW WHEN (NEW.state = 'done') EXECUTE FUNCTION public.note()`);
   await using relay = await scene.start();
   await scene.log.has([...lost, ...streamed]);
   const [job] = await scene.jobs();
   expect(job?.state).toBe('done');
   expect(job?.reason).toMatch(/^The slot is at [0-9A-F/]+, and walpost has confirmed [0-9A-F/]+ at most\.$/);
+  // The cursor stands at the new slot's beginning with the commit that closes the job.
+  expect(await scene.database.query('SELECT lsn::text AS to_lsn FROM public.noted')).toEqual([
+    { to_lsn: job?.report?.to_lsn },
+  ]);
   await relay[Symbol.asyncDispose](); // cut off before anything was streamed: the healing stands
   await using again = await scene.start();
   expect(await scene.jobs()).toHaveLength(1);
