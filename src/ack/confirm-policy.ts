@@ -4,26 +4,44 @@ import type { Lsn } from '../lsn.ts';
 export const CONFIRM_INTERVAL_MS = 200;
 /** A keepalive or a foreign transaction alone is worth a confirmation once it frees this much WAL … */
 export const KEEPALIVE_BYTES = 8 * 1024 * 1024;
-/** … or this much after a while. Below it the cursor rests: its own row would make the WAL for the next advance. */
+/** … or this much after a while. */
 export const KEEPALIVE_IDLE_BYTES = 64 * 1024;
 export const KEEPALIVE_IDLE_MS = 10_000;
+/**
+ * Less than that is worth a few confirmations only, after one that was worth it: a slot lets go of WAL when it has been
+ * confirmed beyond a record that the server writes some 15 s after the last change (a list of running transactions).
+ * Then the cursor rests: its own row would make the WAL for the next advance.
+ */
+export const FOLLOW_UPS = 4;
 
-export interface ConfirmState {
+export interface ConfirmProgress {
   readonly watermark: Lsn;
   /** The watermark as transactions with events of ours moved it. */
   readonly settledTransactions: Lsn;
   readonly confirmed: Lsn;
+}
+
+export interface ConfirmState extends ConfirmProgress {
   readonly confirmedAt: number;
+  /** Confirmations since the last that was worth one. */
+  readonly followUps: number;
   readonly now: number;
 }
 
 /** Milliseconds until a confirmation is due: 0 is now, undefined is not before something moves. */
 export function confirmDelay(state: ConfirmState): number | undefined {
-  if (state.watermark <= state.confirmed) return undefined;
-  const since = state.now - state.confirmedAt;
-  if (state.settledTransactions > state.confirmed) return Math.max(0, CONFIRM_INTERVAL_MS - since);
   const gain = state.watermark - state.confirmed;
-  if (gain >= KEEPALIVE_BYTES) return Math.max(0, CONFIRM_INTERVAL_MS - since);
-  if (gain >= KEEPALIVE_IDLE_BYTES) return Math.max(0, KEEPALIVE_IDLE_MS - since);
-  return undefined;
+  if (gain <= 0) return undefined;
+  const since = state.now - state.confirmedAt;
+  if (state.settledTransactions > state.confirmed || gain >= KEEPALIVE_BYTES) return left(CONFIRM_INTERVAL_MS, since);
+  return isWorthIt(state) || state.followUps < FOLLOW_UPS ? left(KEEPALIVE_IDLE_MS, since) : undefined;
+}
+
+/** Whether confirming now is more than a follow-up. */
+export function isWorthIt({ watermark, settledTransactions, confirmed }: ConfirmProgress): boolean {
+  return settledTransactions > confirmed || watermark - confirmed >= KEEPALIVE_IDLE_BYTES;
+}
+
+function left(wait: number, since: number): number {
+  return Math.max(0, wait - since);
 }

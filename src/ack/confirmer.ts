@@ -6,7 +6,7 @@
  */
 import type { Clock, Timer } from '../clock.ts';
 import { LSN_ZERO, type Lsn } from '../lsn.ts';
-import { confirmDelay } from './confirm-policy.ts';
+import { CONFIRM_INTERVAL_MS, confirmDelay, isWorthIt } from './confirm-policy.ts';
 import type { Ledger } from './ledger.ts';
 
 export interface ConfirmerOptions {
@@ -23,9 +23,12 @@ export interface ConfirmerOptions {
 export class Confirmer {
   private readonly options: ConfirmerOptions;
   private timer: Timer | undefined;
+  /** The timer rings as soon as one may. */
+  private isSoon = false;
   private writing: Promise<void> | undefined;
   private confirmed: Lsn = LSN_ZERO;
   private confirmedAt = -Infinity;
+  private followUps = 0;
   private closed = false;
 
   constructor(options: ConfirmerOptions) {
@@ -34,12 +37,21 @@ export class Confirmer {
 
   /** The watermark has moved. */
   readonly advanced = (): void => {
-    if (this.closed || this.timer || this.writing) return;
+    if (this.closed || this.writing || (this.timer && this.isSoon)) return;
     const { ledger, clock } = this.options;
-    const { confirmed, confirmedAt } = this;
+    const { confirmed, confirmedAt, followUps } = this;
     const { watermark, settledTransactions } = ledger;
-    const delay = confirmDelay({ watermark, settledTransactions, confirmed, confirmedAt, now: clock.now() });
+    const delay = confirmDelay({
+      watermark,
+      settledTransactions,
+      confirmed,
+      confirmedAt,
+      followUps,
+      now: clock.now(),
+    });
     if (delay === undefined) return;
+    this.timer?.cancel(); // of a follow-up, which an event does not wait for
+    this.isSoon = delay <= CONFIRM_INTERVAL_MS;
     this.timer = clock.schedule(delay, () => {
       this.timer = undefined;
       this.confirm().then(this.advanced, this.options.onError);
@@ -68,11 +80,13 @@ export class Confirmer {
   }
 
   private async write(): Promise<void> {
-    const lsn = this.options.ledger.watermark;
-    if (lsn <= this.confirmed) return;
+    const { watermark: lsn, settledTransactions } = this.options.ledger;
+    const { confirmed } = this;
+    if (lsn <= confirmed) return;
     await this.options.writeCursor(lsn);
     if (this.closed) return;
     this.options.confirmSlot(lsn);
+    this.followUps = isWorthIt({ watermark: lsn, settledTransactions, confirmed }) ? 0 : this.followUps + 1;
     this.confirmed = lsn;
     this.confirmedAt = this.options.clock.now();
   }

@@ -87,12 +87,30 @@ describe('confirming', () => {
     let position = 1_000_000n;
     ledger.keepalive(position);
     await clock.advance(60_000);
-    const before = calls.length;
-    for (let i = 0; i < 100; i += 1) {
-      ledger.keepalive((position += 300n));
-      await clock.advance(1000);
-    }
-    expect(calls.length).toBe(before);
+    const keepalives = async (): Promise<number> => {
+      const before = calls.length;
+      for (let i = 0; i < 200; i += 1) {
+        ledger.keepalive((position += 30n));
+        await clock.advance(1000);
+      }
+      return calls.slice(before).filter((call) => call.startsWith('slot')).length;
+    };
+    expect(await keepalives()).toBe(4); // so that the slot lets go of the WAL that came before
+    expect(await keepalives()).toBe(0);
+    ledger.keepalive((position += 100_000n));
+    expect(await keepalives()).toBe(5);
+    expect(await keepalives()).toBe(0);
+  });
+
+  test('an event does not wait for the confirmation of a keepalive that has time', async () => {
+    const { clock, calls, ledger, deliver } = setUp();
+    ledger.keepalive(1_000_000n);
+    await clock.advance(300);
+    ledger.keepalive(1_100_000n);
+    await clock.advance(300);
+    deliver(1_100_100n, 1_100_200n);
+    await clock.advance(200);
+    expect(calls.at(-1)).toBe('slot 1100200');
   });
 
   test('flush confirms what the policy would leave, and a closed confirmer tells the slot nothing more', async () => {
@@ -107,10 +125,11 @@ describe('confirming', () => {
   });
 });
 
-test('the policy: events soon, foreign WAL when it is much, crumbs never', () => {
-  const base = { confirmed: 100n, confirmedAt: 0, now: 1000, settledTransactions: 0n };
+test('the policy: events soon, foreign WAL when it is much, crumbs seldom', () => {
+  const base = { confirmed: 100n, confirmedAt: 0, now: 1000, settledTransactions: 0n, followUps: 4 };
   expect(confirmDelay({ ...base, watermark: 100n })).toBeUndefined();
   expect(confirmDelay({ ...base, watermark: 200n })).toBeUndefined();
+  expect(confirmDelay({ ...base, watermark: 200n, followUps: 3 })).toBe(9000);
   expect(confirmDelay({ ...base, watermark: 200n, settledTransactions: 200n })).toBe(0);
   expect(confirmDelay({ ...base, watermark: 200n, settledTransactions: 200n, now: 50 })).toBe(150);
   expect(confirmDelay({ ...base, watermark: 100n + 8n * 1024n * 1024n })).toBe(0);
