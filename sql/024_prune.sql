@@ -26,6 +26,7 @@ DECLARE
   scope     CONSTANT text := coalesce(current_setting('walpost.scope', true), '');
   now       CONSTANT timestamptz := clock_timestamp();
   snapshots pg_snapshot[];
+  proven    boolean;
   horizon   xid8;
   removed   bigint := 0;
   part      bigint;
@@ -47,8 +48,9 @@ BEGIN
     END IF;
   END IF;
 
-  SELECT array_agg(walpost.proven_snapshot(c.slot)) INTO snapshots FROM walpost.cursor AS c;
-  IF array_position(snapshots, NULL) IS NULL AND snapshots <> '{}' THEN
+  SELECT array_agg(p.snapshot), coalesce(bool_and(p.snapshot IS NOT NULL), false) INTO snapshots, proven
+    FROM walpost.cursor AS c CROSS JOIN LATERAL (SELECT walpost.proven_snapshot(c.slot) AS snapshot) AS p;
+  IF proven THEN
     SELECT pg_snapshot_xmax(s) INTO horizon FROM unnest(snapshots) AS s ORDER BY pg_snapshot_xmax(s) LIMIT 1;
     DELETE FROM walpost.outbox AS o
      USING (SELECT first.event_id, first.created_at

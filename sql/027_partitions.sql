@@ -130,7 +130,7 @@ DECLARE
   newest    xid8;
   snapshots CONSTANT pg_snapshot[] := (SELECT array_agg(walpost.proven_snapshot(c.slot)) FROM walpost.cursor AS c);
 BEGIN
-  IF snapshots IS NULL OR array_position(snapshots, NULL) IS NOT NULL THEN
+  IF snapshots IS NULL OR EXISTS (SELECT FROM unnest(snapshots) AS s WHERE s IS NULL) THEN
     RETURN 0;
   END IF;
   FOR part IN

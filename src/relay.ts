@@ -20,6 +20,7 @@ import { boundedCall } from './observe/bounded-call.ts';
 import type { Logger } from './observe/log.ts';
 import type { Failpoint } from './parking/parking-lot.ts';
 import type { Decoder, Destination, Step } from './pipeline.ts';
+import { pruneAll } from './postgres/pruner.ts';
 import { currentSnapshot, seesXid } from './postgres/snapshot.ts';
 import { startChores, type Chore } from './relay-chores.ts';
 import { RelayCustody } from './relay-custody.ts';
@@ -214,6 +215,8 @@ export class Relay {
   }
 
   private chores(): readonly Chore[] {
+    const { prune } = this.options.config;
+    const { pool } = this.ground;
     return [
       { name: 'looking for synchronous replication', every: 10_000, run: () => this.checkNotSynchronous() },
       this.jobs.chore,
@@ -222,6 +225,9 @@ export class Relay {
         every: 600_000,
         run: (signal) => pruneDeliveryLog(this.ground.pool, signal),
       },
+      ...(prune.enabled
+        ? [{ name: 'pruning', every: prune.every, run: (signal: AbortSignal) => pruneAll(pool, { ...prune, signal }) }]
+        : []),
     ];
   }
 

@@ -9,6 +9,7 @@ import { demoCommand } from './demo-command.ts';
 import { jobsCommand } from './jobs-command.ts';
 import { migrateCommand } from './migrate-command.ts';
 import { parkedCommand } from './parked-command.ts';
+import { pruneCommand } from './prune-command.ts';
 import { replayCommand } from './replay-command.ts';
 import { runCommand } from './run-command.ts';
 import { statusCommand } from './status-command.ts';
@@ -43,6 +44,7 @@ export function createProgram(): Command {
   program.addCommand(jobsCommand());
   program.addCommand(deadLettersCommand());
   program.addCommand(parkedCommand());
+  program.addCommand(pruneCommand());
   settle(program);
   return program;
 }

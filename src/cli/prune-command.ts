@@ -1,0 +1,41 @@
+import { Command } from 'commander';
+import { parseDuration } from '../config/units.ts';
+import { WalpostError } from '../errors.ts';
+import { type ConfigFlags, readConfig, withConfigOptions } from './config-options.ts';
+
+interface PruneFlags extends ConfigFlags {
+  readonly retention?: string;
+  readonly batch?: string;
+  readonly json?: boolean;
+}
+
+export function pruneCommand(): Command {
+  return withConfigOptions(new Command('prune'))
+    .description('Remove delivered events, keys and log rows that are older than the retention.')
+    .option('--retention <duration>', 'keep delivered events for that long (default: prune.retention)')
+    .option('--batch <rows>', 'rows a transaction (default: prune.batch)')
+    .option('--json', 'as JSON')
+    .action(prune);
+}
+
+async function prune(flags: PruneFlags): Promise<void> {
+  const config = await readConfig(flags);
+  const retention = flags.retention === undefined ? config.prune.retention : parseDuration(flags.retention);
+  const batch = flags.batch === undefined ? config.prune.batch : Number(flags.batch);
+  if (retention === undefined) throw new WalpostError('USAGE', { detail: '--retention is a duration, such as 72h.' });
+  if (!Number.isInteger(batch) || batch < 1 || batch > 100_000) {
+    throw new WalpostError('USAGE', { detail: '--batch is a whole number from 1 to 100000.' });
+  }
+  const [{ createPool }, { pruneAll }] = await Promise.all([
+    import('../postgres/pool.ts'),
+    import('../postgres/pruner.ts'),
+  ]);
+  const pool = createPool(config.database.url, { applicationName: 'walpost prune', max: 1 });
+  try {
+    const removed = await pruneAll(pool, { retention, batch });
+    const left = removed === 0 ? 'Nothing to remove.' : `Removed ${removed} rows.`;
+    process.stdout.write(flags.json ? `${JSON.stringify({ removed })}\n` : `${left}\n`);
+  } finally {
+    await pool.end();
+  }
+}

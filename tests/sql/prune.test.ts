@@ -1,0 +1,156 @@
+import { randomUUID } from 'node:crypto';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createPool } from '../../src/postgres/pool.ts';
+import { pruneAll } from '../../src/postgres/pruner.ts';
+import { ConfigFile } from '../support/config-file.ts';
+import { type TestDatabase, createTestDatabase } from '../support/database.ts';
+import { settleAll } from '../support/settled-checkpoint.ts';
+import { walpost } from '../support/walpost-cli.ts';
+
+const organization = randomUUID();
+
+let database: TestDatabase;
+beforeEach(async () => {
+  database = await createTestDatabase();
+});
+afterEach(() => database[Symbol.asyncDispose]());
+
+const fill = (rows: number, age = '4 days') =>
+  database.query(
+    `INSERT INTO walpost.outbox (organization_id, event_type, payload, created_at)
+     SELECT $1, 'a', '{}', clock_timestamp() - $3::interval FROM generate_series(1, $2)`,
+    [organization, rows, age],
+  );
+const prune = async (args = ''): Promise<number> =>
+  Number((await database.query<{ n: string }>(`SELECT walpost.prune(${args}) AS n`))[0]?.n);
+const left = async (table = 'outbox'): Promise<number> =>
+  Number((await database.query<{ n: string }>(`SELECT count(*) AS n FROM walpost.${table}`))[0]?.n);
+
+test('nothing goes before it is proven for every slot', async () => {
+  await fill(10);
+  expect(await prune()).toBe(0);
+  await database.query(`INSERT INTO walpost.cursor (slot, system_identifier, timeline) VALUES ('second', '1', 1)`);
+  await settleAll(database);
+  expect(await prune()).toBe(0);
+  await database.query(`DELETE FROM walpost.cursor WHERE slot = 'second'`);
+  await fill(5);
+  expect(await prune()).toBe(10);
+  expect(await left()).toBe(5);
+});
+
+test('a batch at a time, the oldest first, and only what is past the retention', async () => {
+  await fill(12);
+  await fill(3, '71 hours');
+  await settleAll(database);
+  expect([await prune(`'72 hours', 5`), await prune(`'72 hours', 5`)]).toEqual([5, 5]);
+  expect(await database.query('SELECT min(seq)::int AS first FROM walpost.outbox')).toEqual([{ first: 11 }]);
+  expect([await prune(`'72 hours', 5`), await prune(`'72 hours', 5`)]).toEqual([2, 0]);
+  expect(await left()).toBe(3);
+  expect(await prune(`'1 hour', 5`)).toBe(3);
+});
+
+test('rows of a transaction that was open at the checkpoint stay, and hold nobody else up', async () => {
+  const open = await database.client();
+  await open.query('BEGIN');
+  await open.query(
+    `INSERT INTO walpost.outbox (organization_id, event_type, payload, created_at)
+     SELECT $1, 'open', '{}', now() - interval '9 days' FROM generate_series(1, 3)`,
+    [organization],
+  );
+  await fill(5);
+  await settleAll(database);
+  await open.query('COMMIT');
+  expect(await prune()).toBe(5);
+  expect(await database.query('SELECT DISTINCT event_type FROM walpost.outbox')).toEqual([{ event_type: 'open' }]);
+  await settleAll(database);
+  expect(await prune()).toBe(3);
+});
+
+test('keys, results and the log go with their own age, and a key that is gone is free', async () => {
+  await database.query(
+    `SELECT walpost.publish($1, 'a', '{}', idempotency_key => k) FROM unnest('{old,new}'::text[]) AS k`,
+    [organization],
+  );
+  await database.query(
+    `UPDATE walpost.idempotency_keys SET created_at = now() - interval '8 days' WHERE idempotency_key = 'old'`,
+  );
+  await database.query(
+    `INSERT INTO walpost.command_results (organization_id, idempotency_key, command, arguments_hash, created_at)
+     SELECT $1, n::text, 'f', '', now() - n * interval '2 days' FROM generate_series(0, 5) AS n`,
+    [organization],
+  );
+  await database.query(
+    `INSERT INTO walpost.delivery_log (slot, sink, organization_id, first_event_id, last_event_id, event_ids, events, attempt, outcome, duration_ms, at)
+     SELECT 's', 's', 'o', '1', '1', '{1}', 1, 1, 'delivered', 1, now() - n * interval '2 days' FROM generate_series(0, 5) AS n`,
+  );
+  expect(await prune()).toBe(1 + 2 + 2);
+  expect([await left('idempotency_keys'), await left('command_results'), await left('delivery_log')]).toEqual([
+    1, 4, 4,
+  ]);
+  const before = await left();
+  await database.query(`SELECT walpost.publish($1, 'a', '{}', idempotency_key => 'old')`, [organization]);
+  expect(await left()).toBe(before + 1);
+  await database.query(`UPDATE walpost.settings SET value = '24' WHERE name = 'idempotency_hours'`);
+  expect(await prune()).toBe(3);
+});
+
+test('while another session prunes, it does nothing', async () => {
+  await fill(5);
+  await settleAll(database);
+  const other = await database.client();
+  await other.query('BEGIN');
+  await other.query(`SELECT walpost.prune('72 hours', 2)`);
+  expect(await prune()).toBe(0);
+  await other.query('COMMIT');
+  expect(await prune()).toBe(3);
+});
+
+test.each([`NULL`, `'-1 hour'`, `'1 hour', 0`, `'1 hour', 100001`])('refused: prune(%s)', async (args) => {
+  await expect(prune(args)).rejects.toMatchObject({ code: '22023', hint: expect.any(String) as string });
+});
+
+test('the pruner goes on to the end, and the command says what it removed', async () => {
+  await fill(25);
+  await settleAll(database);
+  const pool = createPool(database.url, { applicationName: 'prune', max: 1 });
+  const seen: number[] = [];
+  expect(await pruneAll(pool, { retention: 3_600_000, batch: 10, onBatch: (n) => seen.push(n) })).toBe(25);
+  await pool.end();
+  expect(seen).toEqual([10, 20, 25]);
+  await fill(3);
+  await settleAll(database);
+  using file = new ConfigFile(
+    JSON.stringify({ database: { url: database.url }, sinks: { log: { type: 'stdout' } }, routes: [{ to: ['log'] }] }),
+  );
+  const run = (...more: string[]) => walpost(['prune', '--config', file.path, ...more]);
+  expect(await run('--json')).toMatchObject({ code: 0, stdout: '{"removed":3}\n' });
+  expect(await run()).toMatchObject({ code: 0, stdout: 'Nothing to remove.\n' });
+  expect(await run('--retention', 'soon')).toMatchObject({ code: 2 });
+});
+
+test('no lock that a writer or a reader waits for is held for 100 ms', async () => {
+  await database.query(
+    `INSERT INTO walpost.outbox (organization_id, event_type, payload, created_at)
+     SELECT gen_random_uuid(), 'a', jsonb_build_object('n', n), now() - interval '9 days' FROM generate_series(1, 30000) AS n`,
+  );
+  await settleAll(database);
+  const [writer, pruner] = [await database.client(), await database.client()];
+  let done = false;
+  const pruning = (async () => {
+    for (let n = 0; n < 6; n++) await pruner.query('SELECT walpost.prune()');
+    done = true;
+  })();
+  // A second session that gives up after 100 ms of waiting for a lock.
+  await writer.query(`SET lock_timeout = '100ms'`);
+  let writes = 0;
+  while (!done) {
+    await writer.query(`SELECT walpost.publish($1, 'a', '{}', idempotency_key => gen_random_uuid()::text)`, [
+      organization,
+    ]);
+    await writer.query('SELECT count(*) FROM (SELECT FROM walpost.outbox LIMIT 10) AS few');
+    writes += 1;
+  }
+  await pruning;
+  expect(writes).toBeGreaterThan(5);
+  expect(await left()).toBe(writes);
+});
