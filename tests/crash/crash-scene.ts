@@ -14,7 +14,7 @@ import type { Failpoint } from './failpoints.ts';
 
 const CHILD = join(import.meta.dirname, 'child.ts');
 const ORGANIZATIONS = Array.from({ length: 6 }, (_, index) => `00000000-0000-7000-8000-00000000000${index}`);
-const RATE = 300;
+const RATE = 60;
 
 const CONFIG = {
   batching: { window: '10ms', max_events: 20 },

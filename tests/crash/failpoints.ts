@@ -34,9 +34,9 @@ export function watch(point: Failpoint, reached: () => void): void {
     case 'answered, not settled':
       return after(sink, 'deliver', reached);
     case 'settled, no cursor row':
-      return aroundStatement('UPDATE walpost.cursor', { before: reached });
+      return aroundStatement('SET lsn = greatest(lsn', { before: reached });
     case 'cursor row, not confirmed':
-      return aroundStatement('UPDATE walpost.cursor', { after: reached });
+      return aroundStatement('SET lsn = greatest(lsn', { after: reached });
     case 'locked':
       return after(LeaderLock as unknown as Owner, 'acquire', reached);
     case 'claimed':

@@ -7,7 +7,7 @@ const UP = 204;
 
 test.for(['parking', 'parked, not settled'] as const)(
   'killed again and again at: %s',
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async (point) => {
     await using scene = await CrashScene.set();
     scene.status = DOWN;
@@ -21,13 +21,13 @@ test.for(['parking', 'parked, not settled'] as const)(
 
 test.for(['delivered, not removed', 'removed'] as const)(
   'killed again and again at: %s',
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async (point) => {
     await using scene = await CrashScene.set();
     for (const nth of [1, 2, 4]) {
       scene.status = DOWN;
       await using sick = await scene.start();
-      await poll('many rows are there', async () => (await scene.parked()) > 100 || undefined);
+      await poll('many rows are there', async () => (await scene.parked()) > 20 || undefined);
       await sick.stop('SIGKILL');
       scene.status = UP;
       await scene.crash(point, nth);
@@ -40,7 +40,7 @@ test.for(['delivered, not removed', 'removed'] as const)(
 
 test(
   'killed while a batch hangs and what waits behind it is parked: the batch comes first',
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async () => {
     await using scene = await CrashScene.set();
     for (let turn = 0; turn < 3; turn += 1) {
@@ -53,7 +53,7 @@ test(
       await using hanging = await scene.start();
       await poll(
         'rows are behind the batch',
-        async () => (arrived > 0 && (await scene.parked()) > before + 50) || undefined,
+        async () => (arrived > 0 && (await scene.parked()) > before + 10) || undefined,
       );
       await hanging.stop('SIGKILL');
       scene.takeAgain();

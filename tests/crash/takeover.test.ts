@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { RunningWalpost } from '../e2e/running-walpost.ts';
 import { CrashScene, NOTHING_LOST } from './crash-scene.ts';
 
-test.for(['locked', 'claimed'] as const)('killed again and again at: %s', { timeout: 60_000 }, async (point) => {
+test.for(['locked', 'claimed'] as const)('killed again and again at: %s', { timeout: 120_000 }, async (point) => {
   await using scene = await CrashScene.set();
   for (let turn = 0; turn < 3; turn += 1) await scene.crash(point);
   expect(await scene.finish()).toMatchObject(NOTHING_LOST);
@@ -11,7 +11,7 @@ test.for(['locked', 'claimed'] as const)('killed again and again at: %s', { time
 
 test(
   'killed again and again at: older stream ended, while each older leader is only stopped',
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async () => {
     await using scene = await CrashScene.set();
     const stopped: RunningWalpost[] = [];
