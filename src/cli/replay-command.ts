@@ -1,12 +1,6 @@
 import { Command } from 'commander';
 import { type ConfigFlags, readConfig, withConfigOptions } from './config-options.ts';
-import type { ReplayFlags } from './replay-request.ts';
-
-export interface ReplayCommandFlags extends ConfigFlags, ReplayFlags {
-  readonly dryRun?: boolean;
-  readonly yes?: boolean;
-  readonly json?: boolean;
-}
+import type { ReplayConduct, ReplayFlags } from './replay-request.ts';
 
 const collect = (text: string, before: readonly string[] = []): string[] => [...before, text];
 
@@ -27,7 +21,7 @@ export function replayCommand(): Command {
     .option('--dry-run', 'count what would be sent, and change nothing')
     .option('-y, --yes', 'do not ask')
     .option('--json', 'as JSON')
-    .action(async (flags: ReplayCommandFlags) => {
+    .action(async (flags: ConfigFlags & ReplayFlags & ReplayConduct) => {
       const config = await readConfig(flags);
       const { replay } = await import('./replay.ts');
       await replay(config, flags);

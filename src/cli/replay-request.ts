@@ -20,6 +20,13 @@ export interface ReplayFlags {
   readonly rate?: string;
 }
 
+/** How the command goes about it. */
+export interface ReplayConduct {
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+  readonly json?: boolean;
+}
+
 export interface ReplayRequest {
   readonly window: Pick<ReplayWindow, 'from' | 'to'>;
   readonly spec: JobSpec;

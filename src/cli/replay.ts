@@ -11,10 +11,9 @@ import { formatLsn, type Lsn } from '../lsn.ts';
 import { outboxTable } from '../relay-outbox.ts';
 import { followJob } from './follow-job.ts';
 import { type JobDatabase, openJobDatabase } from './job-database.ts';
-import type { ReplayCommandFlags } from './replay-command.ts';
-import { type ReplayRequest, replayRequest } from './replay-request.ts';
+import { type ReplayConduct, type ReplayFlags, type ReplayRequest, replayRequest } from './replay-request.ts';
 
-export async function replay(config: Config, flags: ReplayCommandFlags): Promise<void> {
+export async function replay(config: Config, flags: ReplayFlags & ReplayConduct): Promise<void> {
   const request = replayRequest(flags, config);
   await using database = await openJobDatabase(config);
   const { pool, slot } = database;
