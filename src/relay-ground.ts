@@ -7,19 +7,18 @@
  * the checks found may be old when the lock comes, so they are made again then.
  */
 import type pg from 'pg';
-import type { Clock, Timer } from './clock.ts';
+import type { Clock } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import { columnMapping, requiredColumns } from './decoder/column-mapping.ts';
 import { LeaderLock, type LockHolder } from './leader/leader-lock.ts';
 import type { Logger } from './observe/log.ts';
 import { type CursorStore, readCursor } from './postgres/cursor-store.ts';
 import { assertMigrated } from './postgres/migrate.ts';
-import { createPool, cutPool } from './postgres/pool.ts';
 import type { SlotHealing } from './relay-healing.ts';
+import { RelayPools } from './relay-pools.ts';
 import { takeOver } from './relay-takeover.ts';
 import { ensurePublication } from './slot/publication.ts';
 import { APPLICATION_NAME } from './slot/replication-client.ts';
-import { isShutdown, replicationError } from './slot/replication-error.ts';
 import { checkServer, type ServerFacts } from './slot/server-checks.ts';
 import { inspectSlot, slotProblem } from './slot/slot-state.ts';
 import { checkSource } from './slot/source-checks.ts';
@@ -29,6 +28,8 @@ export interface Ground extends AsyncDisposable {
   readonly pool: pg.Pool;
   /** For what every delivery waits for, the snapshot and the cursor: never behind the statements of a sick sink. */
   readonly express: pg.Pool;
+  /** Another one that breaks with the ground; whoever opens it ends it. */
+  readonly openPool: (applicationName: string, max: number) => pg.Pool;
   readonly server: ServerFacts;
   readonly slot: string;
   readonly cursor: CursorStore;
@@ -65,30 +66,13 @@ export function slotName(config: Config, database: string): string {
 export async function openGround(options: GroundOptions): Promise<Ground> {
   const { config, log } = options;
   const broken = new AbortController();
-  const connections = (max: number): pg.Pool =>
-    createPool(config.database.url, {
-      applicationName: APPLICATION_NAME,
-      max,
-      onError: (error) => log.debug({ err: error }, 'an idle connection ended'),
-      onServerError: (error) => {
-        if (isShutdown(error)) broken.abort(replicationError(error));
-      },
-    });
-  const pool = connections(config.database.pool_size);
-  const express = connections(EXPRESS_CONNECTIONS);
-  let cutting: Timer | undefined;
-  const cutSoon = (): void => {
-    cutting = options.clock.schedule(LAST_ANSWERS_MS, () => {
-      [pool, express].forEach(cutPool);
-      cutSoon(); // whoever tried again meanwhile waits on a new connection
-    });
-  };
-  broken.signal.addEventListener('abort', cutSoon);
+  const pools = new RelayPools({ url: config.database.url, clock: options.clock, log, broken });
+  const openPool = (applicationName: string, max: number): pg.Pool => pools.open(applicationName, max);
+  const pool = openPool(APPLICATION_NAME, config.database.pool_size);
+  const express = openPool(APPLICATION_NAME, EXPRESS_CONNECTIONS);
   let lock: LeaderLock | undefined;
   const release = async (): Promise<void> => {
-    await Promise.all([pool.end(), express.end()]);
-    broken.signal.removeEventListener('abort', cutSoon);
-    cutting?.cancel();
+    await pools.end();
     await lock?.[Symbol.asyncDispose](); // last, so that nothing of ours is under way when the next leader begins
   };
   try {
@@ -101,15 +85,22 @@ export async function openGround(options: GroundOptions): Promise<Ground> {
     const { clock, deliverExisting } = options;
     const taken = await takeOver({ config, log, clock, pool: express, server, slot, deliverExisting });
     lock.lost.throwIfAborted();
-    return { pool, express, server, slot, ...taken, lock, broken: broken.signal, [Symbol.asyncDispose]: release };
+    return {
+      pool,
+      express,
+      openPool,
+      server,
+      slot,
+      ...taken,
+      lock,
+      broken: broken.signal,
+      [Symbol.asyncDispose]: release,
+    };
   } catch (error) {
     await release();
     throw error;
   }
 }
-
-/** After that nobody waits any more for a server that may not even know that the connection is gone. */
-const LAST_ANSWERS_MS = 1_000;
 
 /** One for snapshots, one for the cursor. */
 const EXPRESS_CONNECTIONS = 2;

@@ -13,7 +13,6 @@ import type { Lsn } from './lsn.ts';
 import type { Logger } from './observe/log.ts';
 import { CheckpointKeeper } from './postgres/checkpoint-keeper.ts';
 import { CheckpointStore } from './postgres/checkpoints.ts';
-import { createPool } from './postgres/pool.ts';
 import { inTransaction } from './postgres/transaction.ts';
 import type { Chore } from './relay-chores.ts';
 import type { Ground } from './relay-ground.ts';
@@ -41,9 +40,9 @@ export class RelayJobs implements AsyncDisposable {
   private running: Promise<void> | undefined;
 
   constructor(options: RelayJobsOptions) {
-    const { config, ground, watermark } = options;
+    const { ground, watermark } = options;
     this.options = options;
-    this.pool = createPool(config.database.url, { applicationName: 'walpost jobs', max: CONNECTIONS });
+    this.pool = ground.openPool('walpost jobs', CONNECTIONS);
     this.keeper = new CheckpointKeeper({ store: new CheckpointStore(ground.pool, ground.cursor), watermark });
   }
 

@@ -56,6 +56,9 @@ export class Listener implements AsyncDisposable {
       client.on('end', resolve);
       signal.addEventListener('abort', () => resolve(), { once: true });
     });
+    // No goodbye: a server that is cut off would never answer it.
+    const close = (): void => void client.connection.stream.destroy();
+    signal.addEventListener('abort', close, { once: true });
     try {
       await client.connect();
       client.on('notification', ({ payload }) => onMessage(payload ?? ''));
@@ -63,7 +66,8 @@ export class Listener implements AsyncDisposable {
       if (!signal.aborted) onListening();
       await ended;
     } finally {
-      await client.end().catch(() => undefined);
+      signal.removeEventListener('abort', close);
+      close();
     }
   }
 }

@@ -19,6 +19,7 @@ import { Cli } from '../support/walpost-cli.ts';
 
 export interface Arrival {
   readonly by: string;
+  readonly batch: string;
   readonly organization: string;
   readonly number: number;
   readonly at: number;
@@ -232,9 +233,10 @@ export class Scene implements AsyncDisposable {
       organization_id: string;
       events: { payload: { number?: number } }[];
     };
-    const [by, at] = [String(request.headers['x-by']), performance.now()];
+    const [by, batch] = [String(request.headers['x-by']), String(request.headers['webhook-id'])];
+    const at = performance.now();
     for (const { payload } of body.events) {
-      this.arrivals.push({ by, at, organization: body.organization_id, number: payload.number ?? -1 });
+      this.arrivals.push({ by, batch, at, organization: body.organization_id, number: payload.number ?? -1 });
     }
   }
 
@@ -291,7 +293,11 @@ export class WalpostProcess {
   }
 
   async readiness(): Promise<Readiness> {
-    return (await (await fetch(`${this.url}/readyz`)).json()) as Readiness;
+    try {
+      return (await (await fetch(`${this.url}/readyz`)).json()) as Readiness;
+    } catch (cause) {
+      throw new Error(`${this.name} does not answer; it has printed:\n${this.cli.stderr}`, { cause });
+    }
   }
 
   /** Resolves when /readyz says so; it must also say that it is ready. */
