@@ -1,11 +1,14 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { startServer } from '../support/server.ts';
 import { poll } from '../support/slot-session.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { walpost } from '../support/walpost-cli.ts';
 import { expectNothingLost, expectOneAtATime } from './expectations.ts';
 import { Scene } from './scene.ts';
+
+/** Each test starts two or three processes from their sources. */
+vi.setConfig({ testTimeout: 90_000 });
 
 describe('one leads, the other stands by', () => {
   test('also when both start at the same time; each says which it is', async () => {
