@@ -174,7 +174,9 @@ export const optionsSchema = z.strictObject({
       enabled: z.boolean().default(true).describe('The leader removes what is delivered and old.'),
       retention: duration().prefault('72h').describe('How long a delivered event stays in the outbox.'),
       batch: z.int().min(1).max(100_000).default(5_000).describe('Rows a transaction.'),
-      every: duration({ min: '1s', max: '1d' }).prefault('1m').describe('Distance of two rounds.'),
+      every: duration({ min: '1s', max: '1d' })
+        .prefault('5m')
+        .describe('Distance of two rounds, which read the outbox.'),
     })
     .prefault({})
     .describe('The growth of the outbox.'),
