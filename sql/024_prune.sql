@@ -6,7 +6,7 @@
 ALTER TABLE walpost.settings ADD CONSTRAINT settings_number CHECK (
   name NOT LIKE '%\_hours' AND name NOT LIKE 'alert\_%'
   OR CASE WHEN jsonb_typeof(value) = 'number' THEN value::numeric >= 0 ELSE false END
-);
+) NOT VALID;
 
 INSERT INTO walpost.settings (name, value) VALUES ('idempotency_hours', '168'), ('delivery_log_hours', '168');
 COMMENT ON COLUMN walpost.settings.name IS

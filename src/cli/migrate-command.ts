@@ -19,8 +19,11 @@ async function migrateOrPlan(flags: MigrateFlags): Promise<void> {
   const { url } = (await readConfig(flags)).database;
   const { migrate, plan } = await import('../postgres/migrate.ts');
   const say = (line: string): void => void (flags.json || process.stdout.write(`${line}\n`));
+  const warn = (line: string): void => void process.stderr.write(`${line}\n`);
   const verb = flags.plan ? 'would apply' : 'applied';
-  const steps = flags.plan ? await plan(url) : await migrate(url, { onStep: ({ name }) => say(`${verb} ${name}`) });
+  const steps = flags.plan
+    ? await plan(url)
+    : await migrate(url, { onStep: ({ name }) => say(`${verb} ${name}`), onNotice: warn });
   if (flags.plan) for (const { name } of steps) say(`${verb} ${name}`);
   if (steps.length === 0) say('The walpost schema is up to date.');
   if (!flags.json) return;

@@ -17,6 +17,8 @@ import { SQLSTATE, isSqlState } from './sqlstate.ts';
 export interface MigrateOptions {
   /** Called after each file that was applied. */
   readonly onStep?: (migration: Migration) => void;
+  /** Called with each warning of the server, in one line with its hint. */
+  readonly onNotice?: (text: string) => void;
   /** By default the files that come with this program. */
   readonly migrations?: readonly Migration[];
 }
@@ -53,6 +55,7 @@ export async function plan(url: string, options: MigrateOptions = {}): Promise<r
 export async function migrate(url: string, options: MigrateOptions = {}): Promise<readonly Migration[]> {
   const migrations = options.migrations ?? (await readMigrations());
   return withSession(url, async (client) => {
+    client.on('notice', ({ message = '', hint = '' }) => options.onNotice?.(`${message}. ${hint}`.trim()));
     await lock(client);
     const pending = pendingMigrations(migrations, await readApplied(client));
     if (pending.length > 0) await inOne(client, () => client.query(BOOTSTRAP));
