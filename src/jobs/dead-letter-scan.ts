@@ -100,7 +100,7 @@ export class DeadLetterScan implements ScanSource {
                         - octet_length(payload) - octet_length(headers) AS before
                 FROM (SELECT * FROM walpost.dead_letters WHERE ${conditions.join(' AND ')}
                        ORDER BY id LIMIT ${values.add(limits.maxRows)}) AS first) AS page
-       WHERE before < ${values.add(limits.maxBytes)} ORDER BY id`;
+       WHERE before < ${values.add(limits.maxBytes)} ORDER BY page.id`; // the plain id would be its text
   }
 }
 

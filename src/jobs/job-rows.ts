@@ -76,12 +76,12 @@ export async function readJob(db: JobConnection, id: string): Promise<Job | unde
 
 /** The newest first; of all slots without one. */
 export async function listJobs(db: JobConnection, limit = 50): Promise<readonly Job[]> {
-  return (await run(db, `SELECT ${JOB_COLUMNS} FROM walpost.jobs ORDER BY id DESC LIMIT $1`, [limit])).map(toJob);
+  return (await run(db, `SELECT ${JOB_COLUMNS} FROM walpost.jobs ORDER BY jobs.id DESC LIMIT $1`, [limit])).map(toJob);
 }
 
 /** Those that are not over yet. */
 export async function openJobs(db: JobConnection, slot: string): Promise<readonly Job[]> {
-  const where = `slot = $1 AND state IN ('queued', 'running') ORDER BY id`;
+  const where = `slot = $1 AND state IN ('queued', 'running') ORDER BY jobs.id`;
   return (await run(db, `SELECT ${JOB_COLUMNS} FROM walpost.jobs WHERE ${where}`, [slot])).map(toJob);
 }
 

@@ -78,7 +78,7 @@ export function listStored(
 ): Promise<readonly StoredRow[]> {
   const { where, values } = conditionOf(table, filter);
   const sql = `SELECT id::text, sink, organization_id, event_type, event_id, ${utc(STORED_AT[table])} AS stored_at, ${OWN[table]}
-                 FROM walpost.${table} WHERE ${where} ORDER BY id LIMIT $${values.push(filter.limit)}`;
+                 FROM walpost.${table} WHERE ${where} ORDER BY ${table}.id LIMIT $${values.push(filter.limit)}`;
   return ask<StoredRow & object>(pool, sql, values);
 }
 

@@ -1,7 +1,4 @@
-/**
- * `walpost run` with bad luck: its clock runs fast (TEST_SPEED), it dies at a named moment (TEST_FAILPOINT, the
- * TEST_FAILPOINT_AFTER-th time), or it dies when a request that contains a text is on its way (TEST_ABORT_ON).
- */
+/** `walpost run` whose clock runs fast (TEST_SPEED), or that dies when a request with a text leaves (TEST_ABORT_ON). */
 import { subscribe } from 'node:diagnostics_channel';
 import { systemClock } from '../../src/clock.ts';
 import { runProcess } from '../../src/cli/run-process.ts';
@@ -9,9 +6,8 @@ import { loadConfig } from '../../src/config/load-config.ts';
 import { RelayService } from '../../src/relay-service.ts';
 import { fastClock } from '../support/fast-clock.ts';
 
-const { TEST_SPEED, TEST_FAILPOINT, TEST_FAILPOINT_AFTER = '1', TEST_ABORT_ON } = process.env;
+const { TEST_SPEED, TEST_ABORT_ON } = process.env;
 const config = loadConfig({ path: process.argv.at(-1), env: {} });
-let left = Number(TEST_FAILPOINT_AFTER);
 
 if (TEST_ABORT_ON !== undefined) {
   subscribe('undici:request:create', (message) => {
@@ -26,8 +22,5 @@ process.exitCode = await runProcess(
     new RelayService({
       ...parts,
       clock: TEST_SPEED === undefined ? systemClock : fastClock(Number(TEST_SPEED)),
-      failpoint: (name) => {
-        if (name === TEST_FAILPOINT && --left === 0) process.kill(process.pid, 'SIGKILL');
-      },
     }),
 );
