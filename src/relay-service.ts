@@ -11,10 +11,10 @@ import { fencedDestination } from './leader/fenced-destination.ts';
 import { DeliveryLog } from './observe/delivery-log.ts';
 import type { Readiness, RunningRelay, StatusReport } from './observe/status-report.ts';
 import type { Destination } from './pipeline.ts';
-import { Relay } from './relay.ts';
 import { type Ground, openGround, type Standby } from './relay-ground.ts';
 import { keepTrying } from './relay-retry.ts';
 import { openSinks } from './relay-sinks.ts';
+import { RelaySession } from './relay-session.ts';
 import { RelayStatus } from './relay-status.ts';
 import type { RelaySurroundings } from './relay-surroundings.ts';
 import type { GuardedSink } from './sinks/guarded-sink.ts';
@@ -26,7 +26,7 @@ export class RelayService implements RunningRelay {
   private readonly stopping = new AbortController();
   private sinks: readonly GuardedSink[] = [];
   private finished: Promise<void> | undefined;
-  private relay: Relay | undefined;
+  private session: RelaySession | undefined;
   private isDraining = false;
   private hasLed = false;
   private leaderPid: number | undefined;
@@ -68,7 +68,7 @@ export class RelayService implements RunningRelay {
     this.isDraining = true;
     this.crashes?.endInOrder().catch(() => undefined); // whatever happens from here on is no crash
     try {
-      await this.relay?.drain();
+      await this.session?.drain();
     } finally {
       this.stopping.abort();
     }
@@ -98,14 +98,13 @@ export class RelayService implements RunningRelay {
     await using ground = await openGround({ config, log, clock, signal, onStandby, deliverExisting });
     await using _log = this.deliveryLog.writeTo(ground);
     const sinks = await this.sinksOf(ground);
-    const { failpoint } = this.options;
-    const relay = new Relay({ config, log, clock, ground, sinks, failpoint, watcher: this.reporter.watcher });
-    this.relay = relay;
-    const detach = this.reporter.attach(relay);
+    const session = new RelaySession({ config, log, clock, ground, sinks, watcher: this.reporter.watcher });
+    this.session = session;
+    const detach = this.reporter.attach(session);
     try {
-      await runOnGround(relay, ground, signal);
+      await runOnGround(session, ground, signal);
     } finally {
-      this.relay = undefined;
+      this.session = undefined;
       detach();
       if (!ground.broken.aborted) await this.crashes?.endInOrder().catch(() => undefined);
     }
@@ -137,12 +136,12 @@ export class RelayService implements RunningRelay {
 
 /** Ends the moment that the ground breaks away, and then says why. */
 export async function runOnGround(
-  relay: Pick<Relay, 'run'>,
+  session: Pick<RelaySession, 'run'>,
   { broken }: Pick<Ground, 'broken'>,
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await relay.run(AbortSignal.any([signal, broken]));
+    await session.run(AbortSignal.any([signal, broken]));
   } catch (error) {
     if (broken.aborted && !signal.aborted) throw broken.reason;
     if (!(error instanceof WalpostError) || error.code !== 'SLOT_IN_USE') throw error;

@@ -5,6 +5,7 @@ import type { DeadLetterReason } from './pipeline.ts';
 import type { Relay, RelayWatcher } from './relay.ts';
 import { readFacts, NO_FACTS } from './relay-facts.ts';
 import type { Standby } from './relay-ground.ts';
+import type { RelaySession } from './relay-session.ts';
 import type { RelaySurroundings } from './relay-surroundings.ts';
 import type { GuardedSink } from './sinks/guarded-sink.ts';
 import { VERSION } from './version.ts';
@@ -19,7 +20,7 @@ function committedAtMs(origin: Origin): number | undefined {
 export class RelayStatus {
   sinks: readonly GuardedSink[] = [];
   private readonly options: RelaySurroundings;
-  private attached: Relay | undefined;
+  private attached: RelaySession | undefined;
   private standby: Standby | undefined;
   private ready: Readiness = { ready: false, role: 'starting', detail: 'connecting' };
 
@@ -60,9 +61,9 @@ export class RelayStatus {
   }
 
   /** Tells about this connection until the returned function is called. */
-  attach(relay: Relay): () => void {
+  attach(session: RelaySession): () => void {
     this.starting('connecting');
-    this.attached = relay;
+    this.attached = session;
     return () => {
       this.attached = undefined;
       this.starting('connecting');
@@ -71,12 +72,12 @@ export class RelayStatus {
 
   readiness(): Readiness {
     if (!this.attached?.streaming) return this.ready;
-    return { ready: true, role: 'leader', detail: `streaming from ${this.attached.ground.slot}` };
+    return { ready: true, role: 'leader', detail: `streaming from ${this.attached.relay.ground.slot}` };
   }
 
   async report(): Promise<StatusReport> {
     const { config, clock } = this.options;
-    const relay = this.attached;
+    const relay = this.attached?.relay;
     const source = relay?.ground ?? this.standby;
     const { role, detail } = this.readiness();
     const { lag, ...facts } = source ? await readFacts(source, relay?.slot) : NO_FACTS;
