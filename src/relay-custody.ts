@@ -13,7 +13,7 @@ import { DeadLetterOffice } from './parking/dead-letter-office.ts';
 import { DeadLetterStore } from './parking/dead-letter-store.ts';
 import { adoptParkedSinks } from './parking/parked-sinks.ts';
 import { ParkedStore } from './parking/parked-store.ts';
-import { ParkingLot, type Failpoint } from './parking/parking-lot.ts';
+import { ParkingLot } from './parking/parking-lot.ts';
 import { parseWakeMessage, WAKE_CHANNEL } from './parking/wake-message.ts';
 import { Listener } from './postgres/listener.ts';
 import type { Ground } from './relay-ground.ts';
@@ -26,7 +26,6 @@ export interface RelayCustodyOptions {
   readonly ground: Ground;
   readonly received: () => Lsn;
   readonly fail: (error: unknown) => void;
-  readonly failpoint?: ((name: Failpoint) => void) | undefined;
 }
 
 const LOOK_AGAIN_MS = 1_000;
@@ -42,7 +41,7 @@ export class RelayCustody implements AsyncDisposable {
   private lookAgain = false;
 
   constructor(options: RelayCustodyOptions) {
-    const { log, clock, ground, received, fail: onLost, failpoint } = options;
+    const { log, clock, ground, received, fail: onLost } = options;
     this.options = options;
     this.letters = new DeadLetterOffice({
       write: new DeadLetterStore(ground.pool, ground.cursor).storeDeadLetters,
@@ -58,7 +57,6 @@ export class RelayCustody implements AsyncDisposable {
       received,
       onStall: (message, waiting) => log.error({ waiting }, `events cannot be parked, the slot waits: ${message}`),
       onLost,
-      failpoint,
     });
   }
 

@@ -2,7 +2,6 @@ import type { Clock } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import type { Logger } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
-import type { Failpoint } from './parking/parking-lot.ts';
 
 /** What a relay finds in its process. */
 export interface RelaySurroundings {
@@ -12,6 +11,4 @@ export interface RelaySurroundings {
   readonly clock: Clock;
   /** On a first start: also send the rows that are there already. */
   readonly deliverExisting?: boolean;
-  /** Called at moments where tests end the process. */
-  readonly failpoint?: (name: Failpoint) => void;
 }

@@ -15,11 +15,7 @@ export interface ParkingLotOptions {
   readonly received: () => Lsn;
   readonly onStall: (message: string, waiting: number) => void;
   readonly onLost: (error: WalpostError) => void;
-  /** Called at these moments; a test may end the process there. */
-  readonly failpoint?: ((name: Failpoint) => void) | undefined;
 }
-
-export type Failpoint = 'parking' | 'parked, not settled' | 'delivered, not removed';
 
 const READ_AGAIN_MS = 1_000;
 const NOTHING: ParkedPage = { events: [], last: null };
@@ -31,25 +27,14 @@ export class ParkingLot implements Lot {
   private readonly closing = new AbortController();
 
   constructor(options: ParkingLotOptions) {
-    const { store, clock, received, failpoint } = options;
+    const { store, clock, received } = options;
     this.options = options;
     this.inserts = new DurableQueue({
       ...options,
-      write: async (requests) => {
-        failpoint?.('parking');
-        await store.insert(requests, { received: received(), now: clock.now() });
-        failpoint?.('parked, not settled');
-      },
+      write: (requests) => store.insert(requests, { received: received(), now: clock.now() }),
       sizeOf: ({ event }) => event.size,
     });
-    this.removals = new DurableQueue({
-      ...options,
-      write: async (ids) => {
-        failpoint?.('delivered, not removed');
-        await store.remove(ids);
-      },
-      sizeOf: () => 8,
-    });
+    this.removals = new DurableQueue({ ...options, write: (ids) => store.remove(ids), sizeOf: () => 8 });
   }
 
   park(sink: string, events: readonly Event[], stored: () => void): void {
