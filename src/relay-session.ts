@@ -2,6 +2,7 @@
 import { formatLsn } from './lsn.ts';
 import { boundedCall } from './observe/bounded-call.ts';
 import { pruneDeliveryLog } from './observe/delivery-log.ts';
+import { PruneWatch } from './postgres/prune-watch.ts';
 import { pruneAll } from './postgres/pruner.ts';
 import { Relay, type RelayOptions } from './relay.ts';
 import { startChores, type Chore } from './relay-chores.ts';
@@ -96,7 +97,11 @@ export class RelaySession {
 
   private chores(): readonly Chore[] {
     const { prune } = this.options.config;
-    const { pool } = this.options.ground;
+    const { pool, slot } = this.options.ground;
+    const watch = new PruneWatch({ db: pool, slot, retention: prune.retention, clock: this.options.clock });
+    const pruneWhenDue = async (signal: AbortSignal): Promise<void> => {
+      if (await watch.isDue()) await pruneAll(pool, { ...prune, signal });
+    };
     return [
       { name: 'looking for synchronous replication', every: 10_000, run: () => this.checkNotSynchronous() },
       this.relay.jobs.chore,
@@ -105,9 +110,7 @@ export class RelaySession {
         every: 600_000,
         run: (signal) => pruneDeliveryLog(pool, signal),
       },
-      ...(prune.enabled
-        ? [{ name: 'pruning', every: prune.every, run: (signal: AbortSignal) => pruneAll(pool, { ...prune, signal }) }]
-        : []),
+      ...(prune.enabled ? [{ name: 'pruning', every: prune.every, run: pruneWhenDue }] : []),
     ];
   }
 }
