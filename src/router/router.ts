@@ -9,7 +9,7 @@ import { setMaxListeners } from 'node:events';
 import type { Config } from '../config/schema.ts';
 import type { Clock, Timer } from '../clock.ts';
 import type { Event, Poison } from '../event.ts';
-import { LSN_ZERO, maxLsn, type Lsn } from '../lsn.ts';
+import type { Lsn } from '../lsn.ts';
 import type {
   DeadLetter,
   DeadLetterOffice,
@@ -18,16 +18,17 @@ import type {
   ParkedLane,
   ParkingLot,
   Settlement,
-  Verdict,
 } from '../pipeline.ts';
 import { Alarms } from './alarms.ts';
 import type { Phase } from './lane.ts';
 import type { BlockedLane } from './lane-blocking.ts';
+import { Burial } from './burial.ts';
 import { heldBy } from './lane-parking.ts';
 import { footprint, MemoryBudget } from './memory-budget.ts';
 import { relieve } from './relief.ts';
 import { RateLimiter } from './rate-limiter.ts';
 import { RouteTable } from './route-table.ts';
+import { SealedLanes } from './sealed-lanes.ts';
 import { SinkLanes } from './sink-lanes.ts';
 import type { LaneTurn } from './sink-lanes-options.ts';
 import { Windows } from './windows.ts';
@@ -76,10 +77,8 @@ export class Router {
   private readonly sinks: readonly SinkLanes[];
   private readonly abort = new AbortController();
   private idleWaiters: (() => void)[] = [];
-  private storing = 0;
-  /** Lanes whose rows wait until the server has sent again what may stand before them. */
-  private sealed: ParkedLane[] = [];
-  private sealedUntil = LSN_ZERO;
+  private readonly burial: Burial;
+  private readonly sealed = new SealedLanes();
   private patrolTimer: Timer | undefined;
 
   constructor(options: RouterOptions) {
@@ -93,6 +92,15 @@ export class Router {
     this.budget = new MemoryBudget(config.memory.budget, (full) => {
       options.onPressure(full);
       if (full) relieve(this.sinks, config.memory.budget);
+    });
+    this.burial = new Burial({
+      office: options.deadLetters,
+      settlement: options.settlement,
+      budget: this.budget,
+      onStored: ({ sink, reason }) => {
+        options.watcher.deadLettered(sink, reason);
+        this.wakeWaiters();
+      },
     });
     this.windows = new Windows(clock, config.batching.window, {
       onClose: ({ sink, lane }) => sink.windowClosed(lane),
@@ -137,16 +145,15 @@ export class Router {
     for (const { sink, organizationId, resentUntil } of parked) {
       this.sinkNamed(sink)?.restore(organizationId, resentUntil !== null);
     }
-    this.sealed = parked.filter(({ resentUntil }) => resentUntil !== null);
-    this.sealedUntil = this.sealed.reduce((last, { resentUntil }) => maxLsn(last, resentUntil ?? LSN_ZERO), LSN_ZERO);
+    this.sealed.seal(parked);
     this.dispatchAll();
   }
 
   /** Everything that was committed before this position has been accepted. */
   passed(lsn: Lsn): void {
-    if (this.sealed.length === 0 || lsn <= this.sealedUntil) return;
-    for (const { sink, organizationId } of this.sealed.splice(0)) this.sinkNamed(sink)?.unseal(organizationId);
-    this.dispatchAll();
+    const lanes = this.sealed.passed(lsn);
+    for (const { sink, organizationId } of lanes) this.sinkNamed(sink)?.unseal(organizationId);
+    if (lanes.length > 0) this.dispatchAll();
   }
 
   /** Parked lanes that rest are due now: those of one sink, of one organization, or one lane, which may be new. */
@@ -167,7 +174,7 @@ export class Router {
 
   /** A row that cannot become an event is stored for a person, like an event that no one wants. */
   acceptPoison(poison: Poison): void {
-    this.bury({ item: poison, sink: null, reason: 'poison', detail: poison.reason, attempts: 0 });
+    this.burial.poison(poison);
   }
 
   /** Some transactions became visible. */
@@ -223,7 +230,7 @@ export class Router {
   }
 
   private get drained(): boolean {
-    return this.storing === 0 && this.sinks.every((sink) => sink.drained);
+    return this.burial.underWay === 0 && this.sinks.every((sink) => sink.drained);
   }
 
   private lanesOf(destination: Destination): SinkLanes {
@@ -264,7 +271,11 @@ export class Router {
       },
       onRead: (events) => this.budget.take(heldBy(events)),
       onDropped: (events) => this.budget.give(heldBy(events)),
-      onRejected: (event, given, stored) => this.rejected(event, given, stored),
+      onRejected: (event, rejection, stored) =>
+        this.burial.rejected(event, rejection, () => {
+          this.settle([event]);
+          stored();
+        }),
       onIdle: () => this.wakeWaiters(),
     });
   }
@@ -281,53 +292,9 @@ export class Router {
     this.budget.give(heldBy(events));
   }
 
-  private rejected(
-    event: Event,
-    given: { sink: string; verdict: Verdict; attempts: number; blocks: boolean },
-    stored: () => void,
-  ): void {
-    const { sink, verdict, attempts, blocks } = given;
-    const crash = verdict.kind === 'rejected' && verdict.crash === true;
-    const reason = verdict.kind === 'delivered' ? 'rejected' : crash ? 'crash' : verdict.kind;
-    const detail = verdict.kind === 'delivered' ? '' : verdict.reason;
-    this.bury({ item: event, sink, reason, detail, attempts, blocks }, () => {
-      this.settle([event]);
-      stored();
-    });
-  }
-
   private unrouted(event: Event): void {
-    if (this.options.config.delivery.unrouted === 'drop') return this.options.watcher.dropped();
-    this.bury({
-      item: event,
-      sink: null,
-      reason: 'unrouted',
-      detail: 'no route matches this event',
-      attempts: 0,
-      blocks: false,
-    });
-  }
-
-  /** Stores a dead letter; what is not held yet is held until it is durable. */
-  private bury(letter: DeadLetter, settle?: () => void): void {
-    const { settlement, deadLetters, watcher } = this.options;
-    const { origin } = letter.item;
-    const bytes = letter.item.kind === 'event' ? footprint(letter.item) : letter.item.row.length;
-    if (!settle) {
-      settlement.hold(origin, 1);
-      this.budget.take(bytes);
-    }
-    this.storing += 1;
-    deadLetters.store(letter, () => {
-      this.storing -= 1;
-      if (settle) settle();
-      else {
-        settlement.settle(origin);
-        this.budget.give(bytes);
-      }
-      watcher.deadLettered(letter.sink, letter.reason);
-      this.wakeWaiters();
-    });
+    if (this.options.config.delivery.unrouted === 'drop') this.options.watcher.dropped();
+    else this.burial.unrouted(event);
   }
 
   /** Looks through the lanes now and then for events that have waited too long. */
