@@ -301,14 +301,16 @@ export class WalpostProcess {
   }
 
   /** Resolves when /readyz says so; it must also say that it is ready. */
-  async becomes(role: 'leader' | 'standby', timeout = 10_000): Promise<Readiness> {
-    return poll(
-      `${this.name} becomes ${role}`,
-      async () => {
-        const readiness = await this.readiness();
-        return readiness.role === role && readiness.ready ? readiness : undefined;
-      },
-      timeout,
-    );
+  async becomes(role: 'leader' | 'standby', timeout = 20_000): Promise<Readiness> {
+    let last: Readiness | undefined;
+    const look = async (): Promise<Readiness | undefined> => {
+      last = await this.readiness();
+      return last.role === role && last.ready ? last : undefined;
+    };
+    try {
+      return await poll(`${this.name} becomes ${role}`, look, timeout);
+    } catch (cause) {
+      throw new Error(`${this.name} says ${JSON.stringify(last)}; it has printed:\n${this.cli.stderr}`, { cause });
+    }
   }
 }
