@@ -9,7 +9,6 @@ import type { Config } from '../config/schema.ts';
 import { messageOf, WalpostError } from '../errors.ts';
 import { boundedCall } from '../observe/bounded-call.ts';
 import { assessHealth } from '../observe/health.ts';
-import { HttpServer } from '../observe/http-server.ts';
 import { createLog, type Logger } from '../observe/log.ts';
 import { LoopLag } from '../observe/loop-lag.ts';
 import { Metrics } from '../observe/metrics.ts';
@@ -17,6 +16,7 @@ import type { RunningRelay } from '../observe/status-report.ts';
 import { VERSION } from '../version.ts';
 import { EXIT, exitCodeOf } from './exit-code.ts';
 import { printError } from './print-error.ts';
+import { serveHttp, type HttpService } from './serve-http.ts';
 
 export interface RelayParts {
   readonly config: Config;
@@ -43,9 +43,9 @@ export async function runProcess(
   try {
     await using relay = create({ config, log, metrics, clock: systemClock });
     using loopLag = new LoopLag();
-    await using http = await serve(config, { relay, metrics, loopLag });
+    await using http = await serve(config, { relay, metrics, loopLag, log });
     const { address, port } = http?.address ?? {};
-    log.info({ version: VERSION, pid: process.pid, ...(http && { address, port }) }, 'walpost starts');
+    log.info({ version: VERSION, pid: process.pid, ...(port !== undefined && { address, port }) }, 'walpost starts');
     await runUntilSignal(relay, { log, drainLimitMs: config.delivery.timeout + drainMarginMs });
     log.info('walpost ends');
     return EXIT.done;
@@ -57,14 +57,15 @@ export async function runProcess(
 
 async function serve(
   config: Config,
-  { relay, metrics, loopLag }: { relay: RunningRelay; metrics: Metrics; loopLag: LoopLag },
-): Promise<HttpServer | undefined> {
+  around: { relay: RunningRelay; metrics: Metrics; loopLag: LoopLag; log: Logger },
+): Promise<HttpService | undefined> {
+  const { relay, metrics, loopLag, log } = around;
   const status = boundedCall(() => relay.status(), STATUS_LIMIT_MS);
   metrics.collectFrom(status);
   const { enabled, host, port, token } = config.http;
   if (!enabled) return undefined;
   const heartbeatAge = (): number | null => relay.heartbeatAge?.() ?? null;
-  return HttpServer.start({
+  const options = {
     host,
     port,
     token,
@@ -72,7 +73,8 @@ async function serve(
     readiness: () => relay.readiness(),
     status,
     metrics,
-  });
+  };
+  return serveHttp(options, { log, clock: systemClock });
 }
 
 async function runUntilSignal(

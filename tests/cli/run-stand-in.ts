@@ -5,7 +5,7 @@ import { WalpostError } from '../../src/errors.ts';
 import type { RunningRelay } from '../../src/observe/status-report.ts';
 import { sampleReport } from '../support/status-report.ts';
 
-const [behaviour = 'drain', port = '0'] = process.argv.slice(2);
+const [behaviour = 'drain', port = '0', , host = '127.0.0.1'] = process.argv.slice(2);
 const never = new Promise<void>(() => undefined);
 
 class StandIn implements RunningRelay {
@@ -51,7 +51,7 @@ const config = configSchema.parse({
   delivery: { timeout: '10ms' },
   sinks: { log: { type: 'stdout' } },
   routes: [{ to: ['log'] }],
-  http: { port: Number(port) },
+  http: { host, port: Number(port), token: 'a-token-of-16-chars' },
 });
 process.exitCode = await runProcess(
   config,

@@ -57,14 +57,21 @@ describe('what ends it', () => {
     expect(result.stderr).toContain('disposed');
   });
 
-  test('an address in use exits 1', async () => {
+  test('an address that is not this machine exits 1', async () => {
+    const { code, stderr } = await walpost(['drain', '0', '5000', '192.0.2.1'], { script });
+    expect(code).toBe(1);
+    expect(logged(stderr).at(-1)).toMatchObject({ err: { code: 'HTTP_LISTEN' } });
+  });
+
+  test('a port in use is waited for: the pages come when it is free', async () => {
     const holder = createServer().listen(0, '127.0.0.1');
     await once(holder, 'listening');
     const { port } = holder.address() as AddressInfo;
-    const { code, stderr } = await walpost(['drain', String(port)], { script });
+    await using cli = new Cli(['drain', String(port)], { script });
+    await cli.prints(/the HTTP port is in use/);
     holder.close();
-    expect(code).toBe(1);
-    expect(logged(stderr).at(-1)).toMatchObject({ err: { code: 'HTTP_LISTEN' } });
+    await cli.prints(/the HTTP port is free now/);
+    expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200);
   });
 });
 
