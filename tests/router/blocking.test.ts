@@ -52,6 +52,7 @@ describe('with on_dead_letter: block', () => {
     const asked = harness.router.blocked();
     harness.router.acceptAt(event('x', 'bad2', { origin: makeOrigin({ job: 'redrive-1' }), ordinal: null }), 'a');
     await harness.clock.advance(1_000);
+    harness.router.endJob('redrive-1');
     harness.router.unblock(asked, []);
     harness.accept('x', '1');
     await harness.clock.advance(10_000);
