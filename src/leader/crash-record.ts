@@ -4,10 +4,12 @@
  * A process that ends in good order, on request or with an error, says so; one that is killed, aborted or out of memory
  * cannot. If the next start finds the cursor where the last one found it, nothing was achieved in between. From the
  * third such start on the relay goes carefully: one event at a time, each noted in the row before a sink gets it. The
- * event that is noted when a process dies is blamed, and the next process makes it a dead letter instead of sending it.
+ * event that is noted when a process dies is suspected, and blamed when it is noted at a second death as well; the next
+ * process makes it a dead letter instead of sending it. One death proves nothing: kills from outside, one after the other,
+ * always meet some event.
  *
- * Being with a sink for long says less: a kill that has nothing to do with the event meets it as well. So an event that
- * had been there for a while is blamed only after many more starts.
+ * Being with a sink for long says less: a kill that has nothing to do with the event meets it again and again. So an event
+ * that had been there for a while is suspected only after many more starts.
  */
 import type pg from 'pg';
 import type { Event } from '../event.ts';
@@ -17,7 +19,9 @@ import { databaseError } from '../postgres/database-error.ts';
 
 /** From this start on without progress the relay goes carefully. */
 export const CAREFUL_FROM = 3;
-/** From this start on an event is blamed even when it had been with a sink for long. */
+/** An event is blamed at so many deaths. */
+const DEATHS_TO_BLAME = 2;
+/** From this start on an event is suspected even when it had been with a sink for long. */
 const CERTAIN_FROM = 10;
 
 /** One event on its way to one sink. */
@@ -38,18 +42,27 @@ export function suspectKey({ sink, event_id: id, origin }: Suspect): string {
   return JSON.stringify([sink, id, origin]);
 }
 
+/** `blamed` with one more death of the event in flight; each suspect has its deaths. */
+const ONE_MORE_DEATH = `
+  (SELECT coalesce(jsonb_agg(e), '[]') FROM jsonb_array_elements(c.blamed) AS e WHERE e - 'deaths' <> c.in_flight - 'waited')
+  || jsonb_build_array((c.in_flight - 'waited') || jsonb_build_object('deaths', 1 + coalesce(
+       (SELECT (e ->> 'deaths')::integer FROM jsonb_array_elements(c.blamed) AS e
+         WHERE e - 'deaths' = c.in_flight - 'waited'), 0)))`;
+
 /** $3: this process has led before, and lives. A death with an event in flight is one without progress in any case. */
 const BEGIN = `
   UPDATE walpost.cursor AS c
      SET starts = n.starts, starts_lsn = c.lsn, in_flight = NULL,
          blamed = CASE WHEN NOT n.stuck THEN '[]'
                        WHEN c.in_flight IS NULL OR $3 OR (c.in_flight ? 'waited' AND n.starts < ${CERTAIN_FROM}) THEN c.blamed
-                       ELSE c.blamed || (c.in_flight - 'waited') END
+                       ELSE ${ONE_MORE_DEATH} END
     FROM (SELECT slot, stuck, CASE WHEN $3 THEN starts WHEN stuck THEN starts + 1 ELSE 1 END AS starts
             FROM (SELECT slot, starts, in_flight IS NOT NULL OR starts_lsn IS NOT DISTINCT FROM lsn AS stuck
                     FROM walpost.cursor WHERE slot = $1) AS s) AS n
    WHERE c.slot = n.slot AND c.slot = $1 AND c.epoch = $2
-  RETURNING c.starts, c.blamed::text AS blamed`;
+  RETURNING c.starts,
+            (SELECT coalesce(jsonb_agg(e - 'deaths'), '[]')::text FROM jsonb_array_elements(c.blamed) AS e
+              WHERE (e ->> 'deaths')::integer >= ${DEATHS_TO_BLAME}) AS blamed`;
 
 const NOTE = `
   UPDATE walpost.cursor SET in_flight = $3::jsonb WHERE slot = $1 AND epoch = $2
