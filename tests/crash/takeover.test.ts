@@ -15,15 +15,19 @@ test(
   async () => {
     await using scene = await CrashScene.set();
     const stopped: RunningWalpost[] = [];
-    for (let turn = 0; turn < 2; turn += 1) {
-      const leader = await scene.start();
-      leader.cli.child.kill('SIGSTOP');
-      stopped.push(leader);
-      await scene.crash('older stream ended');
+    try {
+      for (let turn = 0; turn < 2; turn += 1) {
+        const leader = await scene.start();
+        stopped.push(leader);
+        leader.cli.child.kill('SIGSTOP');
+        await scene.crash('older stream ended');
+      }
+      const finished = scene.finish();
+      for (const leader of stopped) leader.cli.child.kill('SIGCONT');
+      expect(await finished).toMatchObject(NOTHING_LOST);
+      expect(scene.overtakings).toEqual([]);
+    } finally {
+      for (const leader of stopped) await leader[Symbol.asyncDispose]();
     }
-    const finished = scene.finish();
-    for (const leader of stopped) leader.cli.child.kill('SIGCONT');
-    expect(await finished).toMatchObject(NOTHING_LOST);
-    expect(scene.overtakings).toEqual([]);
   },
 );
