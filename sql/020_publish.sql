@@ -2,6 +2,15 @@
 --
 -- An event that is fine passes one expression; what is wrong with another is worked out only then.
 
+-- No limit is smaller than 512 bytes, so that small events need not look it up.
+UPDATE walpost.settings SET value = '512' WHERE name = 'max_payload_bytes' AND value::numeric < 512;
+ALTER TABLE walpost.settings DROP CONSTRAINT settings_max_payload_bytes;
+ALTER TABLE walpost.settings ADD CONSTRAINT settings_max_payload_bytes CHECK (
+  name <> 'max_payload_bytes'
+  OR CASE WHEN jsonb_typeof(value) = 'number' THEN value::numeric BETWEEN 512 AND 1048576 ELSE false END
+) NOT VALID;
+COMMENT ON COLUMN walpost.settings.name IS 'max_payload_bytes: what walpost.publish accepts, 512 to 1048576.';
+
 CREATE FUNCTION walpost.is_event(
   organization_id uuid, event_type text, payload jsonb, topic text, entity_type text, entity_id text,
   target text, headers jsonb, idempotency_key text, event_version integer, max_payload_bytes integer
@@ -107,13 +116,11 @@ DECLARE
   chosen_version CONSTANT integer := coalesce(event_version, 1);
   new_id         CONSTANT uuid    := walpost.uuid_v7();
   known_id       uuid;
-  bytes_at_most  integer;
+  bytes_at_most  integer := 512; -- what every topic accepts
 BEGIN
-  SELECT s.value::integer INTO bytes_at_most
-    FROM walpost.settings AS s
-   WHERE s.name = 'max_payload_bytes' AND s.topic IN (chosen_topic, '*')
-   ORDER BY s.topic = '*' LIMIT 1;
-  bytes_at_most := coalesce(bytes_at_most, 65536);
+  IF octet_length(payload::text) > 512 THEN
+    bytes_at_most := walpost.max_payload_bytes(chosen_topic);
+  END IF;
   IF walpost.is_event(organization_id, event_type, payload, chosen_topic, entity_type, entity_id, target,
                       chosen_headers, idempotency_key, chosen_version, bytes_at_most) IS NOT TRUE THEN
     PERFORM walpost.refuse_event('walpost.publish', organization_id, event_type, payload, chosen_topic, entity_type, entity_id,

@@ -10,7 +10,7 @@ ALTER TABLE walpost.settings ADD CONSTRAINT settings_number CHECK (
 
 INSERT INTO walpost.settings (name, value) VALUES ('idempotency_hours', '168'), ('delivery_log_hours', '168');
 COMMENT ON COLUMN walpost.settings.name IS
-  'max_payload_bytes: what walpost.publish accepts, up to 1048576. idempotency_hours, delivery_log_hours: how long keys, results and the log are kept. alert_…: thresholds of walpost.alerts.';
+  'max_payload_bytes: what walpost.publish accepts, 512 to 1048576. idempotency_hours, delivery_log_hours: how long keys, results and the log are kept. alert_…: thresholds of walpost.alerts.';
 
 CREATE FUNCTION walpost.setting(name text, otherwise numeric) RETURNS numeric
 LANGUAGE sql STABLE
