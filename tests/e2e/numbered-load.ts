@@ -99,7 +99,7 @@ async function writeWithDriver(database: TestDatabase, share: Share): Promise<vo
 export class OrderCheck {
   readonly #numbers = new Map<string, number[]>();
 
-  readonly take = ({ events }: ReceivedBatch): void => {
+  readonly take = ({ events }: Pick<ReceivedBatch, 'events'>): void => {
     for (const { organization_id: id, payload } of events) {
       const { n } = payload as { n: number };
       const numbers = this.#numbers.get(id);

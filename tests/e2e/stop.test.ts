@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
+import { parseLsn } from '../../src/lsn.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { type PostgresMajor, startServer } from '../support/server.ts';
 import { poll } from '../support/slot-session.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
-import { EventReceiver } from './event-receiver.ts';
+import { EventReceiver, type ReceivedBatch, type ReceivedEvent } from './event-receiver.ts';
 import { mixedLoad, OrderCheck, prepareLoad, writeLoad } from './numbered-load.ts';
 import { RunningWalpost } from './running-walpost.ts';
 
@@ -18,27 +19,36 @@ const never = (): Promise<void> => new Promise(() => undefined);
 test('SIGTERM under load: what was delivered is confirmed, and the rest comes later, in order', async () => {
   await using database = await createTestDatabase();
   await prepareLoad(database);
-  const check = new OrderCheck();
-  await using receiver = await EventReceiver.start(check.take);
+  const batches: ReceivedBatch[] = [];
+  await using receiver = await EventReceiver.start((batch) => void batches.push(batch));
   const options = { database, sinks: { hook: receiver.sink() } };
   await using first = await RunningWalpost.start(options);
   const writing = writeLoad(database, mixedLoad(0.3));
   await receiver.received(2_000);
   const stopped = await first.stop();
-  const [confirmed, cursor] = [await first.confirmed(), await first.cursor()];
-  const { lastCommit, count } = receiver;
+  const confirmed = await first.confirmed();
   expect(stopped.code).toBe(0);
-  expect(stopped.took).toBeLessThan(10_000);
-  expect(confirmed).toBe(cursor);
-  expect(confirmed).toBeGreaterThan(lastCommit);
+  expect(stopped.took).toBeLessThan(12_000);
+  expect(confirmed).toBe(await first.cursor());
+  // One transaction may have been cut by the end of reading. It is not confirmed, and comes again as a whole.
+  const delivered = batches.splice(0).flatMap(({ events }) => events);
+  const isConfirmed = ({ lsn }: ReceivedEvent): boolean => (parseLsn(lsn ?? '') ?? 0n) < confirmed;
+  const open = new Set(delivered.filter((event) => !isConfirmed(event)).map(({ lsn }) => lsn));
+  expect(open.size).toBeLessThanOrEqual(1);
   const committed = await writing;
   const total = [...committed.values()].reduce((sum, n) => sum + n, 0);
-  expect(count).toBeLessThan(total);
+  const settled = delivered.filter(isConfirmed);
+  expect(settled.length).toBeLessThan(total);
   await using second = await RunningWalpost.start(options);
-  await receiver.received(total);
-  expect(check.faults(committed)).toEqual([]); // nothing came twice either
+  await receiver.received(delivered.length + total - settled.length);
+  const check = new OrderCheck();
+  check.take({ events: settled });
+  batches.forEach(check.take);
+  expect(check.faults(committed)).toEqual([]); // nothing that was confirmed came twice
   expect(await second.stop()).toMatchObject({ code: 0 });
-  process.stdout.write(`stopped after ${stopped.took.toFixed(0)} ms, ${count} of ${total} delivered by then\n`);
+  process.stdout.write(
+    `stopped after ${stopped.took.toFixed(0)} ms, ${settled.length} of ${total} confirmed by then\n`,
+  );
 });
 
 test('a second signal ends it at once, with 1', async () => {
