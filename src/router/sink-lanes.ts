@@ -278,16 +278,12 @@ export class SinkLanes {
   }
 
   private sendFrom(lane: Lane): void {
-    const { limits, windows, leadingEdge, onWindow, now, limiter } = this.options;
+    const { windows, leadingEdge, onWindow, now, limiter } = this.options;
     const allowed = limiter?.allowed(lane.organizationId) ?? Infinity;
     if (allowed < 1) return this.slowDown(lane);
     if (lane.length === 0 && lane.parked) return this.fetch(lane, allowed);
     const { trouble } = lane;
-    const probe = trouble?.probeSecond === true && lane.length > 1;
-    const most = Math.min(limits.maxEvents, trouble?.size ?? Infinity, allowed);
-    const events = probe
-      ? lane.takeSecond()
-      : lane.take(most < limits.maxEvents ? { ...limits, maxEvents: most } : limits);
+    const { events, probe } = this.takeBatch(lane, allowed);
     const first = events[0];
     if (!first) {
       lane.phase = lane.length > 0 ? 'unseen' : 'quiet';
@@ -306,6 +302,15 @@ export class SinkLanes {
         else this.returns.returned(lane, events, verdicts);
       },
     );
+  }
+
+  /** What its trouble and its rate leave of a full batch; or the second event alone, to probe. */
+  private takeBatch(lane: Lane, allowed: number): { events: readonly Event[]; probe: boolean } {
+    const { limits } = this.options;
+    const { trouble } = lane;
+    if (trouble?.probeSecond && lane.length > 1) return { events: lane.takeSecond(), probe: true };
+    const most = Math.min(limits.maxEvents, trouble?.size ?? Infinity, allowed);
+    return { events: lane.take(most < limits.maxEvents ? { ...limits, maxEvents: most } : limits), probe: false };
   }
 
   /** Over its rate a lane waits without any trouble; where the sink is, the lane keeps its turn. */
