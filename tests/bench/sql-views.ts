@@ -1,0 +1,135 @@
+/**
+ * How long the views take with ten million rows in the outbox, a million parked, a million dead letters, and how long
+ * prune keeps others waiting. Prints the time of EXPLAIN ANALYZE of each, and the plan of what took longer than it should.
+ *
+ *   node --import tsx tests/bench/sql-views.ts [millions of rows]
+ */
+import pg from 'pg';
+import { migrate } from '../../src/postgres/migrate.ts';
+import { startServer } from '../support/server.ts';
+
+const MILLIONS = Number(process.argv[2] ?? 10);
+const ALLOWED_MS = 200;
+const ORGANIZATIONS = 1_000;
+
+await using server = await startServer('17', {
+  settings: { shared_buffers: '1GB', max_wal_size: '8GB', synchronous_commit: 'off', maintenance_work_mem: '512MB' },
+});
+await migrate(server.url());
+const client = new pg.Client({ connectionString: server.url() });
+await client.connect();
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+const ORGANIZATION = `('00000000-0000-4000-8000-' || lpad((n % ${ORGANIZATIONS})::text, 12, '0'))::uuid`;
+
+async function fill(): Promise<void> {
+  await client.query(
+    `INSERT INTO walpost.cursor (slot, system_identifier, timeline, lsn, advanced_at)
+     SELECT 'bench', system_identifier::text, 1, '0/1', now() FROM pg_control_system()`,
+  );
+  await client.query(`ALTER TABLE walpost.outbox DISABLE TRIGGER USER`);
+  for (let n = 0; n < MILLIONS; n++) {
+    await client.query(
+      `INSERT INTO walpost.outbox (organization_id, event_type, topic, payload, created_at)
+       SELECT ${ORGANIZATION}, 'job.completed', 'topic' || n % 10, jsonb_build_object('job_id', n), now() - interval '5 days'
+         FROM generate_series(1, 1000000) AS n`,
+    );
+  }
+  await client.query(`ALTER TABLE walpost.outbox ENABLE TRIGGER USER`);
+  await client.query(
+    `INSERT INTO walpost.parked (slot, epoch, sink, organization_id, era, order_lsn, order_job, place, commit_lsn, ordinal,
+                                 event_id, event_type, event_version, topic, payload, headers, size, received_at)
+     SELECT 'bench', 1, 'sink' || n % 3, (${ORGANIZATION})::text, 0, '0/1', false, n, '0/1', 0, gen_random_uuid(), 'a', 1, 't', '{}', '{}', 1, now()
+       FROM generate_series(1, 1000000) AS n`,
+  );
+  await client.query(
+    `INSERT INTO walpost.dead_letters (slot, system_identifier, epoch, sink, reason, detail, attempts, organization_id, event_id, event_type)
+     SELECT 'bench', '1', 1, 'sink' || n % 3, 'failed', 'HTTP 500', 3, (${ORGANIZATION})::text, gen_random_uuid(), 'job.completed'
+       FROM generate_series(1, 1000000) AS n`,
+  );
+  await client.query(
+    `INSERT INTO walpost.delivery_log (slot, sink, organization_id, first_event_id, last_event_id, event_ids, events, attempt, outcome, duration_ms, at)
+     SELECT 'bench', 'sink1', (${ORGANIZATION})::text, walpost.uuid_v7(), walpost.uuid_v7(), ARRAY[walpost.uuid_v7()::text], 1, 1, 'delivered', 5, now() - n * interval '0.1 s'
+       FROM generate_series(1, 1000000) AS n`,
+  );
+  await client.query('VACUUM ANALYZE');
+}
+
+async function settle(): Promise<void> {
+  await client.query(
+    `INSERT INTO walpost.checkpoints (slot, system_identifier, timeline, snapshot, lsn, settled_at)
+     SELECT slot, system_identifier, 1, pg_current_snapshot(), pg_current_wal_insert_lsn(), now() FROM walpost.cursor`,
+  );
+}
+
+async function explain(what: string, sql: string): Promise<void> {
+  const times: number[] = [];
+  let plan = '';
+  for (let n = 0; n < 4; n++) {
+    const { rows } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN (ANALYZE, BUFFERS) ${sql}`);
+    plan = rows.map((row) => row['QUERY PLAN']).join('\n');
+    times.push(Number(/Execution Time: ([\d.]+) ms/.exec(plan)?.[1]));
+  }
+  const [first = 0, ...warm] = times;
+  const slow = Math.min(...warm) > ALLOWED_MS;
+  say(
+    `  ${what.padEnd(40)} first ${first.toFixed(1).padStart(8)} ms, then ${Math.min(...warm)
+      .toFixed(1)
+      .padStart(8)} ms${slow ? '  SLOW' : ''}`,
+  );
+  if (slow) say(plan);
+}
+
+async function views(state: string): Promise<void> {
+  say(`\n${state}`);
+  const { rows } = await client.query<{ id: string }>('SELECT event_id AS id FROM walpost.outbox LIMIT 1');
+  for (const view of ['health', 'cursor_health', 'organization_health', 'alerts', 'queue_status', 'error_summary']) {
+    await explain(view, `SELECT * FROM walpost.${view}`);
+  }
+  await explain(
+    'event_timeline WHERE event_id = …',
+    `SELECT * FROM walpost.event_timeline WHERE event_id = '${rows[0]?.id}'`,
+  );
+  await explain('event_status(…)', `SELECT walpost.event_status('${rows[0]?.id}')`);
+}
+
+async function prune(): Promise<void> {
+  say('\nprune(72 hours, 5000), twenty times');
+  const other = new pg.Client({ connectionString: server.url() });
+  await other.connect();
+  const took: number[] = [];
+  const waited: number[] = [];
+  let done = false;
+  const pruning = (async () => {
+    for (let n = 0; n < 20; n++) {
+      const begun = performance.now();
+      await client.query('SELECT walpost.prune()');
+      took.push(performance.now() - begun);
+    }
+    done = true;
+  })();
+  while (!done) {
+    const begun = performance.now();
+    await other.query(
+      `SELECT walpost.publish('00000000-0000-4000-8000-000000000001', 'a', '{}', idempotency_key => gen_random_uuid()::text)`,
+    );
+    waited.push(performance.now() - begun);
+  }
+  await pruning;
+  await other.end();
+  const line = (values: readonly number[]): string =>
+    `median ${(values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0).toFixed(1)} ms, most ${Math.max(...values).toFixed(1)} ms`;
+  say(`  a call:                          ${line(took)}`);
+  say(`  publish beside it (${waited.length} calls): ${line(waited)}`);
+}
+
+say(`filling ${MILLIONS} million rows on ${server.version}`);
+await fill();
+await views('Nothing is proven: a relay that has never settled anything');
+await settle();
+await client.query(
+  `INSERT INTO walpost.outbox (organization_id, event_type, payload) SELECT ${ORGANIZATION}, 'a', '{}' FROM generate_series(1, 20000) AS n`,
+);
+await views('All but the last 20,000 are proven');
+await prune();
+await client.end();
