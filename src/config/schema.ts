@@ -41,7 +41,10 @@ const source = z
       .record(z.string(), identifier.nullable())
       .default({})
       .describe('Event field to column, for a table of your own; null where there is none.'),
-    messages: z.boolean().default(false).describe('Also take signed logical messages (walpost.emit).'),
+    messages: z
+      .boolean()
+      .default(false)
+      .describe('Reserved for signed logical messages; must be false in this release.'),
     on_slot_lost: z
       .enum(['heal', 'stop'])
       .default('heal')
