@@ -57,8 +57,6 @@ export interface Event {
   readonly ordinal: number | null;
   /** Length of the row in bytes; a batch closes by the sum of these. */
   readonly size: number;
-  /** The envelope, once envelope.ts has built it for the first sink that asked. */
-  envelope: WireText | null;
   /** Its row in walpost.parked, when it was read from there; it is settled already, and the row goes once it is delivered. */
   readonly parkedId: string | null;
 }

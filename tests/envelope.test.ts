@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { batchBody, batchId, envelopeOf, formatMicros } from '../src/envelope.ts';
 import type { Event, Origin } from '../src/event.ts';
-import { textToWire, wireBytes, wireToText } from '../src/wire-text.ts';
+import { wireBytes, wireToText } from '../src/wire-text.ts';
 import { sampleBatch, sampleEvent } from './support/sample-event.ts';
 
 const scanned: Origin = {
@@ -46,14 +46,6 @@ describe('an envelope', () => {
       ordinal: null,
       replay: true,
     });
-  });
-
-  test('is built once', () => {
-    const event = sampleEvent();
-    expect(event.envelope).toBeNull();
-    expect(envelopeOf(event)).toBe(event.envelope);
-    event.envelope = textToWire('the first one');
-    expect(wireToText(envelopeOf(event))).toBe('the first one');
   });
 
   test('of each transaction says its own, though the last one is remembered', () => {
@@ -138,7 +130,7 @@ describe('the id of a batch', () => {
       id('ops', null, a),
     ];
     expect(new Set(ids).size).toBe(ids.length);
-    expect(id('n8n', null, { ...a, ordinal: 9, envelope: null }, b)).toBe(ids[0]);
+    expect(id('n8n', null, { ...a, ordinal: 9 }, b)).toBe(ids[0]);
   });
 });
 

@@ -89,7 +89,6 @@ export class RowReader {
       origin,
       ordinal,
       size: row.size,
-      envelope: null,
       parkedId: null,
     };
     return this.#fault === null ? event : this.poison(row, this.#fault, { origin, ordinal });

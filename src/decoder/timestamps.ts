@@ -44,9 +44,9 @@ function fromUtcSession(text: string): string | undefined {
     lastSecondRfc3339 = `${second.substring(0, 10)}T${second.substring(11)}`;
     lastSecond = second;
   }
-  return end === 19
-    ? `${lastSecondRfc3339}.000000Z`
-    : `${lastSecondRfc3339}${text.substring(19, end)}${ZEROS.substring(end - 20)}Z`;
+  // The short end first: V8 keeps what it joins as a tree of pieces once it is 13 characters long.
+  const fraction = end === 19 ? '.000000Z' : `${text.substring(19, end)}${ZEROS.substring(end - 20)}Z`;
+  return lastSecondRfc3339 + fraction;
 }
 
 function isFraction(text: string, end: number): boolean {

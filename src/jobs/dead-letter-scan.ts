@@ -126,7 +126,6 @@ function eventOf(row: LetterRow, origin: Origin): Event {
     origin,
     ordinal: null,
     size: Buffer.byteLength(row.payload) + Buffer.byteLength(row.headers),
-    envelope: null,
     parkedId: null,
   };
 }

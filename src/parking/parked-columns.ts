@@ -78,7 +78,6 @@ export function eventOf(row: ParkedRow, now: number): Event {
     },
     ordinal: row.ordinal,
     size: row.size,
-    envelope: null,
     parkedId: row.id,
   };
 }

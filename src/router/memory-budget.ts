@@ -1,8 +1,8 @@
 import type { Event } from '../event.ts';
 
 /**
- * What an event may hold of the heap: its row and its envelope, each one byte a character, and the objects around them
- * (event, some ten slices of the row, a place in a queue).
+ * What an event may hold of the heap: its row and, while it is sent, its envelope, each one byte a character, and the
+ * objects around them (event, some ten slices of the row, a place in a queue).
  */
 export function footprint(event: Event): number {
   return event.size * 2 + 900;

@@ -74,7 +74,7 @@ export function describeSinkContract(name: string, makeHarness: () => Promise<Si
     test('it leaves the event as it was', async () => {
       await using harness = await makeHarness();
       const event = sampleEvent({ payload: '{"a": "é"}' });
-      const before = wireToText(envelopeOf({ ...event, envelope: null }));
+      const before = wireToText(envelopeOf(event));
       await harness.sink.deliver(sampleBatch([event]), never());
       expect(wireToText(event.payload)).toBe('{"a": "é"}');
       expect(wireToText(envelopeOf(event))).toBe(before);

@@ -57,7 +57,6 @@ test('a transaction becomes begin, events and commit', () => {
     origin: begin?.kind === 'begin' && begin.origin,
     ordinal: 0,
     size: insert.length,
-    envelope: null,
     parkedId: null,
   });
   expect(event.origin).toBe(begin?.kind === 'begin' && begin.origin);

@@ -40,7 +40,6 @@ const event = (more: Partial<Event> = {}): Event => ({
   origin: origin(),
   ordinal: 3,
   size: 200,
-  envelope: null,
   parkedId: null,
   ...more,
 });

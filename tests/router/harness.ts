@@ -54,7 +54,6 @@ export function event(organizationId: string, eventId: string, overrides: Partia
     origin: makeOrigin(),
     ordinal: 0,
     size: 100,
-    envelope: null,
     parkedId: null,
     ...overrides,
   };

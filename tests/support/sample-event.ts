@@ -33,7 +33,6 @@ export function sampleEvent(fields: SampleFields = {}): Event {
     ...rest,
     payload: textToWire(payload),
     headers: textToWire(headers),
-    envelope: null,
     parkedId: null,
   };
 }
