@@ -183,7 +183,6 @@ function eventOf({ id, organization, bytes }: ModelEvent, origin: Origin, ordina
     origin,
     ordinal,
     size: bytes,
-    envelope: null,
     parkedId: null,
   };
 }
