@@ -45,6 +45,16 @@ const BOOTSTRAP = `
   COMMENT ON COLUMN walpost.migrations.applied_at IS 'When it was applied.';
 `;
 
+/** New tables and functions get the rights of the roles, and lose those of PUBLIC (sql/028_roles.sql). */
+const GRANTS = `
+  DO $do$
+  BEGIN
+    IF to_regprocedure('walpost.apply_grants()') IS NOT NULL THEN
+      PERFORM walpost.apply_grants();
+    END IF;
+  END;
+  $do$`;
+
 /** What migrate would apply now; writes nothing. */
 export async function plan(url: string, options: MigrateOptions = {}): Promise<readonly Migration[]> {
   const migrations = options.migrations ?? (await readMigrations());
@@ -63,6 +73,7 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
       await apply(client, migration);
       options.onStep?.(migration);
     }
+    if (pending.length > 0) await inOne(client, () => client.query(GRANTS));
     return pending;
   });
 }

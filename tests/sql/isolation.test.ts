@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { migrate } from '../../src/postgres/migrate.ts';
+import { readMigrations } from '../../src/postgres/migration-files.ts';
 import { type DatabaseRole, createRole } from '../support/database-role.ts';
 import { type TestDatabase, createTestDatabase } from '../support/database.ts';
 import { settleAll } from '../support/settled-checkpoint.ts';
@@ -77,6 +79,17 @@ test('nothing is granted to PUBLIC', async () => {
      UNION ALL
     SELECT nspname FROM pg_namespace, aclexplode(nspacl) a WHERE nspname = 'walpost' AND a.grantee = 0`);
   expect(granted).toEqual([]);
+});
+
+test('what a later migration adds is taken from PUBLIC and shown to the relay', async () => {
+  const files = await readMigrations();
+  const sql = `CREATE TABLE walpost.later (a int); CREATE FUNCTION walpost.later() RETURNS int LANGUAGE sql RETURN 1`;
+  const added = { number: 998, name: '998_later.sql', checksum: 'x', breaking: false, sql };
+  await migrate(database.url, { migrations: [...files, added] });
+  const relay = await member('walpost_relay');
+  await relay.query('SELECT FROM walpost.later');
+  await expect(relay.query('SELECT walpost.later()')).rejects.toMatchObject({ code: '42501' });
+  expect(await organizations(relay, 'outbox')).toEqual(both);
 });
 
 test('functions that run with the rights of the owner have a search_path of their own', async () => {
