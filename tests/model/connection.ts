@@ -67,11 +67,7 @@ export class Connection {
       })),
       settlement: this.ledger,
       deadLetters: {
-        store: ({ item, sink }, stored) => {
-          if (this.isOver) return;
-          durable.dead.add(`${sink} ${item.eventId}`);
-          queueMicrotask(() => !this.isOver && stored());
-        },
+        store: ({ item, sink }, stored) => this.lot.bury(`${sink} ${item.eventId}`, stored),
       },
       lot: this.lot,
       clock,
@@ -101,12 +97,13 @@ export class Connection {
     for (let i = 0; i < steps && !this.isPaused; i += 1) if (this.script.next().done === true) return;
   }
 
-  /** The server sends one only when it has sent all else. */
+  /** The server names what it has sent everything before; also in the middle of a transaction. */
   keepalive(): void {
-    if (!this.isPaused && this.next === this.world.server.log.length && this.ledger.openTransactions === 0) {
-      this.ledger.keepalive(this.world.server.end);
-      this.router.passed(this.world.server.end);
-    }
+    if (this.isPaused) return;
+    const { log, end } = this.world.server;
+    const serverEnd = log[this.next]?.commitLsn ?? end;
+    this.ledger.keepalive(serverEnd);
+    this.router.passed(serverEnd);
   }
 
   /** `crash`: the process is gone; otherwise the socket is, and the relay winds up. */

@@ -22,7 +22,7 @@ interface Statement {
   readonly run: (answered: boolean) => void;
 }
 
-/** One connection's way to the parked rows: writes one after the other, each as slow as the day has it; reads beside them. */
+/** One connection's way to the rows: writes one after the other, each as slow as the day has it; reads beside them. */
 export class ModelLot implements ParkingLot {
   private readonly durable: Durable;
   private readonly clock: ManualClock;
@@ -46,6 +46,13 @@ export class ModelLot implements ParkingLot {
     this.write((answered) => {
       for (const event of events) this.onRemove(event);
       this.durable.parked.remove(events, answered ? removed : () => undefined);
+    });
+  }
+
+  bury(key: string, stored: () => void): void {
+    this.write((answered) => {
+      this.durable.dead.add(key);
+      if (answered) stored();
     });
   }
 
