@@ -12,7 +12,7 @@ import { Faults } from './faults.ts';
 import { isClean, reportText, type SoakOutcome } from './report.ts';
 import { ask, setStage, type SoakStage } from './soak-stage.ts';
 
-const DRAIN_LIMIT_MS = 180_000;
+const DRAIN_LIMIT_MS = 300_000;
 const SAY_EVERY_MS = 15_000;
 
 const { values } = parseArgs({
@@ -121,23 +121,30 @@ async function main(): Promise<number> {
   const stopped = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopped.abort());
   const releases: (() => Promise<unknown>)[] = [];
-  let directory: string | undefined;
   try {
     const stage = await setStage({ random: seededRandom(seed + 1), rate }, releases);
-    directory = stage.directory;
+    const { directory } = stage;
     say(`seed ${seed}, ${minutes} minutes, logs in ${directory}`);
     const outcome = await soak(stage, stopped.signal);
-    if (stopped.signal.aborted) return 130;
+    if (stopped.signal.aborted) {
+      await tidy(releases, directory);
+      return 130;
+    }
     const text = reportText(outcome);
     process.stdout.write(text);
     if (values.report !== undefined) await writeFile(values.report, text);
     if (!isClean(outcome)) return 1;
-    await release(releases);
-    await rm(directory, { recursive: true });
+    await tidy(releases, directory);
     return 0;
   } finally {
     await release(releases);
   }
+}
+
+/** The logs stay only when something went wrong. */
+async function tidy(releases: (() => Promise<unknown>)[], directory: string): Promise<void> {
+  await release(releases);
+  await rm(directory, { recursive: true });
 }
 
 async function release(releases: (() => Promise<unknown>)[]): Promise<void> {
