@@ -17,6 +17,7 @@ import { interleave, median, printTable, quantile, ratio, type Figures, writeRep
 
 const SECONDS = Number(process.env['WALPOST_BENCH_SECONDS'] ?? 20);
 const ROUNDS = Number(process.env['WALPOST_BENCH_ROUNDS'] ?? 3);
+const CONCURRENCY = process.env['WALPOST_BENCH_CONCURRENCY'];
 const TICK_MS = 50;
 const PARK_AFTER_S = 5;
 const TIMEOUT_S = 5;
@@ -26,7 +27,7 @@ const script = new URL('../../dist/src/main.js', import.meta.url).pathname;
 
 /** Commits by tick, and how long the events of the ninety were on their way, in milliseconds. */
 const commits = new Map<number, number>();
-let latencies: number[] = [];
+let latencies: { readonly at: number; readonly ms: number }[] = [];
 let hanging = false;
 let tick = 0;
 let written = 0;
@@ -38,7 +39,7 @@ const receiver = await EventReceiver.start(({ organization_id: organization, eve
   for (const { payload } of events) {
     arrived += 1;
     const committed = commits.get((payload as { tick: number }).tick);
-    latencies.push(committed === undefined ? 0 : now - committed); // it may arrive before the writer hears of the commit
+    latencies.push({ at: now, ms: committed === undefined ? 0 : now - committed }); // it may arrive before the writer hears of the commit
   }
   return undefined;
 });
@@ -83,10 +84,13 @@ async function phase(database: TestDatabase, sick: boolean): Promise<Figures> {
   const seconds = (performance.now() - begun) / 1000;
   const rate = ((await unconfirmed(database)).wal - before.wal) / seconds;
   while (arrived < written) await delay(20);
+  const all = latencies.map(({ ms }) => ms);
+  const late = latencies.filter(({ at }) => at - begun > (TIMEOUT_S + 1) * 1000).map(({ ms }) => ms);
   const figures = {
-    p50: quantile(latencies, 0.5),
-    p99: quantile(latencies, 0.99),
-    max: latencies.reduce((most, each) => Math.max(most, each), 0),
+    p50: quantile(all, 0.5),
+    p99: quantile(all, 0.99),
+    p99_after_first_timeouts: quantile(late, 0.99),
+    max: all.reduce((most, each) => Math.max(most, each), 0),
     unconfirmed_mib: Math.max(...samples) / 2 ** 20,
     allowed_mib: (rate * (PARK_AFTER_S + TIMEOUT_S + 2)) / 2 ** 20,
   };
@@ -111,7 +115,7 @@ await using database = await createTestDatabase({ server: server.url() });
 {
   await using walpost = await RunningWalpost.start({
     database,
-    sinks: { hook: receiver.sink() },
+    sinks: { hook: receiver.sink(CONCURRENCY === undefined ? {} : { concurrency: Number(CONCURRENCY) }) },
     config: { delivery: { park_after: `${PARK_AFTER_S}s`, timeout: `${TIMEOUT_S}s` } },
     cli: { script },
   });
@@ -125,16 +129,19 @@ await using database = await createTestDatabase({ server: server.url() });
   );
   printTable(records);
   const p99 = ratio(records, 'p99', ['ten of 100 hang', 'without the ten']);
+  const late = ratio(records, 'p99_after_first_timeouts', ['ten of 100 hang', 'without the ten']);
   const share = median(
     records.flatMap(({ figures }) => Number(figures['unconfirmed_mib']) / Number(figures['allowed_mib'])),
   );
-  console.log(`p99 of the ninety, with against without: ${p99.toFixed(2)} (aim: at most 1.2)`);
+  console.log(
+    `p99 of the ninety, with against without: ${p99.toFixed(2)}, after the first timeouts ${late.toFixed(2)} (aim: at most 1.2)`,
+  );
   writeReport({
     name: 'isolation',
     settings: { SECONDS, ROUNDS, eventsPerSecond: 2_000, organizations: 100, hanging: 10, PARK_AFTER_S, TIMEOUT_S },
     versions: { postgres: server.version },
     records,
-    derived: { p99_ratio: p99, unconfirmed_share_of_allowed: share },
+    derived: { p99_ratio: p99, p99_ratio_after_first_timeouts: late, unconfirmed_share_of_allowed: share },
   });
   await walpost.stop();
 }
