@@ -11,6 +11,9 @@
  * read while an older event of the lane is on its way (`ahead`), or may still come (`sealed`).
  *
  * Nothing is parked before it is visible: the row could be read back and sent before readers can see the event.
+ *
+ * Events of a job are parked like live ones, and the lane is not the job's any more: a sink that is away must not keep the
+ * job waiting, and with it the lanes of all other sinks that the job leads, or a healing, which the stream waits for.
  */
 import type { Event } from '../event.ts';
 import type { ParkedPage, ParkingLot } from '../pipeline.ts';
@@ -46,6 +49,8 @@ export class LaneParking {
       return;
     }
     lane.parkWhenSeen = false;
+    if (lane.length === 0) return;
+    if (!lane.isPassing) lane.heldBy = null; // what the job still sends goes behind, like everything that arrives
     const events = lane.takeAll();
     const stored = events.filter((event) => event.parkedId !== null);
     const fresh = events.filter((event) => event.parkedId === null);
@@ -71,6 +76,7 @@ export class LaneParking {
   /** Rows of this lane were left by an earlier connection; sealed: until `unseal` they may not be read. */
   restore(lane: Lane, sealed = false): void {
     lane.parked ??= emptyPart(true);
+    lane.parked.rows = true;
     if (sealed) lane.parked.sealed = true;
   }
 

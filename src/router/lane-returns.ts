@@ -90,7 +90,7 @@ export class LaneReturns {
   private parkOrHold(lane: Lane, delay: number): void {
     const { policy, now, parking } = this.options;
     const first = lane.first;
-    if (!first || lane.heldBy !== null) return;
+    if (!first || lane.isPassing) return;
     const overdue = now() + delay - first.origin.receivedAt >= policy.parkAfter;
     if (first.parkedId !== null || overdue) parking.park(lane);
   }

@@ -134,6 +134,11 @@ export class Lane {
     return this.queue.splice(1, 1);
   }
 
+  /** A redrive goes ahead of a lane that waits for a person. */
+  get isPassing(): boolean {
+    return this.heldBy !== null && this.heldBy === this.blocked?.passing;
+  }
+
   get allVisible(): boolean {
     return this.queue.every((event) => event.origin.visible);
   }

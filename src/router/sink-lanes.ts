@@ -139,14 +139,14 @@ export class SinkLanes {
     for (const lane of this.lanes.values()) {
       const first = lane.first;
       if (!first || first.parkedId !== null || first.origin.receivedAt > latest) continue;
-      if (lane.phase !== 'gathering' && lane.heldBy === null) this.parking.park(lane);
+      if (lane.phase !== 'gathering' && !lane.isPassing) this.parking.park(lane);
     }
     this.dispatch();
   }
 
   /** Parks the lane because it holds too much; it is read back as soon as it has its turn. */
   parkLoad(lane: Lane): void {
-    this.parking.park(lane);
+    if (!lane.isPassing) this.parking.park(lane);
   }
 
   /** What its lanes hold of the heap. */

@@ -4,6 +4,7 @@ import type { LaneName, PageLimits, ParkedLane, ParkedPage, ParkingLot } from '.
 
 interface Row {
   readonly id: number;
+  readonly place: number;
   readonly sink: string;
   readonly event: Event;
 }
@@ -13,6 +14,8 @@ export class MemoryLot implements ParkingLot {
   /** Inserts and removals wait while set. */
   stalled = false;
   mostRowsRead = 0;
+  /** What the connection has received: events of jobs take their place behind it. */
+  received: Lsn = 0n;
   private readonly byLane = new Map<string, Row[]>();
   private waiting: (() => void)[] = [];
   private ids = 0;
@@ -25,8 +28,10 @@ export class MemoryLot implements ParkingLot {
     this.later(() => {
       for (const event of events) {
         const rows = this.laneOf({ sink, organizationId: event.organizationId });
-        if (!rows.some((row) => row.event.eventId === event.eventId)) rows.push({ id: ++this.ids, sink, event });
-        rows.sort((a, b) => place(a) - place(b));
+        if (!rows.some((row) => row.event.eventId === event.eventId)) {
+          rows.push({ id: ++this.ids, sink, event, place: this.placeOf(event) });
+        }
+        rows.sort((a, b) => a.place - b.place);
       }
       stored();
     });
@@ -35,13 +40,13 @@ export class MemoryLot implements ParkingLot {
   async read(lane: LaneName, after: string | null, limits: PageLimits): Promise<ParkedPage> {
     await Promise.resolve();
     const rows = this.laneOf(lane)
-      .filter((row) => after === null || place(row) > Number(after))
+      .filter((row) => after === null || row.place > Number(after))
       .slice(0, limits.maxEvents);
     this.mostRowsRead = Math.max(this.mostRowsRead, rows.length);
     const last = rows.at(-1);
     return {
       events: rows.map((row) => ({ ...row.event, parkedId: String(row.id), origin: { ...row.event.origin } })),
-      last: last ? String(place(last)) : null,
+      last: last ? String(last.place) : null,
     };
   }
 
@@ -85,12 +90,13 @@ export class MemoryLot implements ParkingLot {
     return rows;
   }
 
+  private placeOf({ origin, ordinal }: Event): number {
+    if (origin.commitLsn !== null) return Number(origin.commitLsn) * 1000 + (ordinal ?? 0);
+    return Number(this.received) * 1000 + 500 + this.ids / 1e6;
+  }
+
   private later(run: () => void): void {
     if (this.stalled) this.waiting.push(run);
     else queueMicrotask(run);
   }
-}
-
-function place(row: Row): number {
-  return Number(row.event.origin.commitLsn ?? 0n) * 1000 + (row.event.ordinal ?? 0);
 }

@@ -367,6 +367,74 @@ describe('a job', () => {
     expect(Object.values(harness.router.state().lanes).every((count) => count === 0)).toBe(true);
   });
 
+  test('is parked where a sink is away, and holds up neither itself nor the lanes of others', async () => {
+    const harness = new Harness({ sinks: ['a', 'b'], config: { batching: { max_events: 2 } } });
+    let up = false;
+    harness.answer = (_batch, sink) => (up || sink === 'b' ? DELIVERED : DOWN);
+    for (const id of ['r1', 'r2', 'r3']) harness.router.accept(replayed('x', id));
+    await harness.clock.advance(20_000);
+    expect(harness.settled).toBe(harness.held);
+    harness.router.accept(replayed('x', 'r4'));
+    await harness.clock.advance(20_000);
+    expect(harness.settled).toBe(harness.held);
+    harness.router.endJob('replay-1');
+    harness.accept('x', 'live');
+    await harness.clock.advance(1_000);
+    const to = (sink: string) => harness.sent.filter((sent) => sent.sink === sink).flatMap((sent) => sent.events);
+    expect(to('b')).toEqual(['r1', 'r2', 'r3', 'r4', 'live']);
+    harness.sent.length = 0;
+    up = true;
+    await harness.clock.advance(60_000);
+    expect(to('a')).toEqual(['r1', 'r2', 'r3', 'r4', 'live']);
+    expect(harness.lot.rows).toEqual([]);
+    expect(harness.router.state().lanes.parked).toBe(0);
+  });
+
+  test('keeps no live event in memory that waited before it', async () => {
+    const harness = new Harness({ answer: () => DOWN });
+    harness.accept('x', 'live');
+    await harness.clock.advance(300);
+    harness.router.accept(replayed('x', 'r1'));
+    await harness.clock.advance(20_000);
+    expect(harness.settled).toBe(2);
+  });
+
+  test('keeps its order when its lane is parked for load', async () => {
+    const harness = new Harness({
+      config: { memory: { budget: '1MiB' }, batching: { max_events: 1 } },
+      concurrency: 1,
+    });
+    harness.answer = async () => {
+      await new Promise<void>((resolve) => harness.clock.schedule(100, resolve));
+      return DELIVERED;
+    };
+    const ids = Array.from({ length: 35 }, (_, index) => `r${index}`);
+    const replay = (some: readonly string[]): void =>
+      some.forEach((id) => harness.router.accept({ ...replayed('x', id), size: 10_000 }));
+    replay(ids.slice(0, 30));
+    for (let n = 0; n < 500; n += 1) harness.accept(`y${n}`, `l${n}`);
+    expect(harness.pressure).toEqual([true]);
+    await harness.clock.advance(1_000);
+    replay(ids.slice(30));
+    await harness.clock.advance(20_000);
+    harness.router.endJob('replay-1');
+    await harness.clock.advance(200_000);
+    expect(harness.sent.filter((sent) => sent.organization === 'x').flatMap((sent) => sent.events)).toEqual(ids);
+  });
+
+  test('and rows that come from elsewhere meanwhile are taken up when it is over', async () => {
+    const harness = new Harness();
+    harness.router.accept(replayed('x', 'r1'));
+    await harness.clock.advance(1_000);
+    harness.lot.park('a', [event('x', 'moved')], () => undefined);
+    await harness.settle();
+    harness.router.wake({ sink: 'a', organizationId: 'x' });
+    await harness.clock.advance(1_000);
+    harness.router.endJob('replay-1');
+    await harness.clock.advance(1_000);
+    expect(harness.batches).toEqual(['x:r1', 'x:moved']);
+  });
+
   test('never shares a batch with live events', async () => {
     const harness = new Harness();
     harness.accept('x', 'live');
