@@ -66,6 +66,41 @@ test('rows of a transaction that was open at the checkpoint stay, and hold nobod
   expect(await prune()).toBe(3);
 });
 
+test('what a heal or a replay has still to read stays until it is over; keys go meanwhile', async () => {
+  await fill(5);
+  await settleAll(database);
+  await database.query(
+    `INSERT INTO walpost.idempotency_keys (organization_id, idempotency_key, event_id, created_at)
+     VALUES ($1, 'old', gen_random_uuid(), now() - interval '8 days')`,
+    [organization],
+  );
+  await database.query(`INSERT INTO walpost.jobs (slot, kind) VALUES ('test', 'replay')`);
+  await database.query(`INSERT INTO walpost.jobs (slot, kind) VALUES ('test', 'redrive')`);
+  expect([await prune(), await left(), await left('idempotency_keys')]).toEqual([1, 5, 0]);
+  await database.query(`UPDATE walpost.jobs SET state = 'running', kind = 'heal' WHERE kind = 'replay'`);
+  expect(await prune()).toBe(0);
+  await database.query(`UPDATE walpost.jobs SET state = 'done', ended_at = now() WHERE kind = 'heal'`);
+  expect(await prune()).toBe(5);
+});
+
+test('a replay whose rows left between its plan and its start is refused', async () => {
+  await database.query(`SELECT pg_current_xact_id()`);
+  await settleAll(database);
+  const [begin] = await database.query<{ snapshot: string }>(
+    `SELECT snapshot::text FROM walpost.checkpoints ORDER BY id LIMIT 1`,
+  );
+  const replay = () =>
+    database.query(`INSERT INTO walpost.jobs (slot, kind, after_snapshot) VALUES ('test', 'replay', $1)`, [
+      begin?.snapshot,
+    ]);
+  await fill(5);
+  await settleAll(database);
+  await replay();
+  await database.query(`DELETE FROM walpost.jobs`);
+  expect(await prune()).toBe(5);
+  await expect(replay()).rejects.toMatchObject({ code: '55000' });
+});
+
 test('keys, results and the log go with their own age, and a key that is gone is free', async () => {
   await database.query(
     `SELECT walpost.publish($1, 'a', '{}', idempotency_key => k) FROM unnest('{old,new}'::text[]) AS k`,
