@@ -26,10 +26,13 @@ export interface VisibilityGateOptions {
 
 /** Waits between queries that brought nothing new, in milliseconds; the last repeats. */
 const PATIENCE = [1, 2, 5, 10, 20, 50];
+/** So many transactions are remembered before those that nobody waits for are let go. */
+const SWEEP_ABOVE = 1_000;
 
 export class VisibilityGate {
   private readonly options: VisibilityGateOptions;
   private unseen: Origin[] = [];
+  private sweepAt = SWEEP_ABOVE;
   private sees: SeesXid = () => false;
   private asked = false;
   private asking = false;
@@ -48,6 +51,7 @@ export class VisibilityGate {
   begin(origin: Origin): void {
     if (!this.options.enabled || origin.xid === null || this.sees(origin.xid)) origin.visible = true;
     else this.unseen.push(origin);
+    if (this.unseen.length > this.sweepAt) this.sweep();
   }
 
   /** Something wants to leave whose transaction is not seen: take a snapshot after this moment. */
@@ -92,6 +96,12 @@ export class VisibilityGate {
       return !origin.visible;
     });
     return before - this.unseen.length;
+  }
+
+  /** Foreign transactions, and those whose events all went elsewhere, never ask: without this they would gather for ever. */
+  private sweep(): void {
+    this.unseen = this.unseen.filter((origin) => origin.endLsn === null || origin.unsettled > 0);
+    this.sweepAt = Math.max(SWEEP_ABOVE, this.unseen.length * 2);
   }
 
   private rest(): Promise<void> {

@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest';
+import { VisibilityGate } from '../../src/router/visibility-gate.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { makeOrigin } from './harness.ts';
+
+function gate(): VisibilityGate {
+  return new VisibilityGate({
+    enabled: true,
+    takeSnapshot: () => Promise.resolve((xid) => xid < 50_000),
+    clock: new ManualClock(),
+    onVisible: () => undefined,
+    onError: () => undefined,
+  });
+}
+
+test('keeps nothing of transactions that nobody waits for, and all that somebody does', async () => {
+  const own = gate();
+  const waited = [10, 20_000, 99_998].map((xid) => makeOrigin({ visible: false, xid, unsettled: 1, endLsn: 1n }));
+  const open = makeOrigin({ visible: false, xid: 99_999 });
+  for (let xid = 0; xid < 100_000; xid += 1) {
+    own.begin(
+      [...waited, open].find((origin) => origin.xid === xid) ?? makeOrigin({ visible: false, xid, endLsn: 1n }),
+    );
+  }
+  expect(own.waiting).toBeLessThan(2_000);
+  own.ask();
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  expect(waited.map(({ visible }) => visible)).toEqual([true, true, false]);
+  expect(own.waiting).toBeGreaterThanOrEqual(2);
+  own.close();
+});
