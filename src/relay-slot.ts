@@ -9,6 +9,7 @@ import type { Logger } from './observe/log.ts';
 import { newestSettled } from './postgres/checkpoint-lookup.ts';
 import { CheckpointStore } from './postgres/checkpoints.ts';
 import type { CursorStore } from './postgres/cursor-store.ts';
+import { databaseError } from './postgres/database-error.ts';
 import { inTransaction } from './postgres/transaction.ts';
 import { SlotHealing } from './relay-healing.ts';
 import { makeSlot, type NewSlotOptions } from './relay-new-slot.ts';
@@ -110,10 +111,14 @@ function healing(options: SlotOptions, job: Job): SlotHealing {
 }
 
 async function walEnd(pool: pg.Pool): Promise<Lsn> {
-  const { rows } = await pool.query<{ lsn: string }>(
-    `SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text AS lsn`,
-  );
-  return parseLsn(rows[0]?.lsn ?? '') ?? LSN_ZERO;
+  try {
+    const { rows } = await pool.query<{ lsn: string }>(
+      `SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text AS lsn`,
+    );
+    return parseLsn(rows[0]?.lsn ?? '') ?? LSN_ZERO;
+  } catch (error) {
+    throw databaseError(error, 'asking for the end of the WAL');
+  }
 }
 
 function warnIfBehind(state: SlotState, log: Logger): void {

@@ -128,7 +128,9 @@ function checkSettings(settings: SettingsRow): void {
 async function refuseSharedBackend(first: pg.Client, second: pg.Client): Promise<void> {
   const pids: number[] = [];
   for (const client of [first, second]) {
-    const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    const { rows } = await client
+      .query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
+      .catch((error: unknown) => Promise.reject(databaseError(error)));
     pids.push(rows[0]?.pid ?? 0);
   }
   if (pids[0] !== pids[1]) return;
