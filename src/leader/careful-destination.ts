@@ -2,7 +2,7 @@ import { pause, type Clock } from '../clock.ts';
 import { messageOf } from '../errors.ts';
 import type { Event } from '../event.ts';
 import type { Batch, Destination, Verdict, Verdicts } from '../pipeline.ts';
-import { CAREFUL_FROM, type CrashRecord, suspectKey, suspectOf } from './crash-record.ts';
+import { type CrashRecord, isCareful, suspectKey, suspectOf } from './crash-record.ts';
 
 export interface CarefulPassageOptions {
   readonly record: Pick<CrashRecord, 'starts' | 'blamed' | 'note'>;
@@ -37,7 +37,7 @@ export class CarefulPassage {
     this.options = options;
     this.blamed = new Set(record.blamed.map(suspectKey));
     this.begun = clock.now();
-    this.narrow = record.starts >= CAREFUL_FROM || this.blamed.size > 0;
+    this.narrow = isCareful(record.starts);
   }
 
   get isNarrow(): boolean {

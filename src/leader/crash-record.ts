@@ -2,8 +2,8 @@
  * How often a process was started without getting anywhere, kept in the cursor row.
  *
  * A process that ends in good order, on request or with an error, says so; one that is killed, aborted or out of memory
- * cannot. If the next start finds the cursor where the last one found it, nothing was achieved in between. From the
- * third such start on the relay goes carefully: one event at a time, each noted in the row before a sink gets it. The
+ * cannot. If the next start finds the cursor where the last one found it, nothing was achieved in between. At each third
+ * such start the relay goes carefully: one event at a time, each noted in the row before a sink gets it. The
  * event that is noted when a process dies is suspected, and blamed when it is noted at a second death as well; the next
  * process makes it a dead letter instead of sending it. One death proves nothing: kills from outside, one after the other,
  * always meet some event.
@@ -17,8 +17,11 @@ import { formatLsn } from '../lsn.ts';
 import type { CursorStore } from '../postgres/cursor-store.ts';
 import { databaseError } from '../postgres/database-error.ts';
 
-/** From this start on without progress the relay goes carefully. */
-export const CAREFUL_FROM = 3;
+/**
+ * Of so many starts without progress one goes carefully. The others go at full speed: a process that is killed from
+ * outside every few seconds could move the cursor then, and never while it goes carefully.
+ */
+const CAREFUL_EVERY = 3;
 /** An event is blamed at so many deaths. */
 const DEATHS_TO_BLAME = 2;
 /** From this start on an event is suspected even when it had been with a sink for long. */
@@ -36,6 +39,11 @@ export function suspectOf(sink: string, { eventId, origin, ordinal }: Event): Su
   const { commitLsn, job } = origin;
   const from = commitLsn === null ? (job ?? '') : `${formatLsn(commitLsn)} ${ordinal ?? 0}`;
   return { sink, event_id: eventId, origin: from };
+}
+
+/** Whether this start without progress goes carefully. */
+export function isCareful(starts: number): boolean {
+  return starts > 0 && starts % CAREFUL_EVERY === 0;
 }
 
 export function suspectKey({ sink, event_id: id, origin }: Suspect): string {
