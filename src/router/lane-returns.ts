@@ -5,7 +5,7 @@ import type { Lane } from './lane.ts';
 import { blockLane } from './lane-blocking.ts';
 import type { LaneParking } from './lane-parking.ts';
 import { sortVerdicts, type Blow as SortedBlow } from './sort-verdicts.ts';
-import { afterAccepted, afterBlow, afterProbe, newTrouble, type RetryPolicy } from './trouble.ts';
+import { afterAccepted, afterBlow, afterProbe, newTrouble, type RetryPolicy, type Trouble } from './trouble.ts';
 
 export interface LaneReturnsOptions {
   readonly sink: string;
@@ -80,7 +80,7 @@ export class LaneReturns {
       this.buryFirst(lane, { verdict: { kind: 'failed', reason: verdict.reason }, attempts: lane.trouble.failures });
       return this.options.go(lane);
     }
-    if (away) this.buryExpired(lane, verdict);
+    if (lane.trouble.outages > 0) this.buryExpired(lane, lane.trouble, verdict.reason);
     if (decision.delay <= 0) return this.options.again(lane);
     this.parkOrHold(lane, decision.delay);
     this.options.rest(lane, decision.delay);
@@ -95,14 +95,21 @@ export class LaneReturns {
     if (first.parkedId !== null || overdue) parking.park(lane);
   }
 
-  /** A destination that has been away for `unavailableFor` gives up the events that have waited that long. */
-  private buryExpired(lane: Lane, verdict: Verdict): void {
+  /**
+   * A destination that has been away for `unavailableFor` gives up the events that have waited that long. Age alone says
+   * nothing: an event may have waited for a person, for its turn, or while this process was stopped.
+   */
+  private buryExpired(lane: Lane, trouble: Trouble, reason: string): void {
     const { policy, now } = this.options;
-    if (policy.unavailableFor === 0) return;
     const latest = now() - policy.unavailableFor;
-    while (lane.first && lane.first.origin.receivedAt <= latest) {
-      this.buryFirst(lane, { verdict, attempts: lane.trouble?.outages ?? 1 });
+    if (policy.unavailableFor === 0 || trouble.since > latest) return;
+    const { outages: attempts } = trouble;
+    const isExpired = ({ origin }: Event): boolean => origin.visible && origin.receivedAt <= latest;
+    while (lane.first && isExpired(lane.first)) {
+      this.buryFirst(lane, { verdict: { kind: 'unavailable', reason }, attempts });
     }
+    lane.trouble = trouble; // the destination is no less away
+    trouble.outages = attempts;
   }
 
   private buryFirst(lane: Lane, given: { verdict: Verdict; attempts: number }): void {
@@ -126,8 +133,9 @@ export class LaneReturns {
   }
 
   private settle(lane: Lane, events: readonly Event[]): void {
-    const { sink, parking, onDelivered } = this.options;
+    const { sink, parking, now, onDelivered } = this.options;
     this.accepted += events.length;
+    if (lane.trouble) lane.trouble.since = now();
     onDelivered(sink, events);
     if (!lane.parked) return;
     const stored = events.filter((event) => event.parkedId !== null);

@@ -126,7 +126,7 @@ export class Lane {
     return queue;
   }
 
-  /** Takes the second event past the first; for the probe that tells a poisoned event from a broken destination. */
+  /** Takes the second event past the first, if it is there and visible; for the probe that tells a poisoned event from a broken destination. */
   takeSecond(): readonly Event[] {
     const second = this.queue[1];
     if (!second?.origin.visible) return [];

@@ -287,7 +287,7 @@ export class SinkLanes {
     const first = events[0];
     if (!first) {
       lane.phase = lane.length > 0 ? 'unseen' : 'quiet';
-      return lane.length > 0 ? this.waitVisible(lane) : undefined;
+      return lane.length > 0 ? this.waitVisible(lane) : this.forget(lane);
     }
     limiter?.spend(lane.organizationId, events.length);
     if (!trouble && first.parkedId === null) onWindow(Math.max(0, now() - lane.closesAt + this.options.window));
@@ -308,7 +308,8 @@ export class SinkLanes {
   private takeBatch(lane: Lane, allowed: number): { events: readonly Event[]; probe: boolean } {
     const { limits } = this.options;
     const { trouble } = lane;
-    if (trouble?.probeSecond && lane.length > 1) return { events: lane.takeSecond(), probe: true };
+    const second = trouble?.probeSecond ? lane.takeSecond() : [];
+    if (second.length > 0) return { events: second, probe: true };
     const most = Math.min(limits.maxEvents, trouble?.size ?? Infinity, allowed);
     return { events: lane.take(most < limits.maxEvents ? { ...limits, maxEvents: most } : limits), probe: false };
   }

@@ -18,8 +18,8 @@
  * among the dead.)
  */
 export interface Trouble {
-  /** When it began, on the clock that never jumps. */
-  readonly since: number;
+  /** When it began, or when the lane last had something accepted, on the clock that never jumps. */
+  since: number;
   /** How many events the sink had accepted in all when it began, and at the last blow. */
   readonly acceptedBefore: number;
   acceptedAtLastBlow: number;

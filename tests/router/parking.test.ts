@@ -84,6 +84,51 @@ describe('a sink that is away', () => {
     expect(harness.letters.map(({ reason, item }) => [reason, item.eventId])).toEqual([['unavailable', 'old']]);
     expect(harness.lot.rows.map((row) => row.event.eventId)).toEqual(['young']);
   });
+
+  test('gives up nothing that is merely old: the destination has to have been away for so long', async () => {
+    const lot = new MemoryLot();
+    const receivedAt = -48 * 3_600_000;
+    lot.park('a', [event('x', 'old', { origin: makeOrigin({ receivedAt }) })], () => undefined);
+    const harness = new Harness({ lot });
+    await harness.settle();
+    recording(harness, () => false);
+    harness.router.restore(lot.lanes());
+    await harness.clock.advance(23 * 3_600_000);
+    expect(harness.letters).toEqual([]);
+    await harness.clock.advance(2 * 3_600_000);
+    expect(harness.letters.map(({ item }) => item.eventId)).toEqual(['old']);
+    expect(harness.router.state().lanes).toMatchObject({ parked: 0, resting: 0, quiet: 0 });
+  });
+
+  test('gives up the next at once when its time comes, and an accepted event starts the time anew', async () => {
+    const harness = new Harness({ config: { delivery: { unavailable_for: '1h' }, batching: { max_events: 1 } } });
+    let up = false;
+    harness.answer = () => (up ? DELIVERED : DOWN);
+    harness.accept('x', '1');
+    await harness.clock.advance(60_000);
+    harness.accept('x', '2');
+    await harness.clock.advance(3_600_000);
+    expect(harness.letters.map(({ item }) => item.eventId)).toEqual(['1']);
+    await harness.clock.advance(60_000);
+    expect(harness.letters.map(({ item }) => item.eventId)).toEqual(['1', '2']);
+    harness.accept('x', '3');
+    await harness.clock.advance(3_000_000);
+    harness.accept('x', '4');
+    harness.answer = (batch) => (batch.events[0]?.eventId === '3' ? DELIVERED : DOWN);
+    await harness.clock.advance(3_000_000);
+    expect(harness.letters.length).toBe(2);
+    await harness.clock.advance(700_000);
+    expect(harness.letters.map(({ item }) => item.eventId)).toEqual(['1', '2', '4']);
+  });
+
+  test('gives up only what is visible, and an only event that it refuses all day too', async () => {
+    const harness = new Harness({ config: { delivery: { unavailable_for: '1h' } } });
+    harness.answer = () => ({ kind: 'failed', reason: '400' });
+    harness.accept('x', 'seen');
+    harness.router.accept(event('x', 'unseen', { origin: makeOrigin({ visible: false }) }));
+    await harness.clock.advance(2 * 3_600_000);
+    expect(harness.letters.map(({ item, reason }) => [item.eventId, reason])).toEqual([['seen', 'unavailable']]);
+  });
 });
 
 describe('an organization that hangs', () => {
