@@ -100,10 +100,10 @@ SELECT least(n.pending + n.parked, 10000) AS undelivered, n.pending + n.parked >
                (SELECT min(p.received_at) FROM (SELECT received_at FROM walpost.parked ORDER BY id LIMIT 100) AS p) AS oldest_parked,
                (SELECT count(*) FROM (SELECT FROM walpost.dead_letters LIMIT 10001) AS first) AS dead,
                (SELECT count(*) FROM (SELECT stored_at FROM walpost.dead_letters ORDER BY id DESC LIMIT 10000) AS newest
-                 WHERE newest.stored_at > clock_timestamp() - interval '1 hour') AS dead_hour,
+                 WHERE newest.stored_at > now() - interval '1 hour') AS dead_hour,
                (SELECT avg(extract(epoch FROM d.at - walpost.uuid_time(d.first_event_id)))::float8
                   FROM (SELECT at, first_event_id, outcome, job FROM walpost.delivery_log
-                         WHERE at > clock_timestamp() - interval '5 minutes' ORDER BY at DESC LIMIT 10000) AS d
+                         WHERE at > now() - interval '5 minutes' ORDER BY at DESC LIMIT 10000) AS d
                  WHERE d.outcome = 'delivered' AND d.job IS NULL) AS average_delivery) AS n;
 
 CREATE VIEW walpost.organization_health WITH (security_invoker = true) AS
@@ -127,8 +127,11 @@ WITH RECURSIVE lane AS (
    UNION ALL
   SELECT l.organization_id, 0, n.events, 0, n.oldest
     FROM (SELECT * FROM lane LIMIT 1000) AS l CROSS JOIN LATERAL (
-      SELECT count(*) AS events, min(first.received_at) AS oldest
-        FROM (SELECT p.received_at FROM walpost.parked AS p
+      SELECT count(*) AS events,
+             (SELECT p.received_at FROM walpost.parked AS p
+               WHERE p.slot = l.slot AND p.sink = l.sink AND p.organization_id = l.organization_id
+               ORDER BY p.era, p.order_lsn, p.order_job, p.place LIMIT 1) AS oldest
+        FROM (SELECT FROM walpost.parked AS p
                WHERE p.slot = l.slot AND p.sink = l.sink AND p.organization_id = l.organization_id LIMIT 101) AS first) AS n
    UNION ALL
   SELECT d.organization_id, 0, 0, n.events, NULL

@@ -66,7 +66,7 @@ async function explain(what: string, sql: string): Promise<void> {
   const times: number[] = [];
   let plan = '';
   for (let n = 0; n < 4; n++) {
-    const { rows } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN (ANALYZE, BUFFERS) ${sql}`);
+    const { rows } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN (ANALYZE, TIMING OFF) ${sql}`);
     plan = rows.map((row) => row['QUERY PLAN']).join('\n');
     times.push(Number(/Execution Time: ([\d.]+) ms/.exec(plan)?.[1]));
   }
