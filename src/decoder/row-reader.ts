@@ -22,7 +22,9 @@ interface Place {
   readonly type: ColumnType;
 }
 
-const INTEGER = /^-?\d{1,15}$/;
+const INTEGER = /^-?\d{1,10}$/;
+/** Bytes of an id. Longer ones do not fit into the indexes of parked events, and one that cannot be parked holds up all. */
+const ID_LIMIT = 1024;
 const JSON_OBJECT = /^[ \t\r\n]*\{/;
 /** What a poison keeps of an id or a type. */
 const NAME_LIMIT = 1024;
@@ -74,8 +76,8 @@ export class RowReader {
     this.#fault = null;
     const event: Event = {
       kind: 'event',
-      eventId: this.#required(row, this.#eventId),
-      organizationId: this.#required(row, this.#organizationId),
+      eventId: this.#id(row, this.#eventId),
+      organizationId: this.#id(row, this.#organizationId),
       eventType: this.#required(row, this.#eventType),
       eventVersion: this.#version(row),
       topic: this.#text(row, this.#topic) ?? 'default',
@@ -142,11 +144,21 @@ export class RowReader {
     return value ?? '';
   }
 
+  #id(row: Row, place: Place): string {
+    const value = this.#required(row, place);
+    if (value.length > ID_LIMIT / 4 && Buffer.byteLength(value) > ID_LIMIT) {
+      this.#blame(place, `is longer than ${ID_LIMIT} bytes`);
+    }
+    return value;
+  }
+
   #version(row: Row): number {
     const value = this.#latin1(row, this.#eventVersion);
     if (value === null || value === '1') return 1;
+    const version = Number(value);
     if (!INTEGER.test(value)) this.#blame(this.#eventVersion, 'is not an integer');
-    return Number(value);
+    else if ((version | 0) !== version) this.#blame(this.#eventVersion, 'is not an integer of 32 bits');
+    return version;
   }
 
   /** Only json and jsonb are JSON by the server's word; the text of any other type becomes one JSON string. */

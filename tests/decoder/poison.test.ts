@@ -35,6 +35,9 @@ test.each<[EventField, Cell, string]>([
   ['event_version', '1.5', 'event_version is not an integer'],
   ['event_version', '', 'event_version is not an integer'],
   ['event_version', '99999999999999999', 'event_version is not an integer'],
+  ['event_version', '2147483648', 'event_version is not an integer of 32 bits'],
+  ['event_id', 'x'.repeat(1025), 'event_id is longer than 1024 bytes'],
+  ['organization_id', 'ä'.repeat(513), 'organization_id is longer than 1024 bytes'],
 ])('%s = %s', (field, cell, reason) => {
   expect(decodeRow(outboxCells({ [field]: cell }))).toMatchObject({ kind: 'poison', reason, ordinal: 0 });
 });

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { envelopeOf } from '../../src/envelope.ts';
@@ -57,6 +58,17 @@ describe('a lane', () => {
     await park([c]);
     await park([a]);
     expect(ids((await store.read(lane, whole)).events)).toEqual(ids([a, b, c, d]));
+  });
+
+  test('takes the longest ids that the decoder lets through', async () => {
+    const id = (): string => randomBytes(512).toString('hex');
+    const organizationId = id();
+    const fields = { organizationId, eventId: id(), eventVersion: 2 ** 31 - 1 };
+    await park([live(100n, 0, fields), replayed(fields)], 's'.repeat(60));
+    expect((await store.read({ sink: 's'.repeat(60), organizationId }, whole)).events).toHaveLength(2);
+    await expect(park([live(101n, 0, { ...fields, eventId: `${id()}${id()}${id()}` })])).rejects.toMatchObject({
+      code: 'DATABASE',
+    });
   });
 
   test('gives back the very events: envelope, payload bytes, times', async () => {
