@@ -341,6 +341,24 @@ describe('the order of a lane, when later events are in Postgres before earlier 
     expect(lot.rows).toEqual([]);
   });
 
+  test('a lane does not wait for what another one waits for', async () => {
+    const lot = new MemoryLot();
+    lot.park('a', [event('y', '9', { origin: makeOrigin({ commitLsn: 9n }) })], () => undefined);
+    await store(lot, '2');
+    const harness = new Harness({ lot });
+    const delivered = recording(harness, () => true);
+    harness.router.restore(lot.lanes(1n));
+    harness.router.passed(3n);
+    await harness.clock.advance(1_000);
+    expect(order(harness, delivered)).toEqual(['2']);
+    harness.router.passed(9n);
+    await harness.clock.advance(1_000);
+    expect(order(harness, delivered)).toEqual(['2']);
+    harness.router.passed(10n);
+    await harness.clock.advance(1_000);
+    expect(order(harness, delivered)).toEqual(['2', '9']);
+  });
+
   test('rows that stand before the cursor are read at once', async () => {
     const lot = new MemoryLot();
     await store(lot, '1', '2');
