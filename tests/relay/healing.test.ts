@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { parseLsn } from '../../src/lsn.ts';
 import type { RelayOptions } from '../support/relay-in-process.ts';
+import { poll } from '../support/slot-session.ts';
 import { HealingScene } from './healing-scene.ts';
 
 const lsn = (text: string | null | undefined): bigint => parseLsn(text ?? '') ?? -1n;
@@ -74,6 +75,29 @@ test('a slot that was dropped and made again: the gap between cursor and slot is
   await using again = await scene.start();
   expect(await scene.jobs()).toHaveLength(1);
   await again.stop();
+});
+
+test('a sink that is away holds up neither the healing nor the stream behind it', async () => {
+  await using scene = await HealingScene.set();
+  const away = scene.log.receiver.sink({ url: 'http://127.0.0.1:1/away' });
+  const more = { sinks: { hook: scene.log.receiver.sink(), away }, config: { delivery: { park_after: '1s' } } };
+  await (await scene.start({ sinks: more.sinks })).stop();
+  const lost = await scene.publish(10);
+  await scene.dropSlot();
+  await using relay = await scene.start(more);
+  await scene.log.has(lost);
+  await scene.log.has(await scene.publish(3));
+  expect(await scene.jobs()).toMatchObject([{ state: 'done' }]);
+  const parked = 'SELECT event_id, organization_id FROM walpost.parked ORDER BY order_lsn, order_job, place';
+  const rows = await poll('all that was lost is parked', async () => {
+    const found = await scene.database.query<{ event_id: string; organization_id: string }>(parked);
+    return found.length >= lost.length ? found : undefined;
+  });
+  scene.organizations.forEach((organization, number) => {
+    const own = rows.filter((row) => row.organization_id === organization && lost.includes(row.event_id));
+    expect(own.map((row) => row.event_id)).toEqual(lost.filter((_id, index) => index % 3 === number));
+  });
+  await relay.stop();
 });
 
 test('a slot that is dropped while the relay streams', async () => {
