@@ -3,8 +3,11 @@ import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { envelopeOf } from '../../src/envelope.ts';
 import type { Event } from '../../src/event.ts';
+import { readBlockedLanes } from '../../src/parking/blocked-lanes.ts';
+import { DeadLetterStore } from '../../src/parking/dead-letter-store.ts';
 import { adoptParkedSinks, countParked } from '../../src/parking/parked-sinks.ts';
 import { ParkedStore } from '../../src/parking/parked-store.ts';
+import type { DeadLetter } from '../../src/pipeline.ts';
 import { CursorStore } from '../../src/postgres/cursor-store.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { type SampleFields, sampleEvent } from '../support/sample-event.ts';
@@ -190,5 +193,19 @@ describe('lanes and sinks', () => {
     });
     expect(await adoptParkedSinks(pool, cursor, { n8n: { type: 'discard', formerly: 'old' } })).toBe(1);
     expect((await store.read(lane, whole)).events).toHaveLength(1);
+  });
+
+  test('and its dead letters, but for those that are there under the new name', async () => {
+    const letters = new DeadLetterStore(pool, cursor);
+    const letter = (sink: string, ordinal: number, blocks = false): DeadLetter => {
+      return { item: live(1n, ordinal), sink, reason: 'rejected', detail: '', attempts: 1, blocks };
+    };
+    await letters.storeDeadLetters([letter('old', 0), letter('n8n', 0), letter('old', 1, true), letter('other', 2)]);
+    await adoptParkedSinks(pool, cursor, { n8n: { type: 'discard', formerly: 'old' } });
+    const found = await database.query<{ sink: string; ordinal: number }>(
+      'SELECT sink, ordinal FROM walpost.dead_letters ORDER BY id',
+    );
+    expect(found.map(({ sink, ordinal }) => `${sink} ${ordinal}`)).toEqual(['old 0', 'n8n 0', 'n8n 1', 'other 2']);
+    expect(await readBlockedLanes(pool, cursor.slot)).toEqual([lane]);
   });
 });
