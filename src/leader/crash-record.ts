@@ -2,8 +2,8 @@
  * How often a process was started without getting anywhere, kept in the cursor row.
  *
  * A process that ends in good order, on request or with an error, says so; one that is killed, aborted or out of memory
- * cannot. If the next start finds the cursor where the last one found it, nothing was achieved in between. At each third
- * such start the relay goes carefully: one event at a time, each noted in the row before a sink gets it. The
+ * cannot. If the next start finds the cursor where the last one found it, nothing was achieved in between. From the
+ * second such start on the relay goes carefully: one event at a time, each noted in the row before a sink gets it. The
  * event that is noted when a process dies is suspected, and blamed when it is noted at a second death as well; the next
  * process makes it a dead letter instead of sending it. One death proves nothing: kills from outside, one after the other,
  * always meet some event.
@@ -18,10 +18,10 @@ import type { CursorStore } from '../postgres/cursor-store.ts';
 import { databaseError } from '../postgres/database-error.ts';
 
 /**
- * Of so many starts without progress one goes carefully. The others go at full speed: a process that is killed from
- * outside every few seconds could move the cursor then, and never while it goes carefully.
+ * Of so many starts without progress the first goes at full speed: a process that is killed from outside every few seconds
+ * could move the cursor then, and hardly while it goes carefully.
  */
-const CAREFUL_EVERY = 3;
+const FULL_SPEED_EVERY = 3;
 /** An event is blamed at so many deaths. */
 const DEATHS_TO_BLAME = 2;
 /** From this start on an event is suspected even when it had been with a sink for long. */
@@ -43,7 +43,7 @@ export function suspectOf(sink: string, { eventId, origin, ordinal }: Event): Su
 
 /** Whether this start without progress goes carefully. */
 export function isCareful(starts: number): boolean {
-  return starts > 0 && starts % CAREFUL_EVERY === 0;
+  return starts > 0 && starts % FULL_SPEED_EVERY !== 1;
 }
 
 export function suspectKey({ sink, event_id: id, origin }: Suspect): string {
