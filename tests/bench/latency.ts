@@ -1,0 +1,147 @@
+/**
+ * From the return of COMMIT to the arrival at a webhook: `npm run bench:latency [-- --rounds 5 --rates 1,100,1000,5000]`.
+ *
+ * A writer in a process of its own commits events one by one at a steady rate; one consumer at a time brings them to the
+ * same receiver. What has not arrived some seconds after the last commit counts as having taken that long.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Child } from './support/child.ts';
+import { benchOptions } from './support/options.ts';
+import { installPeers, type PeerName } from './support/peers.ts';
+import {
+  type Contestant,
+  type Figures,
+  interleave,
+  medians,
+  printTable,
+  quantile,
+  writeReport,
+} from './support/report.ts';
+import { dropSlot, startBenchServer } from './support/server.ts';
+import { WalpostProcess } from './support/walpost-process.ts';
+
+const options = benchOptions({ rounds: 5, rates: '1,100,1000,5000', organizations: 100, only: '', save: 'latency' });
+/** At one a second there is no hurry; the median of the rounds is over some sixty events then. */
+const SECONDS: Readonly<Record<string, number>> = { '1': 12, '100': 6, '1000': 6, '5000': 5 };
+const GRACE_MS = 5_000;
+let runs = 0;
+
+const directory = mkdtempSync(join(tmpdir(), 'walpost-latency-'));
+const peers = await installPeers();
+await using server = await startBenchServer({ max_connections: '300' });
+const files = { sent: join(directory, 'sent.json'), seen: join(directory, 'seen.json') };
+await using receiver = new Child(process.execPath, [
+  '--import',
+  'tsx',
+  join(import.meta.dirname, 'support/latency-receiver.ts'),
+  files.seen,
+]);
+const [receiverUrl] = await receiver.prints(/http:\S+/);
+
+/** Who writes, where, and the consumer, which is ready when it is handed over. */
+interface Road extends AsyncDisposable {
+  readonly writer: string;
+  readonly url: string;
+}
+
+async function walpostRoad(batching: Record<string, unknown>): Promise<Road> {
+  const sink = { type: 'webhook', url: receiverUrl, allow_private: true };
+  const slot = `latency_${runs++}`; // a new one: for a slot that was lost, walpost would send older events again
+  const walpost = new WalpostProcess({ url: server.url, slot, sink, config: { batching } });
+  await walpost.prints(/streaming from/);
+  return {
+    writer: 'walpost',
+    url: server.url,
+    async [Symbol.asyncDispose]() {
+      await walpost.stop();
+      await walpost[Symbol.asyncDispose]();
+      await dropSlot(server.client, slot);
+    },
+  };
+}
+
+async function peerRoad(peer: PeerName): Promise<Road> {
+  const url = await peers.database(server, peer, 'latency');
+  const consumer = peers.start(peer, 'forward', url, receiverUrl);
+  await consumer.prints(/ready/);
+  return {
+    writer: peer,
+    url,
+    async [Symbol.asyncDispose]() {
+      await consumer.stop('SIGKILL');
+      if (peer === 'pg-transactional-outbox') await dropSlot(server.client, 'peer_outbox');
+      await server.client.query('DROP DATABASE "latency" WITH (FORCE)');
+    },
+  };
+}
+
+async function measure(open: () => Promise<Road>, rate: number): Promise<Figures> {
+  await using road = await open();
+  await delay(500);
+  const seconds = SECONDS[String(rate)] ?? 6;
+  const { organizations } = options;
+  await using writer = peers.start(
+    road.writer,
+    'write',
+    road.url,
+    ...[rate, seconds, organizations, files.sent].map(String),
+  );
+  if ((await writer.exit()) !== 0) throw new Error(`the writer failed: ${writer.output}`);
+  const sent = JSON.parse(readFileSync(files.sent, 'utf8')) as number[];
+  const latencies = await arrivals(sent);
+  return {
+    p50Ms: quantile(latencies, 0.5),
+    p99Ms: quantile(latencies, 0.99),
+    maxMs: quantile(latencies, 1),
+    missing: latencies.filter((ms) => ms >= GRACE_MS).length,
+  };
+}
+
+/** Milliseconds for each event, once all have arrived or the grace is over. */
+async function arrivals(sent: readonly number[]): Promise<number[]> {
+  const first = new Map<number, number>();
+  const deadline = performance.now() + GRACE_MS;
+  while (first.size < sent.length && performance.now() < deadline) {
+    await delay(300);
+    receiver.output = '';
+    receiver.process.kill('SIGUSR2');
+    await receiver.prints(/noted \d+/);
+    for (const [n, at] of JSON.parse(readFileSync(files.seen, 'utf8')) as [number, number][]) {
+      if (!first.has(n)) first.set(n, at);
+    }
+  }
+  return sent.map((committed, n) => {
+    const at = first.get(n);
+    return at === undefined ? GRACE_MS : Math.max(0, (at - committed) / 1000);
+  });
+}
+
+const roads: readonly (readonly [string, () => Promise<Road>])[] = [
+  ['walpost, leading edge', () => walpostRoad({ leading_edge: true })],
+  ['walpost, window 50 ms', () => walpostRoad({ window: '50ms' })],
+  ['walpost, window 250 ms', () => walpostRoad({})],
+  ['listen-notify', () => peerRoad('listen-notify')],
+  ['graphile-worker', () => peerRoad('graphile-worker')],
+  ['pg-boss', () => peerRoad('pg-boss')],
+  ['pg-transactional-outbox', () => peerRoad('pg-transactional-outbox')],
+];
+const records = [];
+for (const rate of options.rates.split(',').map(Number)) {
+  const contestants = roads
+    .filter(([name]) => name.includes(options.only))
+    .map(([name, open]): Contestant => ({ name: `${name} @ ${rate}/s`, run: () => measure(open, rate) }));
+  records.push(...(await interleave(contestants, options.rounds)));
+}
+rmSync(directory, { recursive: true, force: true });
+printTable(records);
+const idle = medians(records)['walpost, leading edge @ 1/s'];
+writeReport({
+  name: options.save,
+  settings: options,
+  versions: { postgres: server.version, ...peers.versions },
+  records,
+  derived: idle ? { 'leading edge, idle, p50': idle['p50Ms'] ?? 0, 'leading edge, idle, p99': idle['p99Ms'] ?? 0 } : {},
+});
