@@ -28,12 +28,6 @@ export interface Origin {
   readonly job: string | null;
 }
 
-/** `(commit LSN, ordinal)`: names one event of the stream for good. An LSN alone names nothing. */
-export interface Position {
-  readonly commitLsn: Lsn;
-  readonly ordinal: number;
-}
-
 /** One outbox row, typed and immutable. Text is decoded; `payload` and `headers` stay as Postgres printed them. */
 export interface Event {
   readonly kind: 'event';
@@ -53,7 +47,7 @@ export interface Event {
   /** RFC 3339, microseconds, UTC; null when the table has no such column. */
   readonly createdAt: string | null;
   readonly origin: Origin;
-  /** Counts the events and poison rows of the transaction as decoded, from 0; null when a table scan found the event. */
+  /** Counts the events and poison rows of the transaction as decoded, from 0. With the commit LSN it is the event's position, which names it for good; an LSN alone names nothing. Null when a table scan found the event. */
   readonly ordinal: number | null;
   /** Length of the row in bytes; a batch closes by the sum of these. */
   readonly size: number;

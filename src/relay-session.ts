@@ -66,7 +66,7 @@ export class RelaySession {
     const { jobs, slot, router, confirmer } = this.relay;
     this.draining.abort();
     jobs.stop();
-    slot.pause();
+    this.relay.stopReading();
     await router.drain(AbortSignal.timeout(this.options.config.delivery.timeout + DRAIN_MARGIN_MS));
     await boundedCall(() => confirmer.flush(), LAST_CONFIRMATION_MS)();
     confirmer.close();

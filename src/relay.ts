@@ -54,6 +54,7 @@ export class Relay {
   private readonly options: RelayOptions;
   private transaction: Origin | undefined;
   private received = 0;
+  private stopped = false;
 
   constructor(options: RelayOptions) {
     const { config, log, clock, ground, sinks, watcher } = options;
@@ -98,7 +99,7 @@ export class Relay {
       clock,
       watcher,
       askVisible: () => this.gate.ask(),
-      onPressure: (full) => (full ? this.slot.pause() : this.slot.resume()),
+      onPressure: (full) => (full || this.stopped ? this.slot.pause() : this.slot.resume()),
     });
 
     // 5 ack: the cursor row moves, then the slot is told
@@ -112,6 +113,12 @@ export class Relay {
 
     // beside: checkpoints, and jobs that send from the table
     this.jobs = new RelayJobs({ ...options, outlet: this.router, watermark: () => this.ledger.watermark, fail });
+  }
+
+  /** Takes in nothing more, for good. */
+  stopReading(): void {
+    this.stopped = true;
+    this.slot.pause();
   }
 
   /** Lets go of everything that is not settled; resolves when nothing is under way any more. */
