@@ -47,7 +47,10 @@ export interface Event {
   /** RFC 3339, microseconds, UTC; null when the table has no such column. */
   readonly createdAt: string | null;
   readonly origin: Origin;
-  /** Counts the events and poison rows of the transaction as decoded, from 0. With the commit LSN it is the event's position, which names it for good; an LSN alone names nothing. Null when a table scan found the event. */
+  /**
+   * Counts the events and poison rows of the transaction as decoded, from 0; null when a table scan found the event. With
+   * the commit LSN it is the event's position, which names it for good; an LSN alone names nothing.
+   */
   readonly ordinal: number | null;
   /** Length of the row in bytes; a batch closes by the sum of these. */
   readonly size: number;
