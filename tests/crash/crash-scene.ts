@@ -92,11 +92,12 @@ export class CrashScene implements AsyncDisposable {
     this.resting.abort();
     await this.writing;
     await this.writer.close();
-    await this.start();
+    await this.forgetStarts();
+    this.last = new RunningWalpost(this.options()); // another may lead
     await poll(
       'all has arrived',
       async () => this.record.delivered >= this.record.committed || undefined,
-      15_000,
+      45_000,
     ).catch(
       () => undefined, // the audit says what is missing
     );
