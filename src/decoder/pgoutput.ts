@@ -17,7 +17,7 @@ import { Row } from './row.ts';
 import { NEW_TUPLE, skipDelete, skipMessage, skipOrigin, skipUpdate } from './skipped-messages.ts';
 import { parseSourceTable, type SourceTable } from './source-table.ts';
 import { Transaction } from './transaction.ts';
-import { readLargeTuple, readTuple, skipTuple } from './tuple.ts';
+import { isAsciiRow, readLargeTuple, readTuple, skipTuple } from './tuple.ts';
 
 /** A relation that was described; without a reader it is another table of the publication. */
 interface Described {
@@ -105,8 +105,13 @@ class PgoutputDecoder implements Decoder {
   #relation(cursor: ByteCursor): undefined {
     const { id, schema, name, columns } = readRelation(cursor, this.#types);
     const isSource = schema === this.#source.schema && name === this.#source.name;
-    const reader = isSource ? new RowReader(columns, this.#options.mapping) : null;
-    this.#relations.set(id, { table: `${schema}.${name}`, reader, row: new Row(columns.length) });
+    const row = new Row(columns.length);
+    const reread = (message: string): Row => {
+      readTuple(message, INSERT_HEAD, row);
+      return row;
+    };
+    const reader = isSource ? new RowReader(columns, this.#options.mapping, reread) : null;
+    this.#relations.set(id, { table: `${schema}.${name}`, reader, row });
   }
 
   #insert(payload: Buffer): Step | undefined {
@@ -124,7 +129,8 @@ class PgoutputDecoder implements Decoder {
       const reason = `the row has ${payload.length} bytes, more than ${this.#maxRowBytes}`;
       return reader.poison(row, reason, { origin, ordinal: this.#transaction.nextOrdinal() });
     }
-    readTuple(payload, INSERT_HEAD, row, reader.watched);
+    readTuple(payload.toString('latin1'), INSERT_HEAD, row);
+    row.ascii = isAsciiRow(payload, row, reader.watched);
     return reader.read(row, origin, this.#transaction.nextOrdinal());
   }
 

@@ -10,6 +10,7 @@ import type { Event, Origin, Poison } from '../event.ts';
 import { asWire, decodeLatin1, quoteJson, type WireText } from '../wire-text.ts';
 import type { ColumnMapping, EventField } from './column-mapping.ts';
 import type { Column, ColumnType } from './column-type.ts';
+import { type EventFields, RowEvent } from './row-event.ts';
 import { cut, rowText } from './row-text.ts';
 import { type Row, UNSENT } from './row.ts';
 import { isoToRfc3339, timestampToRfc3339 } from './timestamps.ts';
@@ -21,6 +22,9 @@ interface Place {
   readonly index: number;
   readonly type: ColumnType;
 }
+
+/** Notes again where the columns of a row lie, from its text. */
+export type Reread = (text: string) => Row;
 
 const INTEGER = /^-?\d{1,10}$/;
 /** Bytes of an id. Longer ones do not fit into the indexes of parked events, and one that cannot be parked holds up all. */
@@ -46,9 +50,15 @@ export class RowReader {
   readonly #payload: Place;
   readonly #headers: Place;
   readonly #createdAt: Place;
+  readonly #reread: Reread | null;
   #fault: string | null = null;
+  /** The row that was read last, and what was cut from it: the router asks for its fields right away. */
+  #lastText = '';
+  #last: EventFields | null = null;
 
-  constructor(columns: readonly Column[], mapping: ColumnMapping) {
+  /** With `reread`, events keep their row alone and have their fields cut from it when they are asked for. */
+  constructor(columns: readonly Column[], mapping: ColumnMapping, reread: Reread | null = null) {
+    this.#reread = reread;
     const place = (field: EventField): Place => {
       const index = columns.findIndex((column) => column.name === mapping[field]);
       return { field, column: mapping[field], index, type: columns[index]?.type ?? 'text' };
@@ -73,9 +83,25 @@ export class RowReader {
   }
 
   read(row: Row, origin: Origin, ordinal: number | null): Event | Poison {
+    const fields = this.#fieldsOf(row);
+    if (this.#fault !== null) return this.poison(row, this.#fault, { origin, ordinal });
+    if (this.#reread === null) return { kind: 'event', ...fields, origin, ordinal, size: row.size, parkedId: null };
+    return new RowEvent({ source: this, text: row.text, ascii: row.ascii, eventId: fields.eventId, origin, ordinal });
+  }
+
+  /** The fields of a row that became an event before: cut again, unless it is the one that was read last. */
+  fields(text: string, ascii: boolean): EventFields {
+    if (this.#last !== null && text === this.#lastText) return this.#last;
+    if (this.#reread === null) throw new Error('the rows of this source are not kept');
+    const row = this.#reread(text);
+    row.ascii = ascii;
+    return this.#fieldsOf(row);
+  }
+
+  #fieldsOf(row: Row): EventFields {
     this.#fault = null;
-    const event: Event = {
-      kind: 'event',
+    this.#lastText = row.text;
+    this.#last = {
       eventId: this.#id(row, this.#eventId),
       organizationId: this.#id(row, this.#organizationId),
       eventType: this.#required(row, this.#eventType),
@@ -88,12 +114,8 @@ export class RowReader {
       payload: this.#payloadOf(row),
       headers: this.#headersOf(row),
       createdAt: this.#time(row),
-      origin,
-      ordinal,
-      size: row.size,
-      parkedId: null,
     };
-    return this.#fault === null ? event : this.poison(row, this.#fault, { origin, ordinal });
+    return this.#last;
   }
 
   /** What can be read of a row that is no event. */

@@ -1,8 +1,8 @@
 /**
  * TupleData of an Insert, the only bytes that are read once a row.
  *
- * One pass notes where each column lies and looks for bytes above 127 in the columns that matter; then the whole message
- * becomes one latin1 string, of which the reader cuts the fields.
+ * The whole message becomes one latin1 string, of which the reader cuts the fields. That string alone is kept while the
+ * event waits, and walked again when its fields are asked for.
  * https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
 import { isAscii } from 'node:buffer';
@@ -18,30 +18,44 @@ const SHORT = 64;
 /** Of each column of a row that is too long; a little more than a poison keeps. */
 const KEPT_OF_LARGE = 64 * 1024;
 
-/** Fills the row from the tuple that starts at `at` and must end with the message. */
-export function readTuple(bytes: Buffer, at: number, row: Row, watched: Uint8Array): void {
+/** Notes in the row where the columns of the tuple lie that starts at `at` and must end with the message, the row's text. */
+export function readTuple(message: string, at: number, row: Row): void {
   const columns = row.starts.length;
-  if (at + 2 > bytes.length) throw truncated();
-  if (bytes.readUInt16BE(at) !== columns) throw otherCount();
+  const length = message.length;
+  if (at + 2 > length) throw truncated();
+  if (((message.charCodeAt(at) << 8) | message.charCodeAt(at + 1)) !== columns) throw otherCount();
   let next = at + 2;
-  row.ascii = true;
   for (let column = 0; column < columns; column++) {
-    const kind = bytes[next++];
+    const kind = next < length ? message.charCodeAt(next) : undefined;
+    next += 1;
     if (kind === KIND_TEXT) {
-      if (next + 4 > bytes.length) throw truncated();
+      if (next + 4 > length) throw truncated();
       const start = next + 4;
-      next = start + bytes.readUInt32BE(next);
-      if (next > bytes.length) throw truncated();
+      next = start + uint32At(message, next);
+      if (next > length) throw truncated();
       row.starts[column] = start;
       row.ends[column] = next;
-      if (row.ascii && watched[column] === 1) row.ascii = isAsciiRange(bytes, start, next);
     } else {
       row.starts[column] = withoutText(kind);
     }
   }
-  if (next !== bytes.length) throw malformed('An Insert has bytes left over.');
-  row.size = bytes.length;
-  row.text = bytes.toString('latin1');
+  if (next !== length) throw malformed('An Insert has bytes left over.');
+  row.text = message;
+  row.size = length;
+}
+
+/** Whether the columns that matter hold no byte above 127. */
+export function isAsciiRow(bytes: Buffer, row: Row, watched: Uint8Array): boolean {
+  for (let column = 0; column < watched.length; column++) {
+    const start = row.starts[column] ?? NULL;
+    if (watched[column] === 1 && start >= 0 && !isAsciiRange(bytes, start, row.ends[column] ?? start)) return false;
+  }
+  return true;
+}
+
+function uint32At(latin1: string, at: number): number {
+  const high = (latin1.charCodeAt(at) << 8) | latin1.charCodeAt(at + 1);
+  return high * 65_536 + ((latin1.charCodeAt(at + 2) << 8) | latin1.charCodeAt(at + 3));
 }
 
 /** The same for a row that is too long to become an event: of each column only the first bytes are kept. */

@@ -18,6 +18,7 @@ import {
   typeBytes,
   updateBytes,
 } from '../support/pgoutput-bytes.ts';
+import { fieldsOf } from '../support/sample-event.ts';
 
 const relation = relationBytes({ columns: OUTBOX_COLUMNS });
 const other = relationBytes({ id: 99, schema: 'public', name: 'users', columns: [['id', OID.int8]] });
@@ -40,7 +41,7 @@ test('a transaction becomes begin, events and commit', () => {
   expect(decoder.decode(relation)).toBeUndefined();
   const insert = insertBytes(outboxCells());
   const event = decoder.decode(insert) as Event;
-  expect({ ...event, payload: wireToText(event.payload), headers: wireToText(event.headers) }).toEqual({
+  expect({ ...fieldsOf(event), payload: wireToText(event.payload), headers: wireToText(event.headers) }).toEqual({
     kind: 'event',
     eventId: '0193f0c4-0000-7000-8000-000000000001',
     organizationId: '3f1c7c9e-8a44-4f0e-9d4b-0a6f3f9f0001',

@@ -3,6 +3,7 @@ import type { Event } from '../../src/event.ts';
 import type { Step } from '../../src/pipeline.ts';
 import { wireToText } from '../../src/wire-text.ts';
 import type { TestDatabase } from './database.ts';
+import { fieldsOf } from './sample-event.ts';
 
 /** A table of somebody's own, with names that need quotes, an id that is a number, and no column that must be there. */
 export const ODD_TABLE = '"My.Schema"."out, \'box\'"';
@@ -87,7 +88,7 @@ export function comparable(steps: readonly Step[]): unknown[] {
   return steps.flatMap((step, index) => {
     if (step.kind === 'begin' && steps[index + 1]?.kind === 'commit') return [];
     if (step.kind === 'commit' && steps[index - 1]?.kind === 'begin') return [];
-    return step.kind === 'event' ? [readable(step)] : [step];
+    return step.kind === 'event' ? [readable(fieldsOf(step))] : [step];
   });
 }
 

@@ -54,3 +54,13 @@ function sampleOrigin(): Origin {
 export function sampleBatch(events: readonly Event[], attempt = 1): Batch {
   return { organizationId: events[0]?.organizationId ?? ORGANIZATION, events, attempt };
 }
+
+const FIELDS = [
+  ...['kind', 'eventId', 'organizationId', 'eventType', 'eventVersion', 'topic', 'entityType', 'entityId', 'target'],
+  ...['idempotencyKey', 'payload', 'headers', 'createdAt', 'origin', 'ordinal', 'size', 'parkedId'],
+] as (keyof Event)[];
+
+/** Its fields in an object of their own: an event of the stream has them cut from its row when they are asked for. */
+export function fieldsOf(event: Event): Event {
+  return Object.fromEntries(FIELDS.map((field) => [field, event[field]])) as unknown as Event;
+}
