@@ -55,10 +55,25 @@ export function sampleBatch(events: readonly Event[], attempt = 1): Batch {
   return { organizationId: events[0]?.organizationId ?? ORGANIZATION, events, attempt };
 }
 
-const FIELDS = [
-  ...['kind', 'eventId', 'organizationId', 'eventType', 'eventVersion', 'topic', 'entityType', 'entityId', 'target'],
-  ...['idempotencyKey', 'payload', 'headers', 'createdAt', 'origin', 'ordinal', 'size', 'parkedId'],
-] as (keyof Event)[];
+const FIELDS: readonly (keyof Event)[] = [
+  'kind',
+  'eventId',
+  'organizationId',
+  'eventType',
+  'eventVersion',
+  'topic',
+  'entityType',
+  'entityId',
+  'target',
+  'idempotencyKey',
+  'payload',
+  'headers',
+  'createdAt',
+  'origin',
+  'ordinal',
+  'size',
+  'parkedId',
+];
 
 /** Its fields in an object of their own: an event of the stream has them cut from its row when they are asked for. */
 export function fieldsOf(event: Event): Event {
