@@ -25,6 +25,8 @@ export interface LaneReturnsOptions {
   readonly go: (lane: Lane) => void;
   readonly again: (lane: Lane) => void;
   readonly rest: (lane: Lane, delay: number) => void;
+  /** The dead letters of the lane are durable. */
+  readonly buried: (lane: Lane) => void;
 }
 
 export class LaneReturns {
@@ -121,9 +123,12 @@ export class LaneReturns {
   private bury(lane: Lane, event: Event, given: { verdict: Verdict; attempts: number }): void {
     const { sink, blocks, onRejected, parking } = this.options;
     const blocked = blocks ? blockLane(lane) : undefined;
+    lane.burying += 1;
     onRejected(event, { sink, blocks, ...given }, () => {
+      lane.burying -= 1;
       blocked?.();
       if (event.parkedId !== null) parking.remove(lane, [event]);
+      if (lane.burying === 0) this.options.buried(lane);
     });
   }
 

@@ -70,6 +70,11 @@ export class Lane {
   blocked: Block | null = null;
   /** When a resting lane is due again. */
   restsUntil = 0;
+  /**
+   * Its dead letters that are not durable yet. Nothing is sent meanwhile: a crash would bring them back, behind what had
+   * been sent after them.
+   */
+  burying = 0;
   /** Delivered parked events whose rows are on their way out. */
   removing = 0;
   /** It is to be parked as soon as all it holds is visible. */

@@ -45,6 +45,7 @@ export class SinkLanes {
       go: (lane) => this.next(lane),
       again: (lane) => this.enqueue(lane),
       rest: (lane, delay) => this.rest(lane, delay),
+      buried: (lane) => this.buried(lane),
     });
   }
 
@@ -277,7 +278,18 @@ export class SinkLanes {
     this.options.askVisible();
   }
 
+  /** The dead letters of the lane are durable: what stood behind them may go. */
+  private buried(lane: Lane): void {
+    if (lane.phase === 'resting' && lane.restsUntil === Infinity) this.due(lane);
+    else if (lane.phase === 'quiet') this.forget(lane);
+  }
+
   private sendFrom(lane: Lane): void {
+    if (lane.burying > 0) {
+      lane.phase = 'resting';
+      lane.restsUntil = Infinity;
+      return;
+    }
     const { windows, leadingEdge, onWindow, now, limiter } = this.options;
     const allowed = limiter?.allowed(lane.organizationId) ?? Infinity;
     if (allowed < 1) return this.slowDown(lane);
@@ -374,7 +386,8 @@ export class SinkLanes {
   }
 
   private forget(lane: Lane): void {
-    if (lane.length > 0 || lane.parked || lane.heldBy !== null || lane.removing > 0 || lane.blocked) return;
+    if (lane.length > 0 || lane.parked || lane.heldBy !== null || lane.removing + lane.burying > 0 || lane.blocked)
+      return;
     if (this.lanes.get(lane.organizationId) === lane) this.lanes.delete(lane.organizationId);
   }
 }

@@ -76,6 +76,9 @@ export class Harness {
   readonly router: Router;
   readonly lot: MemoryLot;
   closedFor = 0;
+  /** Dead letters wait in `unstored` while set. */
+  lettersStall = false;
+  readonly unstored: (() => void)[] = [];
   parked = 0;
   received = 0;
   asked = 0;
@@ -116,7 +119,8 @@ export class Harness {
       deadLetters: {
         store: (letter, stored) => {
           this.letters.push(letter);
-          stored();
+          if (this.lettersStall) this.unstored.push(stored);
+          else stored();
         },
       },
       lot: this.lot,

@@ -150,4 +150,20 @@ describe('answers for each event', () => {
     expect(order).toEqual(ids(40));
     expect(harness.settled).toBe(40);
   });
+
+  test('nothing follows a dead letter before it is durable: a crash would bring it back behind', async () => {
+    const harness = new Harness({
+      answer: (batch) => (hasPoison(batch) ? { kind: 'rejected', reason: 'gone' } : DELIVERED),
+    });
+    harness.lettersStall = true;
+    harness.accept('x', 'poison');
+    await harness.clock.advance(1000);
+    harness.accept('x', '1', '2');
+    await harness.clock.advance(60_000);
+    expect(harness.batches).toEqual(['x:poison']);
+    for (const stored of harness.unstored.splice(0)) stored();
+    await harness.clock.advance(20_000);
+    expect(harness.batches).toEqual(['x:poison', 'x:1,2']);
+    expect(Object.values(harness.router.state().lanes).every((count) => count === 0)).toBe(true);
+  });
 });
