@@ -32,6 +32,8 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 20_000,
+    // Tests that start processes and servers have bounds in time; a machine that stands still for a moment gets a second try.
+    retry: process.env['CI'] ? 1 : 0,
     allowOnly: false,
     reporters: ['default', ['json', { outputFile: process.env['WALPOST_TEST_REPORT'] ?? '.cache/test-report.json' }]],
     coverage: { include: ['src/**'], reporter: ['text-summary', 'html'] },
