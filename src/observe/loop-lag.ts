@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
-const RESOLUTION_MS = 20;
+/** A finer one would be most of what an idle process costs; the limits are seconds. */
+const RESOLUTION_MS = 100;
 const SPAN_MS = 15_000;
 
 /** The longest that the event loop was held up in the last 15 to 30 seconds. */

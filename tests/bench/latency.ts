@@ -24,8 +24,8 @@ import { dropSlot, startBenchServer } from './support/server.ts';
 import { WalpostProcess } from './support/walpost-process.ts';
 
 const options = benchOptions({ rounds: 5, rates: '1,100,1000,5000', organizations: 100, only: '', save: 'latency' });
-/** At one a second there is no hurry; the median of the rounds is over some sixty events then. */
-const SECONDS: Readonly<Record<string, number>> = { '1': 12, '100': 6, '1000': 6, '5000': 5 };
+/** At one a second there is no hurry; the rounds have some fifty events together then. */
+const SECONDS: Readonly<Record<string, number>> = { '1': 10, '100': 4, '1000': 4, '5000': 3 };
 const GRACE_MS = 5_000;
 let runs = 0;
 
