@@ -85,7 +85,7 @@ export class Lane {
   private bytes = 0;
 
   constructor(organizationId: string) {
-    this.organizationId = organizationId;
+    this.organizationId = Buffer.from(organizationId).toString(); // a field of an event keeps its whole row alive
   }
 
   get length(): number {

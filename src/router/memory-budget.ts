@@ -14,6 +14,7 @@ export class MemoryBudget {
   private readonly onChange: (full: boolean) => void;
   private held = 0;
   private isFull = false;
+  private reserved = 0;
 
   constructor(limit: number, onChange: (full: boolean) => void) {
     this.limit = limit;
@@ -36,6 +37,18 @@ export class MemoryBudget {
   give(bytes: number): void {
     this.held -= bytes;
     if (this.isFull && this.held <= this.limit * 0.75) this.change(false);
+  }
+
+  /**
+   * Room for what is about to be read; the returned function gives it back. Undefined when there is none, but one read at a
+   * time always finds room unless memory is full.
+   */
+  reserve(bytes: number): (() => void) | undefined {
+    if (this.isFull || (this.reserved > 0 && this.held + this.reserved + bytes > this.limit)) return undefined;
+    this.reserved += bytes;
+    return () => {
+      this.reserved -= bytes;
+    };
   }
 
   private change(full: boolean): void {

@@ -269,6 +269,7 @@ export class Router {
         this.options.watcher.parked(sink, events.length);
         this.wakeWaiters();
       },
+      reserve: () => this.budget.reserve(2 * batching.max_bytes),
       onRead: (events) => this.budget.take(heldBy(events)),
       onDropped: (events) => this.budget.give(heldBy(events)),
       onRejected: (event, rejection, stored) =>

@@ -43,6 +43,8 @@ export interface SinkLanesOptions {
   /** Delivered, and parked: both settle. */
   readonly onDelivered: (sink: string, events: readonly Event[]) => void;
   readonly onParked: (sink: string, events: readonly Event[]) => void;
+  /** Room in memory for a batch that is to be read; undefined when there is none. */
+  readonly reserve: () => (() => void) | undefined;
   /** Read from Postgres, and left to it again. */
   readonly onRead: (events: readonly Event[]) => void;
   readonly onDropped: (events: readonly Event[]) => void;

@@ -236,7 +236,7 @@ export class SinkLanes {
   private laneOf(organizationId: string): Lane {
     let lane = this.lanes.get(organizationId);
     if (!lane) {
-      lane = new Lane(ownCopy(organizationId));
+      lane = new Lane(organizationId);
       this.lanes.set(lane.organizationId, lane);
     }
     return lane;
@@ -349,17 +349,19 @@ export class SinkLanes {
 
   /** Reads the next batch of a parked lane, which then has this turn. */
   private fetch(lane: Lane, most: number): void {
-    const { destination, signal, onRead, onIdle } = this.options;
+    const { destination, signal, onRead, onIdle, reserve } = this.options;
     if (lane.heldBy !== null) {
       lane.phase = 'quiet';
       return;
     }
     const wait = Math.max(destination.closedFor, this.parking.canRead(lane) ? 0 : READ_AGAIN_MS);
-    if (wait > 0) return this.rest(lane, wait);
+    const release = wait > 0 ? undefined : reserve();
+    if (!release) return this.rest(lane, wait || READ_AGAIN_MS);
     lane.phase = 'fetching';
     const leave = this.turns.take(lane);
     void this.parking.read(lane, most).then((events) => {
       leave();
+      release();
       if (!signal.aborted) {
         onRead(events);
         lane.putBack(events, lane.length);
@@ -390,9 +392,4 @@ export class SinkLanes {
       return;
     if (this.lanes.get(lane.organizationId) === lane) this.lanes.delete(lane.organizationId);
   }
-}
-
-/** A field of an event is a slice of its row; a lane that kept it would keep the whole row alive. */
-function ownCopy(text: string): string {
-  return Buffer.from(text).toString();
 }
