@@ -15,6 +15,7 @@ export class Windows<T> {
   private readonly items = new Fifo<T>();
   private readonly closings = new Fifo<number>();
   private timer: Timer | undefined;
+  private disposed = false;
 
   /** `onClose` for each window that is over, then `onTick` once. `length` in milliseconds. */
   constructor(clock: Clock, length: number, handlers: { onClose: (item: T) => void; onTick: () => void }) {
@@ -33,7 +34,7 @@ export class Windows<T> {
     const closesAt = this.clock.now() + this.length;
     this.items.push(item);
     this.closings.push(closesAt);
-    this.timer ??= this.clock.schedule(this.length, this.tick);
+    if (!this.timer) this.arm();
     return closesAt;
   }
 
@@ -45,24 +46,29 @@ export class Windows<T> {
   dispose(): void {
     this.timer?.cancel();
     this.timer = undefined;
+    this.disposed = true;
   }
 
+  /** The timer counts as set until all that is due has closed: what opens meanwhile must not set it for its own end. */
   private readonly tick = (): void => {
+    this.closeUntil(this.clock.now());
     this.timer = undefined;
-    const next = this.closeUntil(this.clock.now());
-    if (next !== undefined) this.timer ??= this.clock.schedule(Math.max(0, next - this.clock.now()), this.tick);
+    this.arm();
   };
 
-  private closeUntil(now: number): number | undefined {
+  private arm(): void {
+    const next = this.closings.peek();
+    if (next === undefined || this.disposed) return;
+    this.timer = this.clock.schedule(Math.max(0, next - this.clock.now()), this.tick);
+  }
+
+  private closeUntil(now: number): void {
     let closed = false;
-    let next = this.closings.peek();
-    while (next !== undefined && next <= now) {
+    for (let next = this.closings.peek(); next !== undefined && next <= now; next = this.closings.peek()) {
       this.closings.shift();
       this.onClose(this.items.shift() as T);
       closed = true;
-      next = this.closings.peek();
     }
     if (closed) this.onTick();
-    return next;
   }
 }

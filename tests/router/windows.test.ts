@@ -26,6 +26,34 @@ describe('windows', () => {
     expect(clock.pending).toBe(0);
   });
 
+  test('a window that opens while another closes, as with the leading edge, keeps none waiting', async () => {
+    const clock = new ManualClock();
+    const closed: string[] = [];
+    const windows: Windows<string> = new Windows(clock, 250, {
+      onClose: (item) => closed.push(`${item} at ${clock.now()}`),
+      onTick: () => void (closed.length === 1 && windows.add('a again')),
+    });
+    windows.add('a');
+    await clock.advance(10);
+    windows.add('b');
+    await clock.advance(1000);
+    expect(closed).toEqual(['a at 250', 'b at 260', 'a again at 500']);
+    expect(clock.pending).toBe(0);
+  });
+
+  test('nothing is left to ring once the windows are disposed of while one closes', async () => {
+    const clock = new ManualClock();
+    const windows: Windows<string> = new Windows(clock, 250, {
+      onClose: () => windows.dispose(),
+      onTick: () => undefined,
+    });
+    windows.add('a');
+    await clock.advance(10);
+    windows.add('b');
+    await clock.advance(240);
+    expect(clock.pending).toBe(0);
+  });
+
   test('on the real clock none closes early', async () => {
     const { systemClock } = await import('../../src/clock.ts');
     const late: number[] = [];
