@@ -60,7 +60,8 @@ async function write() {
     const due = Math.min(total, Math.floor(((performance.now() - begun) / 1000) * rate) + 1);
     for (; next < due; next++) {
       const n = next;
-      pending.push(write(n).then(() => void (committed[n] = Number(process.hrtime.bigint() / 1000n))));
+      const noted = () => void (committed[n] = Number(process.hrtime.bigint() / 1000n));
+      pending.push(write(n).then(noted, () => undefined)); // a 0 says that it was not written
     }
     const wait = begun + (next / rate) * 1000 - performance.now();
     if (next < total) await delay(Math.max(1, wait));
