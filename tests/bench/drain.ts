@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { Child } from './support/child.ts';
 import { benchOptions } from './support/options.ts';
-import { drainContestant, installPeers, type PeerName } from './support/peers.ts';
+import { drainContestant, installPeers, PEERS } from './support/peers.ts';
 import { type Contestant, type Figures, interleave, printTable, ratio, writeReport } from './support/report.ts';
 import { dropSlot, makeSlots, startBenchServer, writeBacklog } from './support/server.ts';
 import { untilDrained } from './support/slot-watch.ts';
@@ -97,6 +97,11 @@ const contestants = [
     'raw socket',
     (slot) => new Child(process.execPath, [...TSX, support('raw-drain.ts'), server.url, slot, written.beyond]),
   ),
+  drains(
+    'raw socket, patient',
+    (slot) =>
+      new Child(process.execPath, [...TSX, support('raw-drain.ts'), server.url, slot, written.beyond, 'patient']),
+  ),
   drains('pg_recvlogical', (slot) => new Child('pg_recvlogical', recvlogical(slot))),
   drains('walpost discard', walpost({ type: 'discard' })),
   drains('walpost discard unseen', walpost({ type: 'discard' }, { delivery: { wait_visible: false } })),
@@ -137,11 +142,10 @@ const written = await writeBacklog(server.client, {
 });
 const records = await interleave(contestants, options.rounds);
 const peers = options.peers > 0 ? await installPeers() : undefined;
-const names: readonly PeerName[] = ['graphile-worker', 'pg-boss', 'pg-transactional-outbox', 'listen-notify'];
 if (peers) {
   await using peerServer = await startBenchServer(); // of their own: what they write must not lie in the slots' way
   const { peers: events, organizations } = options;
-  const others = names.map((peer) => drainContestant(peers, peerServer, { peer, events, organizations }));
+  const others = PEERS.map((peer) => drainContestant(peers, peerServer, { peer, events, organizations }));
   records.push(...(await interleave(others, options.rounds)));
 }
 printTable(records);
@@ -149,10 +153,12 @@ const speed = (name: string, base: string): number => ratio(records, 'eventsPerS
 const derived = Object.fromEntries(
   [
     ['walpost discard', 'raw socket'],
+    ['walpost discard', 'raw socket, patient'],
     ['walpost discard', 'pg_recvlogical'],
     ['walpost webhook', 'raw socket'],
+    ['walpost webhook', 'raw socket, patient'],
     ['walpost discard', 'walpost discard unseen'],
-    ...(peers ? names.map((name) => ['walpost discard', name]) : []),
+    ...(peers ? PEERS.map((name) => ['walpost discard', name]) : []),
     ...builds.flatMap(([label]) => [
       [`discard ${label}`, 'raw socket'],
       [`webhook ${label}`, 'raw socket'],

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Child } from './support/child.ts';
 import { benchOptions } from './support/options.ts';
-import { installPeers, type PeerName } from './support/peers.ts';
+import { installPeers, PEERS, type PeerName } from './support/peers.ts';
 import {
   type Contestant,
   type Figures,
@@ -72,7 +72,7 @@ async function peerRoad(peer: PeerName): Promise<Road> {
     url,
     async [Symbol.asyncDispose]() {
       await consumer.stop('SIGKILL');
-      if (peer === 'pg-transactional-outbox') await dropSlot(server.client, 'peer_outbox');
+      if (peer.startsWith('pg-transactional-outbox')) await dropSlot(server.client, 'peer_outbox');
       await server.client.query('DROP DATABASE "latency" WITH (FORCE)');
     },
   };
@@ -126,10 +126,7 @@ const roads: readonly (readonly [string, () => Promise<Road>])[] = [
   ['walpost, leading edge', () => walpostRoad({ leading_edge: true })],
   ['walpost, window 50 ms', () => walpostRoad({ window: '50ms' })],
   ['walpost, window 250 ms', () => walpostRoad({})],
-  ['listen-notify', () => peerRoad('listen-notify')],
-  ['graphile-worker', () => peerRoad('graphile-worker')],
-  ['pg-boss', () => peerRoad('pg-boss')],
-  ['pg-transactional-outbox', () => peerRoad('pg-transactional-outbox')],
+  ...PEERS.map((peer): readonly [string, () => Promise<Road>] => [peer, () => peerRoad(peer)]),
 ];
 const records = [];
 for (const rate of options.rates.split(',').map(Number)) {

@@ -71,7 +71,7 @@ function drain(report: Report): string {
 
 ${whole(Number(settings['events']))} events of 430 bytes, ten a transaction, ${settings['organizations']} organizations, from the start of the walsender's session to the confirmation of
 the last event in \`pg_replication_slots\`. \`raw socket\` is a bare client that speaks the protocol and throws the bytes away. On two busy cores that is
-not the fastest way to read: it wakes up for each small write of the walsender, where a client with some work in between finds more at once. \`walpost discard\` is \`walpost run\` with routes, windows, visibility checks and confirmed positions, to a
+not the fastest way to read: it wakes up for each small write of the walsender, so \`patient\` is the same client reading once a millisecond. \`walpost discard\` is \`walpost run\` with routes, windows, visibility checks and confirmed positions, to a
 sink that drops; \`unseen\` is the same without \`wait_visible\`. \`walpost webhook\` posts signed batches to a receiver on the same cores. The peers drain
 ${whole(Number(settings['peers']))} events to a handler that does nothing.
 

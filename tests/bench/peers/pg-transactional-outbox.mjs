@@ -1,6 +1,6 @@
-// pg-transactional-outbox: its replication listener, one message at a time in each segment (organization).
+// pg-transactional-outbox: its replication listener as in its own example, one message after the other.
 import {
-  createReplicationSegmentMutexConcurrencyController,
+  createReplicationMutexConcurrencyController,
   DatabaseSetup,
   getDisabledLogger,
   initializeReplicationMessageListener,
@@ -37,7 +37,7 @@ export function writer(url, organizations) {
   return (n) => pool.query({ name: 'w', text: INSERT, values: [JSON.stringify([payloadOf(n, organizations)])] });
 }
 
-export async function consume(url, deliver) {
+export async function consume(url, deliver, concurrencyStrategy = createReplicationMutexConcurrencyController()) {
   const { hostname, port, username, password, pathname } = new URL(url);
   const [shutdown] = initializeReplicationMessageListener(
     {
@@ -60,7 +60,7 @@ export async function consume(url, deliver) {
     },
     { handle: (message) => deliver(message.payload) },
     getDisabledLogger(),
-    { concurrencyStrategy: createReplicationSegmentMutexConcurrencyController() },
+    { concurrencyStrategy },
   );
   return shutdown;
 }

@@ -8,7 +8,14 @@ import { Child } from './child.ts';
 import { type Contestant, ROOT } from './report.ts';
 import type { BenchServer } from './server.ts';
 
-export type PeerName = 'graphile-worker' | 'pg-boss' | 'pg-transactional-outbox' | 'listen-notify';
+export const PEERS = [
+  'graphile-worker',
+  'pg-boss',
+  'pg-transactional-outbox',
+  'pg-transactional-outbox-segments',
+  'listen-notify',
+] as const;
+export type PeerName = (typeof PEERS)[number];
 
 const SOURCES = join(ROOT, 'tests/bench/peers');
 const FILL_LIMIT_MS = 120_000;

@@ -1,6 +1,7 @@
 /**
  * The limit: a client that speaks the replication protocol, walks from message to message and throws the bytes away.
- * `raw-drain.ts <url> <slot> <lsn>`: confirms and ends once a message lies behind the LSN.
+ * `raw-drain.ts <url> <slot> <lsn> [patient]`: confirms once a message lies behind the LSN. A patient one reads every
+ * millisecond: one that reads at once wakes up for each small write of the walsender, and holds it up on two busy cores.
  */
 import type { Socket } from 'node:net';
 import pg from 'pg';
@@ -13,7 +14,7 @@ const COPY_DATA = 0x64;
 const WAL_DATA = 0x77;
 const COMMIT = 0x43;
 
-const [url = '', slot = '', lsn = ''] = process.argv.slice(2);
+const [url = '', slot = '', lsn = '', manner = ''] = process.argv.slice(2);
 const target = parseLsn(lsn) ?? 0n;
 const { config, socket } = replicationConfig({ url });
 const client = new pg.Client(config);
@@ -40,6 +41,7 @@ function takeOver(stream: Socket): void {
       at = next;
     }
     kept = bytes.subarray(at);
+    if (manner === 'patient') restBetweenReads(stream);
   });
 }
 
@@ -55,4 +57,9 @@ function finish(stream: Socket, end: bigint): void {
   head.writeUInt32BE(4 + status.length, 1);
   stream.write(Buffer.concat([head, status]));
   process.on('SIGTERM', () => process.exit(0));
+}
+
+function restBetweenReads(stream: Socket): void {
+  stream.pause();
+  setTimeout(() => stream.resume(), 1);
 }
