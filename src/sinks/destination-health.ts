@@ -5,11 +5,11 @@
  * would cut off all others. So organizations are counted, each by its latest answer within the window. The breaker opens
  * when enough of them were heard, their failing share reaches the rate, and at least two fail: one alone never opens it.
  *
- * At most 4096 organizations are remembered, the ones heard last, which are sample enough for a share. They are
- * remembered by a hash of the id, because an id cut from a row would keep the whole row in memory; two organizations that
- * share a hash count as one.
+ * Each has a place in a table of fixed size, found by a hash of its id; of those that share a place the one heard last
+ * counts. With many organizations the table is a sample of them, large enough for a share, and an answer costs two writes:
+ * there is one for each batch, and with many organizations a batch is hardly more than an event.
  */
-const MOST_REMEMBERED = 4096;
+const PLACES = 2048;
 const FEWEST_FAILING = 2;
 
 export interface HealthLimits {
@@ -21,16 +21,10 @@ export interface HealthLimits {
   readonly window: number;
 }
 
-interface Heard {
-  at: number;
-  failing: boolean;
-}
-
 export class DestinationHealth {
   readonly #limits: HealthLimits;
-  /** Least recently heard first. */
-  readonly #heard = new Map<number, Heard>();
-  #failing = 0;
+  readonly #heardAt = new Float64Array(PLACES).fill(-Infinity);
+  readonly #failing = new Uint8Array(PLACES);
 
   constructor(limits: HealthLimits) {
     this.#limits = limits;
@@ -38,40 +32,26 @@ export class DestinationHealth {
 
   /** Takes in one answer; true when the breaker is to open. */
   record(organizationId: string, available: boolean, now: number): boolean {
-    const key = hashOf(organizationId);
-    const heard = this.#take(key) ?? { at: now, failing: false };
-    heard.at = now;
-    heard.failing = !available;
-    this.#heard.set(key, heard);
-    if (!available) this.#failing += 1;
-    this.#forget(now);
-    return !available && this.#sick();
+    const place = hashOf(organizationId) & (PLACES - 1);
+    this.#heardAt[place] = now;
+    this.#failing[place] = available ? 0 : 1;
+    return !available && this.#sick(now);
   }
 
   reset(): void {
-    this.#heard.clear();
-    this.#failing = 0;
+    this.#heardAt.fill(-Infinity);
   }
 
-  #sick(): boolean {
-    const { failureRate, minimumOrganizations } = this.#limits;
-    const heard = this.#heard.size;
-    return this.#failing >= FEWEST_FAILING && heard >= minimumOrganizations && this.#failing >= failureRate * heard;
-  }
-
-  #take(key: number): Heard | undefined {
-    const heard = this.#heard.get(key);
-    if (!heard) return undefined;
-    this.#heard.delete(key);
-    if (heard.failing) this.#failing -= 1;
-    return heard;
-  }
-
-  #forget(now: number): void {
-    for (const [key, { at }] of this.#heard) {
-      if (at > now - this.#limits.window && this.#heard.size <= MOST_REMEMBERED) return;
-      this.#take(key);
+  #sick(now: number): boolean {
+    const { failureRate, minimumOrganizations, window } = this.#limits;
+    let heard = 0;
+    let failing = 0;
+    for (let place = 0; place < PLACES; place++) {
+      if ((this.#heardAt[place] as number) <= now - window) continue;
+      heard += 1;
+      failing += this.#failing[place] as number;
     }
+    return failing >= FEWEST_FAILING && heard >= minimumOrganizations && failing >= failureRate * heard;
   }
 }
 
