@@ -34,8 +34,13 @@ export interface LaneParkingOptions {
   readonly onRemoved: (lane: Lane) => void;
 }
 
+/** So many rows may wait to be removed: a table that is slower than the sink must not fill the memory. */
+const MOST_REMOVING = 5_000;
+
 export class LaneParking {
   private readonly options: LaneParkingOptions;
+  /** Rows of all lanes that are on their way out. */
+  private removing = 0;
 
   constructor(options: LaneParkingOptions) {
     this.options = options;
@@ -103,7 +108,7 @@ export class LaneParking {
   /** Whether the lane can be read now: reading from the first again must not find rows that are on their way out. */
   canRead(lane: Lane): boolean {
     const part = lane.parked;
-    if (!part || part.sealed || part.ahead > 0) return false;
+    if (!part || part.sealed || part.ahead > 0 || this.removing >= MOST_REMOVING) return false;
     return part.after !== null || lane.removing === 0;
   }
 
@@ -124,9 +129,12 @@ export class LaneParking {
 
   /** The parked events were delivered, or are dead letters. */
   remove(lane: Lane, events: readonly Event[]): void {
-    lane.removing += events.length;
+    const { length } = events; // the events themselves are let go of now
+    this.removing += length;
+    lane.removing += length;
     this.options.lot.remove(events, () => {
-      lane.removing -= events.length;
+      this.removing -= length;
+      lane.removing -= length;
       this.options.onRemoved(lane);
     });
   }

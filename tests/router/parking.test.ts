@@ -246,6 +246,29 @@ describe('memory', () => {
 });
 
 describe('parking itself', () => {
+  test('reads no more while many delivered rows wait to be removed', async () => {
+    const lot = new MemoryLot();
+    for (let i = 0; i < 20; i += 1) {
+      lot.park(
+        'a',
+        numbers(0, 1_000).map((id) => event(`organization ${i}`, `${i}-${id}`)),
+        () => undefined,
+      );
+    }
+    const harness = new Harness({ lot });
+    await harness.settle();
+    harness.router.restore(lot.lanes());
+    lot.stalled = true;
+    await harness.clock.advance(60_000);
+    const delivered = (): number => harness.sent.reduce((sum, { events }) => sum + events.length, 0);
+    expect(delivered()).toBeGreaterThan(4_000);
+    expect(delivered()).toBeLessThan(6_000);
+    lot.release();
+    await harness.clock.advance(60_000);
+    expect(delivered()).toBe(20_000);
+    expect(lot.rows).toEqual([]);
+  });
+
   test('settles nothing before the rows are durable', async () => {
     const harness = new Harness();
     recording(harness, () => false);
