@@ -6,7 +6,8 @@ import type { AddressInfo } from 'node:net';
  * A TCP proxy on loopback with faults, between a client under test and a real server.
  *
  * `hold` is the half-open connection: both ends keep their sockets, nothing gets through, nobody is told. `cut` resets.
- * `slow` lets that many bytes a second through to the client. `forward` ends a fault; what was held goes on.
+ * `slow` lets that many bytes a second through to the client. `forward` ends a fault; what was held goes on. `freeze` holds
+ * for good what is connected now, and lets new connections through; `redirect` sends those to another server.
  */
 export class TcpProxy implements AsyncDisposable {
   readonly port: number;
@@ -14,18 +15,20 @@ export class TcpProxy implements AsyncDisposable {
   private readonly pairs = new Set<Pair>();
   private held = false;
   private bytesPerSecond = Infinity;
+  private target: Target;
 
-  private constructor(server: net.Server) {
+  private constructor(server: net.Server, target: Target) {
     this.server = server;
+    this.target = target;
     this.port = (server.address() as AddressInfo).port;
   }
 
-  static async start(target: { host: string; port: number }): Promise<TcpProxy> {
+  static async start(target: Target): Promise<TcpProxy> {
     const server = net.createServer({ pauseOnConnect: true });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const proxy = new TcpProxy(server);
-    server.on('connection', (client) => proxy.connect(client, net.connect(target.port, target.host)));
+    const proxy = new TcpProxy(server, target);
+    server.on('connection', (client) => proxy.connect(client, net.connect(proxy.target.port, proxy.target.host)));
     return proxy;
   }
 
@@ -58,6 +61,18 @@ export class TcpProxy implements AsyncDisposable {
     }
   }
 
+  freeze(): void {
+    for (const pair of this.pairs) {
+      pair.frozen = true;
+      pair.client.pause();
+      pair.upstream.pause();
+    }
+  }
+
+  redirect(target: Target): void {
+    this.target = target;
+  }
+
   slow(bytesPerSecond: number): void {
     this.bytesPerSecond = bytesPerSecond;
   }
@@ -65,7 +80,8 @@ export class TcpProxy implements AsyncDisposable {
   forward(): void {
     this.held = false;
     this.bytesPerSecond = Infinity;
-    for (const { client, upstream } of this.pairs) {
+    for (const { client, upstream, frozen } of this.pairs) {
+      if (frozen) continue;
       client.resume();
       upstream.resume();
     }
@@ -85,11 +101,12 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   private connect(client: net.Socket, upstream: net.Socket): void {
-    const pair = { client, upstream };
+    const pair: Pair = { client, upstream, frozen: false };
+    const flows = (): boolean => !this.held && !pair.frozen;
     this.pairs.add(pair);
-    this.pump(client, upstream);
-    this.pump(upstream, client);
-    upstream.on('data', (chunk) => this.account(chunk.length, upstream));
+    pump(client, upstream, flows);
+    pump(upstream, client, flows);
+    upstream.on('data', (chunk) => this.account(chunk.length, upstream, flows));
     const end = (): void => {
       this.pairs.delete(pair);
       client.destroy();
@@ -103,23 +120,29 @@ export class TcpProxy implements AsyncDisposable {
     if (!this.held) client.resume();
   }
 
-  private pump(from: net.Socket, to: net.Socket): void {
-    from.on('data', (chunk) => {
-      if (!to.write(chunk)) from.pause();
-    });
-    to.on('drain', () => !this.held && from.resume());
-    from.on('end', () => !this.held && to.end());
-  }
-
-  private account(bytes: number, upstream: net.Socket): void {
+  private account(bytes: number, upstream: net.Socket, flows: () => boolean): void {
     this.delivered += bytes;
     if (this.bytesPerSecond === Infinity) return;
     upstream.pause();
-    setTimeout(() => !this.held && upstream.resume(), (bytes / this.bytesPerSecond) * 1000);
+    setTimeout(() => flows() && upstream.resume(), (bytes / this.bytesPerSecond) * 1000);
   }
+}
+
+function pump(from: net.Socket, to: net.Socket, flows: () => boolean): void {
+  from.on('data', (chunk) => {
+    if (!to.write(chunk)) from.pause();
+  });
+  to.on('drain', () => flows() && from.resume());
+  from.on('end', () => flows() && to.end());
+}
+
+interface Target {
+  readonly host: string;
+  readonly port: number;
 }
 
 interface Pair {
   readonly client: net.Socket;
   readonly upstream: net.Socket;
+  frozen: boolean;
 }

@@ -29,7 +29,7 @@ export class Cli implements AsyncDisposable {
   stdout = '';
   stderr = '';
   readonly #closed: Promise<CliResult>;
-  #wake = (): void => undefined;
+  #waiting: (() => void)[] = [];
 
   constructor(argv: readonly string[], options: CliOptions = {}) {
     const { cwd, env, script = MAIN, node = ['--import', TSX] } = options;
@@ -52,13 +52,17 @@ export class Cli implements AsyncDisposable {
     this.#wake();
   }
 
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
   /** Resolves when it has printed that; rejects with what it printed when it ends without. */
   async prints(pattern: RegExp, stream: 'stdout' | 'stderr' = 'stderr'): Promise<void> {
     while (!pattern.test(this[stream])) {
       if (this.child.exitCode !== null || this.child.signalCode !== null) {
         throw new Error(`ended without ${pattern}:\n${this.stdout}${this.stderr}`);
       }
-      await new Promise<void>((resolve) => (this.#wake = resolve));
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
 
