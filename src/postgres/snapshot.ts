@@ -40,6 +40,13 @@ export function seesXid(snapshot: Snapshot, xid32: number): boolean {
   return xid < snapshot.xmax && !snapshot.running.has(xid);
 }
 
+/** Whether it sees every transaction that the other one sees. */
+export function seesAllOf(snapshot: Snapshot, other: Snapshot): boolean {
+  const begunLater = [...other.running].filter((xid) => xid >= snapshot.xmax).length;
+  if (other.xmax - snapshot.xmax > begunLater) return false;
+  return [...snapshot.running].every((xid) => xid >= other.xmax || other.running.has(xid));
+}
+
 export async function currentSnapshot(pool: pg.Pool): Promise<Snapshot> {
   try {
     const { rows } = await pool.query<{ snapshot: string }>('SELECT pg_current_snapshot()::text AS snapshot');

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createPool } from '../../src/postgres/pool.ts';
-import { currentSnapshot, parseSnapshot, seesXid, widenXid } from '../../src/postgres/snapshot.ts';
+import { currentSnapshot, parseSnapshot, seesAllOf, seesXid, widenXid } from '../../src/postgres/snapshot.ts';
 import { createTestDatabase } from '../support/database.ts';
 
 const low32 = (xid: bigint): number => Number(xid & 0xffffffffn);
@@ -65,4 +65,17 @@ test('agrees with the server about running, committed and later transactions', a
   const next = await currentSnapshot(pool);
   expect([committed, open, after].map((xid) => seesXid(next, low32(xid)))).toEqual([true, true, true]);
   await pool.end();
+});
+
+test.each([
+  ['10:20:12', '10:20:12', true],
+  ['10:20:12', '10:20:', false], // 12 is not seen
+  ['10:20:', '10:20:12', true],
+  ['10:20:', '10:21:', false], // nor 20, which has not even ended
+  ['10:20:', '10:22:20,21', true],
+  ['10:20:', '10:23:20,21', false],
+  ['10:30:25', '10:20:12', true], // 25 the other does not see either
+  ['30:30:', '10:20:12', true],
+])('%s sees all that %s sees: %s', (one, other, all) => {
+  expect(seesAllOf(parseSnapshot(one), parseSnapshot(other))).toBe(all);
 });
