@@ -13,7 +13,7 @@
  */
 import { formatLsn, type Lsn, LSN_ZERO } from './lsn.ts';
 import type { Logger } from './observe/log.ts';
-import type { Clock } from './clock.ts';
+import { type Clock, pause } from './clock.ts';
 import { type Job, jobName } from './jobs/job.ts';
 import type { JobStore } from './jobs/job-store.ts';
 import type { OutboxTable } from './jobs/outbox-range.ts';
@@ -21,6 +21,7 @@ import { OutboxScan, requireScanColumns } from './jobs/outbox-scan.ts';
 import { runScan, type ScanOutlet, type ScanProgress } from './jobs/scan.ts';
 import type { CheckpointStore } from './postgres/checkpoints.ts';
 import type { CursorStore } from './postgres/cursor-store.ts';
+import { currentSnapshot, parseSnapshot, seesAllOf } from './postgres/snapshot.ts';
 import { inTransaction } from './postgres/transaction.ts';
 import { makeSlot, type NewSlot, type NewSlotOptions } from './relay-new-slot.ts';
 
@@ -32,6 +33,10 @@ export interface HealingOptions extends NewSlotOptions {
   readonly source: OutboxTable;
   readonly log: Logger;
 }
+
+const LOOK_EVERY_MS = 50;
+/** So many looks later it is worth a line in the log. */
+const TELL_AFTER = 20;
 
 export class SlotHealing {
   readonly job: Job;
@@ -63,12 +68,28 @@ export class SlotHealing {
       total.scanned += progress.scanned;
       total.events += progress.settled;
     };
+    await this.awaitVisible(slot, clock, signal);
     const scan = this.scanOf(slot);
     await runScan({ job: jobName(job), source: scan, outlet, clock, from: null, save }, signal);
     const report = { reason: job.reason, from_lsn: from, to_lsn: formatLsn(slot.consistentPoint), ...total };
     await this.close(slot, report);
     const { events: settled, ...range } = report; // a log never shows what is called events
     log.warn({ job: jobName(job), ...range, settled }, 'healed: the stream goes on from here');
+  }
+
+  /**
+   * The snapshot of a slot sees what was committed by the record in the WAL. Where commits wait for a standby, others may not
+   * see it yet, and nothing is sent before they do.
+   */
+  private async awaitVisible({ snapshot }: NewSlot, clock: Clock, signal: AbortSignal): Promise<void> {
+    const { pool, log, slot, config } = this.options;
+    if (!config.delivery.wait_visible) return;
+    const own = parseSnapshot(snapshot);
+    for (let tries = 0; !seesAllOf(await currentSnapshot(pool), own); tries++) {
+      if (tries === TELL_AFTER) log.warn({ slot }, 'healing waits: a commit is written and not visible yet');
+      await pause(clock, LOOK_EVERY_MS, signal);
+      signal.throwIfAborted();
+    }
   }
 
   private scanOf({ client }: NewSlot): OutboxScan {
