@@ -62,9 +62,10 @@ export class LaneParking {
     lane.parked ??= emptyPart(true);
     lane.parked.after = null;
     lane.parked.rows = true;
+    const waitedFor = lane.parked.ahead + fresh.length; // what is not visible yet may be ahead, and is not inserting
     if (stored.length > 0) this.options.onDropped(stored);
     this.insert(lane, fresh);
-    if (fresh.length > 0) lane.parked.ahead = lane.parked.inserting;
+    if (fresh.length > 0) lane.parked.ahead = Math.max(waitedFor, lane.parked.inserting);
   }
 
   /** The window is over: what has arrived goes to Postgres, as far as it is visible. */

@@ -144,6 +144,16 @@ export class Lane {
     return this.heldBy !== null && this.heldBy === this.blocked?.passing;
   }
 
+  /**
+   * What passes a lane that stands still is not parked; nor is anything while a batch is out that would come back to a
+   * place behind it: a probe, which is the second event, or events of a job, whose order is that of their parking.
+   */
+  get mayPark(): boolean {
+    const { phase, trouble, first } = this;
+    if (this.isPassing) return false;
+    return phase !== 'sending' || (trouble?.probeSecond !== true && typeof first?.origin.job !== 'string');
+  }
+
   get allVisible(): boolean {
     return this.queue.every((event) => event.origin.visible);
   }

@@ -114,7 +114,7 @@ export class SinkLanes {
     const lanes = this.unseen;
     this.unseen = new Set();
     for (const lane of lanes) {
-      if (lane.parkWhenSeen) this.parking.park(lane);
+      if (lane.parkWhenSeen && lane.mayPark) this.parking.park(lane);
       this.parking.flush(lane);
       if (lane.phase === 'unseen') this.enqueue(lane);
     }
@@ -140,14 +140,14 @@ export class SinkLanes {
     for (const lane of this.lanes.values()) {
       const first = lane.first;
       if (!first || first.parkedId !== null || first.origin.receivedAt > latest) continue;
-      if (lane.phase !== 'gathering' && !lane.isPassing) this.parking.park(lane);
+      if (lane.phase !== 'gathering' && lane.mayPark) this.parking.park(lane);
     }
     this.dispatch();
   }
 
   /** Parks the lane because it holds too much; it is read back as soon as it has its turn. */
   parkLoad(lane: Lane): void {
-    if (!lane.isPassing) this.parking.park(lane);
+    if (lane.mayPark) this.parking.park(lane);
   }
 
   /** What its lanes hold of the heap. */

@@ -391,6 +391,53 @@ describe('the order of a lane, when later events are in Postgres before earlier 
     expect(order(harness, delivered)).toEqual(['1', '2']);
   });
 
+  test('nothing is parked while the second event is probed: the probe would come back ahead of the first', async () => {
+    const harness = new Harness({ config: { delivery: { breaker: { reset_after: '1s' } } } });
+    let probed: (verdicts: Verdicts) => void = () => undefined;
+    harness.answer = (batch) =>
+      batch.events[0]?.eventId === '1'
+        ? { kind: 'failed', reason: '422' }
+        : new Promise<Verdicts>((resolve) => (probed = resolve));
+    harness.accept('x', '1');
+    await harness.clock.advance(8_000);
+    harness.accept('x', '2');
+    await harness.clock.advance(2_100);
+    expect(harness.batches.at(-1)).toBe('x:2');
+    const delivered = recording(harness, () => true);
+    probed(DOWN);
+    await harness.clock.advance(500);
+    expect(harness.settled).toBe(2); // both, once it is back
+    await harness.clock.advance(30_000);
+    expect(order(harness, delivered)).toEqual(['1', '2']);
+    expect(harness.lot.rows).toEqual([]);
+  });
+
+  test('rows wait for what the server sent again as long as that is not visible, whatever else is parked', async () => {
+    const lot = new MemoryLot();
+    await store(lot, '5');
+    const harness = new Harness({ lot, config: { delivery: { on_dead_letter: 'block' } } });
+    let up = false;
+    const delivered = recording(harness, () => up);
+    harness.router.restore(lot.lanes(1n), [{ sink: 'a', organizationId: 'x' }]);
+    const hidden = makeOrigin({ commitLsn: 3n, visible: false });
+    harness.router.accept(event('x', '3', { origin: hidden }));
+    await harness.clock.advance(1_000);
+    harness.router.passed(6n);
+    harness.router.acceptAt(event('x', 'again', { origin: makeOrigin({ commitLsn: null, job: 'redrive-1' }) }), 'a');
+    await harness.clock.advance(1_000);
+    harness.router.unblock(harness.router.blocked(), []);
+    await harness.clock.advance(20_000);
+    expect(harness.lot.rows.map((row) => row.event.eventId)).toContain('again');
+    harness.router.endJob('redrive-1');
+    up = true;
+    await harness.clock.advance(20_000);
+    expect(order(harness, delivered)).not.toContain('5');
+    hidden.visible = true;
+    harness.router.seen();
+    await harness.clock.advance(20_000);
+    expect(order(harness, delivered).filter((id) => id !== 'again')).toEqual(['3', '5']);
+  });
+
   test('a lane is not live again while something was stored during the read that found nothing', async () => {
     const harness = new Harness();
     let up = false;
@@ -473,6 +520,19 @@ describe('a job', () => {
     expect(to('a')).toEqual(['r1', 'r2', 'r3', 'r4', 'live']);
     expect(harness.lot.rows).toEqual([]);
     expect(harness.router.state().lanes.parked).toBe(0);
+  });
+
+  test('keeps its order when its first batch hangs and comes back', async () => {
+    const harness = new Harness({ config: { batching: { max_events: 1 } } });
+    let answer: (verdicts: Verdicts) => void = () => undefined;
+    harness.answer = () => new Promise((resolve) => (answer = resolve));
+    for (const id of ['r1', 'r2', 'r3']) harness.router.accept(replayed('x', id));
+    await harness.clock.advance(11_000);
+    const delivered = recording(harness, () => true);
+    answer({ kind: 'unavailable', reason: 'timeout', slow: true });
+    await harness.clock.advance(30_000);
+    expect(harness.parked).toBe(3);
+    expect(order(harness, delivered)).toEqual(['r1', 'r2', 'r3']);
   });
 
   test('keeps no live event in memory that waited before it', async () => {
