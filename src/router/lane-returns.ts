@@ -84,17 +84,35 @@ export class LaneReturns {
     }
     if (lane.trouble.outages > 0) this.buryExpired(lane, lane.trouble, verdict.reason);
     if (decision.delay <= 0) return this.options.again(lane);
+    if (lane.isPassing && this.outlasts(lane, decision.delay)) {
+      return this.giveBack(lane, verdict, decision.own);
+    }
     this.parkOrHold(lane, decision.delay);
     this.options.rest(lane, decision.delay);
   }
 
   /** A wait that would outlast `parkAfter` is spent in Postgres; what came from there goes back in any case. */
   private parkOrHold(lane: Lane, delay: number): void {
-    const { policy, now, parking } = this.options;
-    const first = lane.first;
-    if (!first || lane.isPassing) return;
-    const overdue = now() + delay - first.origin.receivedAt >= policy.parkAfter;
-    if (first.parkedId !== null || overdue) parking.park(lane);
+    if (!lane.first || lane.isPassing) return;
+    if (lane.first.parkedId !== null || this.outlasts(lane, delay)) this.options.parking.park(lane);
+  }
+
+  private outlasts(lane: Lane, delay: number): boolean {
+    const { policy, now } = this.options;
+    return lane.first !== undefined && now() + delay - lane.first.origin.receivedAt >= policy.parkAfter;
+  }
+
+  /**
+   * A redrive passes what is parked, so it cannot be parked itself; nor may it wait for long, and with it the other lanes
+   * that the job leads and every later job. What it cannot send is a dead letter again, which blocks the lane as before: all
+   * that the lane holds when the destination is away, the first when that one is to blame.
+   */
+  private giveBack(lane: Lane, verdict: SortedBlow['verdict'], own: boolean): void {
+    const attempts = (own ? lane.trouble?.failures : lane.trouble?.outages) ?? 1;
+    do this.buryFirst(lane, { verdict, attempts });
+    while (!own && lane.length > 0);
+    if (!own) lane.trouble = null;
+    this.options.go(lane);
   }
 
   /**

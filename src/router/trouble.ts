@@ -69,7 +69,9 @@ export interface Moment {
   readonly random: number;
 }
 
-export type Decision = { readonly kind: 'wait'; readonly delay: number } | { readonly kind: 'dead_letter' };
+export type Decision =
+  /** Own: the first event is to blame, and those behind it are not. */
+  { readonly kind: 'wait'; readonly delay: number; readonly own: boolean } | { readonly kind: 'dead_letter' };
 
 const QUICK_WAITS = [200, 1000];
 const BLIND_SPLITS = 2;
@@ -109,7 +111,7 @@ export function afterBlow(trouble: Trouble, blow: Blow, moment: Moment, policy: 
   trouble.answeredAlone = 0;
   if (trouble.failures >= policy.maxAttempts) return { kind: 'dead_letter' };
   const backoff = policy.backoff[Math.min(trouble.failures, policy.backoff.length) - 1] ?? 0;
-  return { kind: 'wait', delay: Math.max(backoff, blow.retryAfter ?? 0) };
+  return { kind: 'wait', delay: Math.max(backoff, blow.retryAfter ?? 0), own: true };
 }
 
 /** After `count` events from the front were accepted; true when the trouble is over. */
@@ -143,13 +145,13 @@ function halve(
   }
   if (!given.healthy) trouble.blindSplits += 1;
   trouble.size = Math.ceil(blow.size / 2);
-  return { kind: 'wait', delay: 0 };
+  return { kind: 'wait', delay: 0, own: false };
 }
 
 function doubt(trouble: Trouble, blow: Blow, moment: Moment, policy: RetryPolicy): Decision {
   trouble.doubts += 1;
   trouble.probeSecond = trouble.doubts >= policy.maxAttempts && !trouble.probeSecond;
-  if (trouble.probeSecond) return { kind: 'wait', delay: 0 };
+  if (trouble.probeSecond) return { kind: 'wait', delay: 0, own: false };
   return outage(trouble, blow, moment, policy);
 }
 
@@ -160,5 +162,5 @@ function outage(trouble: Trouble, blow: Blow, moment: Moment, policy: RetryPolic
     ? (QUICK_WAITS[Math.min(trouble.outages, QUICK_WAITS.length) - 1] ?? 1000)
     : Math.min(policy.longestWait, 1000 * 2 ** Math.min(trouble.outages - policy.quickRetries, 20));
   const jittered = quick ? ceiling * moment.random : ceiling * (0.5 + moment.random / 2);
-  return { kind: 'wait', delay: Math.max(jittered, blow.retryAfter ?? 0) };
+  return { kind: 'wait', delay: Math.max(jittered, blow.retryAfter ?? 0), own: false };
 }

@@ -87,6 +87,55 @@ describe('with on_dead_letter: block', () => {
     expect(sentOf(harness, 'x')).toEqual(['bad', 'mended', '1']);
   });
 
+  test.each<[string, Verdict]>([
+    ['the sink is away', { kind: 'unavailable', reason: '503' }],
+    ['the sink is away for an hour', { kind: 'unavailable', reason: '503', retryAfter: 3_600_000 }],
+  ])('a redrive while %s is dead letters again after park_after, and holds nothing else', async (_when, verdict) => {
+    const harness = blocking();
+    harness.accept('x', 'bad', '1');
+    await harness.clock.advance(1_000);
+    harness.answer = (batch) => (batch.organizationId === 'x' ? verdict : DELIVERED);
+    const origin = makeOrigin({ job: 'redrive-7', receivedAt: harness.clock.now() });
+    const of = (organization: string, id: string) => event(organization, id, { origin, ordinal: null });
+    for (const id of ['m1', 'm2', 'm3']) harness.router.acceptAt(of('x', id), 'a');
+    harness.router.acceptAt(of('y', 'm4'), 'a');
+    await harness.clock.advance(11_000);
+    expect(harness.letters.map(({ item, reason, blocks }) => [item.eventId, reason, blocks])).toEqual([
+      ['bad', 'rejected', true],
+      ...['m1', 'm2', 'm3'].map((id) => [id, 'unavailable', true]),
+    ]);
+    expect(harness.settled).toBe(harness.held); // the job is over
+    harness.router.endJob('redrive-7');
+    harness.answer = () => DELIVERED;
+    await harness.clock.advance(60_000);
+    expect(sentOf(harness, 'x')).not.toContain('1');
+    harness.router.unblock(harness.router.blocked(), []);
+    await harness.clock.advance(10_000);
+    expect(sentOf(harness, 'x').at(-1)).toBe('1');
+    expect(harness.router.state().lanes).toMatchObject({ blocked: 0, parked: 0 });
+  });
+
+  test('a letter that is refused again does not keep those behind it from being redriven', async () => {
+    const harness = blocking();
+    harness.accept('x', 'bad', '1');
+    harness.accept('y', '2');
+    await harness.clock.advance(1_000);
+    harness.answer = (batch) => (bad(batch) ? { kind: 'failed', reason: '500' } : DELIVERED);
+    const origin = makeOrigin({ job: 'redrive-7', receivedAt: harness.clock.now() });
+    for (const id of ['bad', 'mended']) harness.router.acceptAt(event('x', id, { origin, ordinal: null }), 'a');
+    for (let left = 12; left > 0; left--) {
+      harness.accept('y', `y${left}`); // the sink accepts others
+      await harness.clock.advance(1_000);
+    }
+    expect(harness.letters.map(({ item, reason }) => [item.eventId, reason])).toEqual([
+      ['bad', 'rejected'],
+      ['bad', 'failed'],
+    ]);
+    expect(sentOf(harness, 'x').at(-1)).toBe('mended');
+    expect(sentOf(harness, 'x')).not.toContain('1');
+    expect(harness.settled).toBe(harness.held);
+  });
+
   test('events of a replay wait behind it like live ones', async () => {
     const harness = blocking();
     const of = (id: string) => event('x', id, { origin: makeOrigin({ job: 'replay-1' }), ordinal: null });
