@@ -1,6 +1,7 @@
 /** `walpost run` whose clock runs fast (TEST_SPEED), or that dies when a request with a text leaves (TEST_ABORT_ON). */
 import { subscribe } from 'node:diagnostics_channel';
 import { systemClock } from '../../src/clock.ts';
+import { boundHeapGrowth } from '../../src/cli/heap-growth.ts';
 import { runProcess } from '../../src/cli/run-process.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { RelayService } from '../../src/relay-service.ts';
@@ -16,6 +17,7 @@ if (TEST_ABORT_ON !== undefined) {
   });
 }
 
+boundHeapGrowth();
 process.exitCode = await runProcess(
   config,
   (parts) =>
