@@ -54,6 +54,8 @@ export interface Event {
   readonly ordinal: number | null;
   /** Length of the row in bytes; a batch closes by the sum of these. */
   readonly size: number;
+  /** The row that a job found it in: it names the event within the job, which its id need not do in a table of one's own. */
+  readonly jobRow?: string;
   /** Its row in walpost.parked, when it was read from there; it is settled already, and the row goes once it is delivered. */
   readonly parkedId: string | null;
 }

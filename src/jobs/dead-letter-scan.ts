@@ -126,6 +126,7 @@ function eventOf(row: LetterRow, origin: Origin): Event {
     origin,
     ordinal: null,
     size: Buffer.byteLength(row.payload) + Buffer.byteLength(row.headers),
+    jobRow: row.id,
     parkedId: null,
   };
 }

@@ -63,7 +63,7 @@ export class OutboxScan implements ScanSource {
     const items = result.rows
       .filter(([, , wanted]) => wanted === 't')
       .map((row): ScanItem => {
-        const item = read(row.slice(OWN_COLUMNS), origin);
+        const item = Object.assign(read(row.slice(OWN_COLUMNS), origin), { jobRow: `${row[0]}/${row[1]}` });
         return sinks === undefined ? { item } : { item, sinks };
       });
     const [xid, seq, , number, isEnd] = result.rows.at(-1) ?? [];

@@ -45,6 +45,7 @@ export const EVENT_COLUMNS: readonly (readonly [name: string, type: string, valu
   ['commit_lsn', 'pg_lsn', ({ origin }) => (origin.commitLsn === null ? null : formatLsn(origin.commitLsn))],
   ['ordinal', 'integer', (event) => event.ordinal],
   ['job', 'text', ({ origin }) => origin.job],
+  ['job_row', 'text', (event) => event.jobRow ?? null],
   ['size', 'integer', (event) => event.size],
 ];
 

@@ -160,7 +160,7 @@ async function moveLane(
            SELECT FROM walpost.parked AS t
             WHERE t.slot = p.slot AND t.sink = ${target} AND t.organization_id = p.organization_id
               AND ((t.era, t.order_lsn, t.order_job, t.place) = (p.era, p.order_lsn, p.order_job, p.place)
-                   OR (t.job = p.job AND t.event_id = p.event_id)))`,
+                   OR (t.job = p.job AND t.job_row = p.job_row)))`,
         [...values, to],
       );
       await client.query(`UPDATE walpost.parked SET sink = ${target} WHERE ${where}`, [...values, to]);

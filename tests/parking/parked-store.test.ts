@@ -43,6 +43,7 @@ function replayed(fields: SampleFields = {}): Event {
   return {
     ...event,
     ordinal: null,
+    jobRow: event.eventId,
     origin: { ...event.origin, commitLsn: null, committedAtMicros: null, job: 'replay-7' },
   };
 }
@@ -133,6 +134,14 @@ describe('storing', () => {
       { sink: 'n8n', count: 2 },
       { sink: 'ops', count: 1 },
     ]);
+  });
+
+  test('rows that a job found are stored each for itself, whatever their ids', async () => {
+    const one = replayed();
+    const other = { ...one, jobRow: 'another' };
+    await park([one, other]);
+    await park([other]);
+    expect(ids((await store.read(lane, whole)).events)).toEqual([one.eventId, one.eventId]);
   });
 
   test('is refused to an older epoch, and so is removing', async () => {
