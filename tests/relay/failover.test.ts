@@ -1,125 +1,153 @@
 import { expect, test } from 'vitest';
-import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
-import { parseLsn } from '../../src/lsn.ts';
 import { EventLog } from '../support/event-log.ts';
 import type { RelayInProcess } from '../support/relay-in-process.ts';
-import { startServer } from '../support/server.ts';
 import { poll } from '../support/slot-session.ts';
-import { onServer, startStandby } from '../support/standby.ts';
-import { TcpProxy } from '../support/tcp-proxy.ts';
+import { FailoverServers, position } from './failover-servers.ts';
 import { HealingScene } from './healing-scene.ts';
 
-const lsn = (text: string | null | undefined): bigint => parseLsn(text ?? '') ?? 0n;
+const TIMEOUT = 90_000;
+const DELIVERY = { delivery: { park_after: '3s', timeout: '20s' } };
+/** Nothing else is to be written. */
+const QUIET = { checkpoint_interval: '10m' };
 
-async function one(server: EmbeddedPostgres, sql: string): Promise<string | null> {
-  const { rows } = await onServer(server, (client) => client.query<{ value: string | null }>(sql));
-  return rows[0]?.value ?? null;
-}
-
-/** Resolves when the standby has written what the primary has now. */
-async function catchesUp(primary: EmbeddedPostgres, standby: EmbeddedPostgres): Promise<void> {
-  const end = lsn(await one(primary, 'SELECT pg_current_wal_lsn()::text AS value'));
-  await poll('the standby has it', async () => {
-    const replayed = lsn(await one(standby, 'SELECT pg_last_wal_replay_lsn()::text AS value'));
-    return replayed >= end || undefined;
-  });
-}
-
-/** Sinks hold what they get until it is let go: the first then takes it, the second refuses it. */
-function hold(first: EventLog, second: EventLog): () => void {
+/** Two sinks hold what they get until it is let go: the first then takes it, the second refuses it. */
+function hold(first: EventLog, second: EventLog): { release: () => void; takeAgain: () => void } {
   let release = (): void => undefined;
   const held = new Promise<void>((resolve) => (release = resolve));
-  const take = first.receiver.onBatch;
+  const [take, takeSecond] = [first.receiver.onBatch, second.receiver.onBatch];
   first.receiver.onBatch = async (batch, body) => {
     await held;
     return take(batch, body);
   };
   second.receiver.onBatch = () => held.then(() => 503);
-  return release;
+  const takeAgain = (): void => {
+    for (const log of [first, second]) log.clear();
+    second.receiver.onBatch = takeSecond;
+  };
+  return { release, takeAgain };
 }
 
-/** The primary is gone, the standby is the server, and the address leads there. */
-async function failOver({ primary, standby, link, address }: Servers): Promise<void> {
-  await primary.stop('immediate');
-  link.cut();
-  await onServer(standby, (client) => client.query('SELECT pg_promote()'));
-  address.redirect({ host: '127.0.0.1', port: standby.port });
-  address.cut();
+function start(scene: HealingScene, second: EventLog, source: object = {}): Promise<RelayInProcess> {
+  return scene.start({ sinks: { ...scene.log.sinks, second: second.receiver.sink() }, config: DELIVERY, source });
 }
 
-interface Servers {
-  readonly primary: EmbeddedPostgres;
-  readonly standby: EmbeddedPostgres;
-  readonly link: TcpProxy;
-  readonly address: TcpProxy;
+/** In one transaction, which is confirmed as a whole: one position that no later one follows at once. */
+async function publishTogether(scene: HealingScene, count: number): Promise<string[]> {
+  const rows = await scene.database.query<{ id: string }>(
+    `SELECT walpost.publish(($1::uuid[])[1 + n % 3], 'thing.made', '{}')::text AS id FROM generate_series(1, $2::integer) AS n`,
+    [scene.organizations, count],
+  );
+  return rows.map(({ id }) => id);
 }
 
-const MORE = { delivery: { park_after: '3s', timeout: '20s' } };
-
-/** Sinks of the scene and another one. */
-function sinksOf(scene: HealingScene, other: EventLog): Record<string, object> {
-  return { ...scene.log.sinks, other: other.receiver.sink() };
-}
-
-/** Resolves when the primary has confirmed all of it: delivered to the one, parked for the other. */
-async function confirmed(servers: Servers, scene: HealingScene, count: number): Promise<void> {
-  const end = lsn(await one(servers.primary, 'SELECT pg_current_wal_lsn()::text AS value'));
+/** Resolves when the slot has confirmed everything that is there now, and so many events are parked. */
+async function confirmed(scene: HealingScene, parked: number): Promise<void> {
+  const [end] = await scene.database.query<{ lsn: string }>('SELECT pg_current_wal_lsn()::text AS lsn');
+  const state = `SELECT (SELECT count(*)::integer FROM walpost.parked) AS parked, confirmed_flush_lsn::text AS lsn
+                   FROM pg_replication_slots WHERE slot_name = $1`;
   await poll(
     'it is parked and confirmed',
     async () => {
-      const [row] = await scene.database.query<{ parked: number; lsn: string }>(
-        `SELECT (SELECT count(*)::integer FROM walpost.parked) AS parked, confirmed_flush_lsn::text AS lsn
-           FROM pg_replication_slots WHERE slot_name = $1`,
-        [scene.database.slotName],
-      );
-      return (row && row.parked >= count && lsn(row.lsn) > end) || undefined;
+      const [now] = await scene.database.query<{ parked: number; lsn: string }>(state, [scene.database.slotName]);
+      return (now && now.parked >= parked && position(now.lsn) > position(end?.lsn)) || undefined;
     },
     20_000,
   );
 }
 
-const logged = (relay: RelayInProcess): object[] => relay.lines.map((line) => JSON.parse(line) as object);
+const codes = ({ lines }: RelayInProcess): unknown[] =>
+  lines.map((line) => (JSON.parse(line) as { code?: string }).code);
 
 test(
   'a failover to a standby that lags and has no slot: what its outbox has is all delivered',
-  { timeout: 90_000 },
+  { timeout: TIMEOUT },
   async () => {
-    await using primary = await startServer();
-    await using link = await TcpProxy.before(primary.url());
-    await using standby = await startStandby(primary, link.port);
-    await using address = await TcpProxy.before(primary.url());
-    const servers = { primary, standby, link, address };
-    await using other = await EventLog.start();
-    await using scene = await HealingScene.set({ server: address.url(primary.url()) });
-    await using relay = await scene.start({ sinks: sinksOf(scene, other), config: MORE });
+    await using servers = await FailoverServers.start();
+    await using second = await EventLog.start();
+    await using scene = await HealingScene.set({ server: servers.url });
+    await using relay = await start(scene, second);
     const before = await scene.publish(5);
-    await scene.log.has(before);
-    await other.has(before);
+    for (const log of [scene.log, second]) await log.has(before);
     await scene.proven(before);
 
-    const take = other.receiver.onBatch;
-    const release = hold(scene.log, other);
+    const { release, takeAgain } = hold(scene.log, second);
     const copied = await scene.publish(10);
-    await catchesUp(primary, standby);
-    link.hold();
+    await servers.catchUp();
+    servers.link.hold();
     release();
     await scene.log.has(copied);
     const gone = await scene.publish(5);
     await scene.log.has(gone);
-    await confirmed(servers, scene, copied.length + gone.length);
+    await confirmed(scene, copied.length + gone.length);
+    await servers.failOver();
 
-    await failOver(servers);
-    for (const log of [scene.log, other]) log.clear();
-    other.receiver.onBatch = take;
+    takeAgain();
     await scene.reconnect();
     await relay.streams();
     const fresh = await scene.publish(5);
-    for (const log of [scene.log, other]) {
+    for (const log of [scene.log, second]) {
       await log.has([...copied, ...fresh]);
       expect(log.missing(gone)).toEqual(gone);
     }
     expect(await scene.jobs()).toMatchObject([{ state: 'done', reason: 'The slot is missing.' }]);
-    expect(logged(relay)).toContainEqual(expect.objectContaining({ code: 'SLOT_LOST' }));
+    expect(codes(relay)).toContain('SLOT_LOST');
+    await relay.stop();
+  },
+);
+
+test(
+  'a failover that kept the slot and lost the rows behind it: the slot is ahead of the cursor',
+  { timeout: TIMEOUT },
+  async () => {
+    await using servers = await FailoverServers.start();
+    await using second = await EventLog.start();
+    await using scene = await HealingScene.set({ server: servers.url });
+    const { slotName } = scene.database;
+    await using relay = await start(scene, second, QUIET);
+    await servers.beginSync(slotName, async () => scene.log.has(await scene.publish(1)));
+
+    const { release, takeAgain } = hold(scene.log, second);
+    const end = await servers.end();
+    const copied = await publishTogether(scene, 9);
+    await servers.catchUp();
+    servers.link.freeze();
+    release();
+    await scene.log.has(copied);
+    await servers.sync(slotName, end);
+    await servers.failOver();
+
+    takeAgain();
+    await scene.reconnect();
+    await relay.streams();
+    const fresh = await scene.publish(5);
+    for (const log of [scene.log, second]) await log.has([...copied, ...fresh]);
+    expect(await scene.jobs()).toMatchObject([{ state: 'done' }]);
+    expect(codes(relay)).toContain('SLOT_REPLACED');
+    await relay.stop();
+  },
+);
+
+test(
+  'a failover that kept the slot and everything behind it: the stream goes on, and nothing is healed',
+  { timeout: TIMEOUT },
+  async () => {
+    await using servers = await FailoverServers.start();
+    await using second = await EventLog.start();
+    await using scene = await HealingScene.set({ server: servers.url });
+    await using relay = await start(scene, second);
+    await servers.beginSync(scene.database.slotName, async () => scene.log.has(await scene.publish(1)));
+    const { release, takeAgain } = hold(scene.log, second);
+    const copied = await scene.publish(5);
+    await servers.catchUp();
+    await servers.failOver();
+    takeAgain();
+    release();
+    await scene.reconnect();
+    await relay.streams();
+    const fresh = await scene.publish(5);
+    for (const log of [scene.log, second]) await log.has([...copied, ...fresh]);
+    expect(await scene.jobs()).toEqual([]);
+    expect(await scene.query('SELECT timeline FROM walpost.cursor')).toEqual([{ timeline: 2 }]);
     await relay.stop();
   },
 );

@@ -36,6 +36,11 @@ export class HealingScene implements AsyncDisposable {
     this.db = { query: async (text, values) => (await client.query(text, values)).rows };
   }
 
+  /** On the server as it is since `reconnect`. */
+  query(text: string): Promise<unknown[]> {
+    return this.db.query(text);
+  }
+
   options(more: Partial<RelayOptions> = {}): RelayOptions {
     return { database: this.database, sinks: this.log.sinks, ...more };
   }

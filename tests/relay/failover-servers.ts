@@ -1,0 +1,105 @@
+/** A primary, its physical standby, and one address that leads to whichever of the two is the server. */
+import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
+import { type Lsn, parseLsn } from '../../src/lsn.ts';
+import { startServer } from '../support/server.ts';
+import { poll } from '../support/slot-session.ts';
+import { onServer, startStandby } from '../support/standby.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
+
+export const position = (text: string | null | undefined): Lsn => parseLsn(text ?? '') ?? -1n;
+
+export class FailoverServers implements AsyncDisposable {
+  /** What the standby reads the primary through. */
+  readonly link: TcpProxy;
+  readonly primary: EmbeddedPostgres;
+  readonly standby: EmbeddedPostgres;
+  private readonly address: TcpProxy;
+
+  private constructor(primary: EmbeddedPostgres, link: TcpProxy, standby: EmbeddedPostgres, address: TcpProxy) {
+    this.primary = primary;
+    this.link = link;
+    this.standby = standby;
+    this.address = address;
+  }
+
+  static async start(): Promise<FailoverServers> {
+    const primary = await startServer();
+    const link = await TcpProxy.before(primary.url());
+    const standby = await startStandby(primary, link.port);
+    return new FailoverServers(primary, link, standby, await TcpProxy.before(primary.url()));
+  }
+
+  /** Where walpost and its database are, before and after. */
+  get url(): string {
+    return this.address.url(this.primary.url());
+  }
+
+  /** Where the primary's WAL ends. */
+  end(): Promise<Lsn> {
+    return this.positionOf(this.primary, 'pg_current_wal_lsn()');
+  }
+
+  /** Resolves when the standby has what the primary has written now. */
+  async catchUp(): Promise<void> {
+    const end = await this.end();
+    await poll('the standby has it', async () => {
+      return (await this.positionOf(this.standby, 'pg_last_wal_replay_lsn()')) >= end || undefined;
+    });
+  }
+
+  /** The primary is gone, and the standby is the server. */
+  async failOver(): Promise<void> {
+    await this.primary.stop('immediate');
+    this.link.cut();
+    await onServer(this.standby, (client) => client.query('SELECT pg_promote()'));
+    this.address.redirect({ host: '127.0.0.1', port: this.standby.port });
+    this.address.cut();
+  }
+
+  /** Where the slot is on the standby; negative while it is not there to stay. */
+  private slotOnStandby(slot: string): Promise<Lsn> {
+    const where = `(SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '${slot}' AND NOT temporary)`;
+    return this.positionOf(this.standby, where);
+  }
+
+  /** Makes the standby keep the slot; `move` moves it on, until the standby can begin with it. */
+  async beginSync(slot: string, move: () => Promise<void>): Promise<void> {
+    await this.synchronize('on');
+    const begun = async (): Promise<true | undefined> => {
+      await onServer(this.primary, (client) => client.query('SELECT pg_log_standby_snapshot()'));
+      await move();
+      return (await this.slotOnStandby(slot)) > 0n || undefined;
+    };
+    await poll('the slot is on the standby', begun, 30_000);
+    await this.synchronize('off'); // from here on only when it is told
+  }
+
+  /** Brings the position of the slot, and nothing else, to the standby. */
+  async sync(slot: string, beyond: Lsn): Promise<void> {
+    await poll('the slot moves on at the standby', async () => {
+      await onServer(this.standby, (client) => client.query('SELECT pg_sync_replication_slots()'));
+      return (await this.slotOnStandby(slot)) > beyond || undefined;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.address[Symbol.asyncDispose]();
+    await this.link[Symbol.asyncDispose]();
+    await this.standby[Symbol.asyncDispose]();
+    await this.primary[Symbol.asyncDispose]();
+  }
+
+  private async synchronize(value: 'on' | 'off'): Promise<void> {
+    await onServer(this.standby, async (client) => {
+      await client.query(`ALTER SYSTEM SET sync_replication_slots = ${value}`);
+      await client.query('SELECT pg_reload_conf()');
+    });
+  }
+
+  private async positionOf(server: EmbeddedPostgres, expression: string): Promise<Lsn> {
+    const { rows } = await onServer(server, (client) =>
+      client.query<{ lsn: string | null }>(`SELECT ${expression}::text AS lsn`),
+    );
+    return position(rows[0]?.lsn);
+  }
+}
