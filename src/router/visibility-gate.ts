@@ -6,6 +6,9 @@
  * So each transaction's xid is held against snapshots: one query for everything that wants to leave at that moment, none
  * while nothing does. A transaction that one snapshot saw is seen by all later ones, so old answers stay good; during a
  * backlog the newest snapshot covers nearly everything and hardly any query is made.
+ *
+ * An old answer only makes a newer transaction wait for the next one, as long as both are less than 2^31 transactions
+ * apart: further, 32 bits no longer tell before from after. So an answer is good for a while and not for ever.
  */
 import type { Clock } from '../clock.ts';
 import type { Origin } from '../event.ts';
@@ -26,6 +29,8 @@ export interface VisibilityGateOptions {
 
 /** Waits between queries that brought nothing new, in milliseconds; the last repeats. */
 const PATIENCE = [1, 2, 5, 10, 20, 50];
+/** At 100,000 transactions a second, far from 2^31. */
+const GOOD_FOR_MS = 3_600_000;
 /** So many transactions are remembered before those that nobody waits for are let go. */
 const SWEEP_ABOVE = 1_000;
 
@@ -34,6 +39,7 @@ export class VisibilityGate {
   private unseen: Origin[] = [];
   private sweepAt = SWEEP_ABOVE;
   private sees: SeesXid = () => false;
+  private seenAt = 0;
   private asked = false;
   private asking = false;
   private fruitless = 0;
@@ -49,7 +55,7 @@ export class VisibilityGate {
   }
 
   begin(origin: Origin): void {
-    if (!this.options.enabled || origin.xid === null || this.sees(origin.xid)) origin.visible = true;
+    if (!this.options.enabled || origin.xid === null || this.isSeen(origin.xid, origin)) origin.visible = true;
     else this.unseen.push(origin);
     if (this.unseen.length > this.sweepAt) this.sweep();
   }
@@ -79,9 +85,16 @@ export class VisibilityGate {
     this.asking = false;
   }
 
+  private isSeen(xid: number, { receivedAt }: Origin): boolean {
+    return receivedAt - this.seenAt < GOOD_FOR_MS && this.sees(xid);
+  }
+
   private async look(): Promise<boolean> {
+    const { clock, takeSnapshot } = this.options;
+    const now = clock.now();
     try {
-      this.sees = await this.options.takeSnapshot();
+      this.sees = await takeSnapshot();
+      this.seenAt = now;
       return this.mark() > 0 || this.unseen.length === 0;
     } catch (error) {
       if (!this.closed) this.options.onError(messageOf(error));

@@ -3,11 +3,11 @@ import { VisibilityGate } from '../../src/router/visibility-gate.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { makeOrigin } from './harness.ts';
 
-function gate(): VisibilityGate {
+function gate(clock = new ManualClock()): VisibilityGate {
   return new VisibilityGate({
     enabled: true,
     takeSnapshot: () => Promise.resolve((xid) => xid < 50_000),
-    clock: new ManualClock(),
+    clock,
     onVisible: () => undefined,
     onError: () => undefined,
   });
@@ -27,5 +27,26 @@ test('keeps nothing of transactions that nobody waits for, and all that somebody
   await new Promise<void>((resolve) => setImmediate(resolve));
   expect(waited.map(({ visible }) => visible)).toEqual([true, true, false]);
   expect(own.waiting).toBeGreaterThanOrEqual(2);
+  own.close();
+});
+
+test('an answer is good for a while, not until 32 bits of an xid come round again', async () => {
+  const clock = new ManualClock();
+  const own = gate(clock);
+  const begin = (): boolean => {
+    const origin = makeOrigin({ visible: false, xid: 40_000, receivedAt: clock.now() });
+    own.begin(origin);
+    return origin.visible;
+  };
+  own.ask();
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  expect(begin()).toBe(true);
+  await clock.advance(3_000_000);
+  expect(begin()).toBe(true);
+  await clock.advance(1_000_000);
+  expect(begin()).toBe(false);
+  own.ask();
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  expect(begin()).toBe(true);
   own.close();
 });
