@@ -112,6 +112,16 @@ export const ERROR_CODES = {
     'The publication does not publish inserts of the source table.',
     "ALTER PUBLICATION … ADD TABLE …; SET (publish = 'insert').",
   ),
+  SOURCE_UNLOGGED: entry(
+    'operator',
+    'Rows of the source table do not reach the WAL.',
+    'ALTER TABLE … SET LOGGED; walpost then reads from the table what was written meanwhile.',
+  ),
+  SOURCE_CHANGED: entry(
+    'retry',
+    'The source table or its publication was changed, and the stream may lack rows.',
+    'None: walpost reads them from the table.',
+  ),
   ROW_SECURITY: entry(
     'operator',
     'Row-level security hides outbox rows from the relay.',
@@ -156,6 +166,11 @@ export const ERROR_CODES = {
   CURSOR_AHEAD: entry(
     'operator',
     'The cursor is ahead of all WAL of the server, so the server was set back to an earlier point.',
+    'See docs/operations.md: a lost slot.',
+  ),
+  SLOT_STUCK: entry(
+    'operator',
+    'The slot cannot pass a row that was written while the publication was missing.',
     'See docs/operations.md: a lost slot.',
   ),
   SLOT_CREATION_WAITS: entry(

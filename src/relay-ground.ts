@@ -10,10 +10,12 @@ import type pg from 'pg';
 import type { Clock } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import { columnMapping, requiredColumns } from './decoder/column-mapping.ts';
+import { WalpostError } from './errors.ts';
 import { LeaderLock, type LockHolder } from './leader/leader-lock.ts';
 import type { Logger } from './observe/log.ts';
 import { type CursorStore, readCursor } from './postgres/cursor-store.ts';
 import { assertMigrated } from './postgres/migrate.ts';
+import { markIncomplete } from './postgres/source-identity.ts';
 import type { SlotHealing } from './relay-healing.ts';
 import { RelayPools } from './relay-pools.ts';
 import { takeOver } from './relay-takeover.ts';
@@ -32,6 +34,8 @@ export interface Ground extends AsyncDisposable {
   readonly openPool: (applicationName: string, max: number) => pg.Pool;
   readonly server: ServerFacts;
   readonly slot: string;
+  /** The number of the source table. */
+  readonly tableId: number;
   readonly cursor: CursorStore;
   /** The slot was lost: to be run before the stream starts. */
   readonly healing: SlotHealing | undefined;
@@ -81,7 +85,7 @@ export async function openGround(options: GroundOptions): Promise<Ground> {
     lock = await awaitLock(seen.slot, pool, options);
     lock.lost.addEventListener('abort', () => broken.abort(lock?.lost.reason), { once: true });
     const waited = options.clock.now() - begun >= CHECKS_STAY_TRUE_MS;
-    const { server, slot } = waited ? await survey(config, pool, log) : seen;
+    const { server, slot, tableId } = waited ? await survey(config, pool, log) : seen;
     const { clock, deliverExisting } = options;
     const taken = await takeOver({ config, log, clock, pool: express, server, slot, deliverExisting });
     lock.lost.throwIfAborted();
@@ -91,6 +95,7 @@ export async function openGround(options: GroundOptions): Promise<Ground> {
       openPool,
       server,
       slot,
+      tableId,
       ...taken,
       lock,
       broken: broken.signal,
@@ -114,8 +119,10 @@ const OWN_TABLE = 'walpost.outbox';
 /** A lock that was free at once needs no second look. */
 const CHECKS_STAY_TRUE_MS = 1_000;
 
+type Survey = Pick<Ground, 'server' | 'slot' | 'tableId'>;
+
 /** Everything that only a person can change is said here, by a standby too. */
-async function survey(config: Config, pool: pg.Pool, log: Logger): Promise<{ server: ServerFacts; slot: string }> {
+async function survey(config: Config, pool: pg.Pool, log: Logger): Promise<Survey> {
   const { url } = config.database;
   const { publication, table, plugin } = config.source;
   const server = await checkServer({ url, ...(config.source.slot === undefined ? {} : { slot: config.source.slot }) });
@@ -125,11 +132,16 @@ async function survey(config: Config, pool: pg.Pool, log: Logger): Promise<{ ser
   if (isFirst && (await ensurePublication({ db: pool, publication, table }))) {
     log.info({ publication, table }, 'publication created');
   }
-  await checkSource({ db: pool, publication, table, columns: requiredColumns(columnMapping(config.source)) });
+  const columns = requiredColumns(columnMapping(config.source));
+  const tableId = await checkSource({ db: pool, publication, table, columns }).catch(async (error: unknown) => {
+    // Once it is logged again nothing would show that it was not.
+    if (error instanceof WalpostError && error.code === 'SOURCE_UNLOGGED') await markIncomplete(pool, slot);
+    throw error;
+  });
   const state = await inspectSlot(pool, slot, plugin);
   const problem = slotProblem(state);
   if (problem && state.kind !== 'in_use' && state.kind !== 'lost') throw problem; // those are the leader's to judge
-  return { server, slot };
+  return { server, slot, tableId };
 }
 
 function awaitLock(slot: string, pool: pg.Pool, options: GroundOptions): Promise<LeaderLock> {

@@ -107,6 +107,7 @@ export class SlotHealing {
     const { pool, server, cursor, checkpoints, jobs, job } = this.options;
     await inTransaction(pool, async (client) => {
       await cursor.adopt(server, slot.consistentPoint, client);
+      await cursor.adoptSource(slot.source, client);
       await checkpoints.record({ lsn: slot.consistentPoint, snapshot: slot.snapshot }, client);
       await jobs.end(job.id, { state: 'done', report }, client);
     });

@@ -41,9 +41,11 @@ export class RelayJobs implements AsyncDisposable {
 
   constructor(options: RelayJobsOptions) {
     const { ground, watermark } = options;
+    const { publication, table } = options.config.source;
+    const store = new CheckpointStore(ground.pool, ground.cursor);
     this.options = options;
     this.pool = ground.openPool('walpost jobs', CONNECTIONS);
-    this.keeper = new CheckpointKeeper({ store: new CheckpointStore(ground.pool, ground.cursor), watermark });
+    this.keeper = new CheckpointKeeper({ store, take: () => store.takeOf({ publication, table }), watermark });
   }
 
   /** Checkpoints are taken in turns, for as long as the stream runs. */

@@ -5,6 +5,7 @@ import { WalpostError } from './errors.ts';
 import type { Lsn } from './lsn.ts';
 import { databaseError } from './postgres/database-error.ts';
 import { createPool } from './postgres/pool.ts';
+import { lookAtSource } from './postgres/source-identity.ts';
 import type { ServerFacts } from './slot/server-checks.ts';
 import { createSlot } from './slot/slot-creation.ts';
 import { dropSlot } from './slot/slot-setup.ts';
@@ -22,6 +23,8 @@ export interface NewSlot extends AsyncDisposable {
   readonly consistentPoint: Lsn;
   /** As pg_snapshot prints. */
   readonly snapshot: string;
+  /** Publication and table as it sees them. */
+  readonly source: string | null;
   /** A connection inside a transaction that sees exactly that snapshot. */
   readonly client: pg.ClientBase;
 }
@@ -47,12 +50,13 @@ export async function makeSlot({ config, pool, server, slot }: NewSlotOptions): 
     client.on('error', () => undefined); // the query that is running rejects with it
     const snapshot = await enter(client, created.snapshot ?? '');
     const { consistentPoint } = created;
+    const { present: source } = await lookAtSource(client, { slot, epoch: 0n }, config.source);
     const close = async (): Promise<void> => {
       await client.query('COMMIT').catch(() => undefined);
       client.release(true);
       await own.end();
     };
-    return { consistentPoint, snapshot, client, [Symbol.asyncDispose]: close };
+    return { consistentPoint, snapshot, source, client, [Symbol.asyncDispose]: close };
   } catch (error) {
     await own.end();
     throw databaseError(error, 'taking over the snapshot of the slot');

@@ -15,6 +15,7 @@ import { type Ground, openGround, type Standby } from './relay-ground.ts';
 import { keepTrying } from './relay-retry.ts';
 import { openSinks } from './relay-sinks.ts';
 import { RelaySession } from './relay-session.ts';
+import { judgeStreamError } from './relay-stuck-slot.ts';
 import { RelayStatus } from './relay-status.ts';
 import type { RelaySurroundings } from './relay-surroundings.ts';
 import type { GuardedSink } from './sinks/guarded-sink.ts';
@@ -103,6 +104,8 @@ export class RelayService implements RunningRelay {
     const detach = this.reporter.attach(session);
     try {
       await runOnGround(session, ground, signal);
+    } catch (error) {
+      throw await judgeStreamError(error, { config, log, ground });
     } finally {
       this.session = undefined;
       detach();

@@ -6,6 +6,7 @@ import { PruneWatch } from './postgres/prune-watch.ts';
 import { pruneAll } from './postgres/pruner.ts';
 import { Relay, type RelayOptions } from './relay.ts';
 import { startChores, type Chore } from './relay-chores.ts';
+import { SourceWatch } from './relay-source.ts';
 import { checkNotSynchronous } from './slot/synchronous-standby.ts';
 
 /** How long a graceful stop waits for deliveries that are under way, beyond one attempt. */
@@ -104,6 +105,7 @@ export class RelaySession {
     };
     return [
       { name: 'looking for synchronous replication', every: 10_000, run: () => this.checkNotSynchronous() },
+      new SourceWatch(this.options).chore,
       this.relay.jobs.chore,
       {
         name: 'removing old rows of the delivery log',

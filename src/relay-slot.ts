@@ -49,11 +49,13 @@ export async function prepareSlot(options: SlotOptions): Promise<SlotHealing | u
 /** Rows that are there already are outside the promise; the first checkpoint covers them, and says so. */
 async function firstSlot(options: SlotOptions): Promise<SlotHealing | undefined> {
   const { pool, cursor, server, slot, log, config } = options;
-  if (options.deliverExisting) return healing(options, await commitJob(options, { reason: EXISTING, proves: false }));
+  if (options.deliverExisting)
+    return healing(options, await commitHealing(options, { reason: EXISTING, proves: false }));
   await using made = await makeSlot(options);
-  const { consistentPoint: lsn, snapshot } = made;
+  const { consistentPoint: lsn, snapshot, source } = made;
   await inTransaction(pool, async (client) => {
     await cursor.adopt(server, lsn, client);
+    await cursor.adoptSource(source, client);
     await new CheckpointStore(pool, cursor).record({ lsn, snapshot }, client);
   });
   log.info(
@@ -69,12 +71,12 @@ async function heal(options: SlotOptions, loss: SlotLoss, open: Job | undefined)
     throw new WalpostError(loss.code, { detail: `Slot "${slot}": ${loss.reason}` });
   }
   log.error({ slot, code: loss.code }, loss.reason);
-  return healing(options, await commitJob(options, loss, open));
+  return healing(options, await commitHealing(options, loss, open));
 }
 
 /** Where nothing is proven, the old history ends with the same commit. */
-async function commitJob(
-  options: SlotOptions,
+export async function commitHealing(
+  options: Pick<SlotOptions, 'pool' | 'slot' | 'cursor' | 'server'>,
   { reason, proves }: Pick<SlotLoss, 'reason' | 'proves'>,
   open?: Job,
 ): Promise<Job> {

@@ -82,6 +82,7 @@ export class Relay {
 
     // 2 decoder: bytes become steps
     this.decoder = createDecoder(source, {
+      tableId: ground.tableId,
       onIgnored: (kind, table) => log.warn({ kind, table }, 'a change that is no insert of the outbox was ignored'),
     });
 

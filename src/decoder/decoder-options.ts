@@ -9,6 +9,8 @@ export interface DecoderHooks {
    * publication should hold the inserts of the source table and nothing else, so a person should hear of it.
    */
   readonly onIgnored?: (kind: IgnoredKind, table: string) => void;
+  /** The number of the source table: pgoutput names a row after what its table was called when it was written. */
+  readonly tableId?: number;
 }
 
 export interface DecoderOptions extends DecoderHooks {

@@ -4,7 +4,9 @@
  *   Begin, (Origin | Type | Relation | Insert | Update | Delete | Truncate | Message)*, Commit
  *
  * Only inserts of the source table become events. A relation is described before its first change and again after the
- * table changed; on a new connection all of it is said again, so each connection needs a decoder of its own.
+ * table changed; on a new connection all of it is said again, so each connection needs a decoder of its own. The source
+ * table is known by its name, so that rows of one that was dropped still count, and by its number, so that rows which were
+ * written while it had another name do.
  * https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
 import { WalpostError } from '../errors.ts';
@@ -104,7 +106,8 @@ class PgoutputDecoder implements Decoder {
 
   #relation(cursor: ByteCursor): undefined {
     const { id, schema, name, columns } = readRelation(cursor, this.#types);
-    const isSource = schema === this.#source.schema && name === this.#source.name;
+    const { tableId } = this.#options;
+    const isSource = id === tableId || (schema === this.#source.schema && name === this.#source.name);
     const row = new Row(columns.length);
     const reread = (message: string): Row => {
       readTuple(message, INSERT_HEAD, row);

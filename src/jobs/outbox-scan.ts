@@ -111,8 +111,8 @@ export async function watchRowSecurity(client: pg.ClientBase, table: string): Pr
   await client.query('SET LOCAL row_security = off');
 }
 
-/** Scans need to know which transaction wrote a row, and the order in it. */
-export async function requireScanColumns(db: Pick<pg.Pool, 'query'>, table: string): Promise<void> {
+/** Scans need to know which transaction wrote a row, and the order in it; `why` is what the scan is for. */
+export async function requireScanColumns(db: Pick<pg.Pool, 'query'>, table: string, why = ''): Promise<void> {
   const { rows } = await db.query<{ name: string; type: string }>(
     `SELECT attname::text AS name, atttypid::regtype::text AS type FROM pg_attribute
       WHERE attrelid = $1::regclass AND NOT attisdropped AND attname IN ('created_xid', 'seq')`,
@@ -126,7 +126,7 @@ export async function requireScanColumns(db: Pick<pg.Pool, 'query'>, table: stri
   if (missing.length === 0) return;
   const name = quoteQualified(table);
   throw new WalpostError('SCAN_COLUMNS', {
-    detail: `${table} has no ${missing.map((column) => `column ${column}`).join(', and no ')}.`,
+    detail: `${table} has no ${missing.map((column) => `column ${column}`).join(', and no ')}. ${why}`.trimEnd(),
     remedy:
       `ALTER TABLE ${name} ${missing.map((column) => `ADD COLUMN ${column}`).join(', ')}; ` +
       `CREATE INDEX CONCURRENTLY ON ${name} (created_xid, seq);`,

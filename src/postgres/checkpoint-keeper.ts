@@ -2,7 +2,9 @@ import { LSN_ZERO, maxLsn, type Lsn } from '../lsn.ts';
 import type { CheckpointStore } from './checkpoints.ts';
 
 export interface CheckpointKeeperOptions {
-  readonly store: Pick<CheckpointStore, 'take' | 'settle' | 'thin'>;
+  readonly store: Pick<CheckpointStore, 'settle' | 'thin'>;
+  /** Takes one; undefined when none may be taken now. */
+  readonly take: () => Promise<Lsn | undefined>;
   /** Everything before it is settled. */
   readonly watermark: () => Lsn;
 }
@@ -34,7 +36,7 @@ export class CheckpointKeeper {
 
   /** Does what there is to do; called again and again. */
   async round(): Promise<void> {
-    const { store, watermark } = this.options;
+    const { store, take, watermark } = this.options;
     const reached = watermark();
     if (this.pending && reached > this.settledTo) {
       await store.settle(reached);
@@ -42,7 +44,9 @@ export class CheckpointKeeper {
       this.pending = this.newest > reached;
     }
     if (!this.eventful) return;
-    this.newest = maxLsn(this.newest, await store.take());
+    const taken = await take();
+    if (taken === undefined) return;
+    this.newest = maxLsn(this.newest, taken);
     this.eventful = false;
     this.pending = true;
     this.taken += 1;

@@ -8,6 +8,8 @@
  * While a heal job is open nothing new is proven: the rows behind the gap of a lost slot lie before positions that the
  * next connection's watermark passes without having seen them.
  *
+ * Nor while the publication or the table are others than those that the stream was last whole with (source-identity.ts).
+ *
  * Positions and snapshots of another cluster mean nothing, so each checkpoint names its cluster. Another timeline of the
  * same cluster is no objection: a checkpoint that is in the tables was written before the histories parted, and so was
  * everything that its snapshot sees.
@@ -16,6 +18,7 @@ import type pg from 'pg';
 import { formatLsn, type Lsn, parseLsn } from '../lsn.ts';
 import { type CursorStore, FENCE } from './cursor-store.ts';
 import { databaseError } from './database-error.ts';
+import { type PublishedTable, SOURCE_IDENTITY, sourceValues } from './source-identity.ts';
 
 /** The snapshot is read first, when the statement starts; then the position, then the clock. */
 const TAKE = `
@@ -24,6 +27,17 @@ const TAKE = `
   SELECT slot, system_identifier, timeline, pg_current_snapshot(), pg_current_wal_insert_lsn(), clock_timestamp()
     FROM fence
   RETURNING lsn::text`;
+
+/** The same, by one snapshot with the comparison. */
+const TAKE_OF = `
+  WITH fence AS (SELECT c.* FROM walpost.cursor AS c JOIN (${FENCE}) AS f USING (slot)),
+  taken AS (
+    INSERT INTO walpost.checkpoints (slot, system_identifier, timeline, snapshot, lsn, taken_at)
+    SELECT slot, system_identifier, timeline, pg_current_snapshot(), pg_current_wal_insert_lsn(), clock_timestamp()
+      FROM fence WHERE source = ${SOURCE_IDENTITY}
+    RETURNING lsn::text
+  )
+  SELECT (SELECT count(*)::integer FROM fence) AS owned, (SELECT lsn FROM taken) AS lsn`;
 
 const RECORD = `
   WITH fence AS (SELECT c.* FROM walpost.cursor AS c JOIN (${FENCE}) AS f USING (slot))
@@ -73,6 +87,13 @@ export class CheckpointStore {
     return lsn;
   }
 
+  /** The same, but undefined while the stream may lack rows of that table. */
+  async takeOf(source: PublishedTable): Promise<Lsn | undefined> {
+    const { rows } = await this.query('taking a checkpoint', TAKE_OF, sourceValues(source));
+    if (rows[0]?.owned !== 1) throw this.cursor.lost();
+    return parseLsn(rows[0].lsn ?? '');
+  }
+
   /**
    * Records a settled one whose snapshot belongs exactly to the position: that of a slot's beginning. Pass the connection
    * of the transaction that makes it true.
@@ -114,7 +135,7 @@ export class CheckpointStore {
     client: pg.ClientBase | pg.Pool = this.pool,
   ) {
     try {
-      return await client.query<{ owned?: number; lsn?: string }>(sql, [
+      return await client.query<{ owned?: number; lsn?: string | null }>(sql, [
         this.cursor.slot,
         this.cursor.epoch,
         ...values,

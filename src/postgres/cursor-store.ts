@@ -150,6 +150,11 @@ export class CursorStore {
     );
   }
 
+  /** From here on the stream holds every row of this source; '' says that some are missing, and have to be read first. */
+  async adoptSource(source: string | null, client?: pg.ClientBase): Promise<void> {
+    await this.write('UPDATE walpost.cursor SET source = $3 WHERE slot = $1 AND epoch = $2', [source], client);
+  }
+
   /** The row as it is now, whoever owns it. */
   read(): Promise<Cursor | undefined> {
     return readCursor(this.pool, this.slot);

@@ -15,17 +15,21 @@ export interface SourceCheckOptions {
 }
 
 interface SourceRow {
+  id: number;
   partitioned: boolean;
   columns: string[];
   role: string;
   readable: boolean;
+  unlogged: string | null;
 }
 
 const SOURCE = `
-  SELECT c.relkind = 'p' AS partitioned, current_user::text AS role,
+  SELECT c.oid AS id, c.relkind = 'p' AS partitioned, current_user::text AS role,
          ARRAY(SELECT a.attname::text FROM pg_attribute a
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) AS columns,
-         has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS readable
+         has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS readable,
+         (SELECT min(l.oid::regclass::text) FROM pg_class l WHERE l.relkind = 'r' AND l.relpersistence <> 'p'
+             AND l.oid IN (SELECT c.oid UNION ALL SELECT relid FROM pg_partition_tree(c.oid))) AS unlogged
     FROM pg_class c
          JOIN pg_namespace n ON n.oid = c.relnamespace
    WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')`;
@@ -33,9 +37,9 @@ const SOURCE = `
 /**
  * Checks the source table and its publication as the relay will use them. Each failing check is one error with the
  * statement that mends it. Checked at the start because none of it fails later: a table outside the publication, or rows
- * that a policy hides, just never arrive.
+ * that a policy hides, just never arrive. Returns the number of the table.
  */
-export async function checkSource(options: SourceCheckOptions): Promise<void> {
+export async function checkSource(options: SourceCheckOptions): Promise<number> {
   const row = await readSource(options);
   const missing = options.columns.filter((column) => !row.columns.includes(column));
   if (missing.length > 0) {
@@ -58,7 +62,14 @@ export async function checkSource(options: SourceCheckOptions): Promise<void> {
         `or ALTER ROLE ${role} BYPASSRLS;`,
     });
   }
+  if (row.unlogged !== null) {
+    throw new WalpostError('SOURCE_UNLOGGED', {
+      detail: `${row.unlogged} is unlogged or temporary.`,
+      remedy: `ALTER TABLE ${row.unlogged} SET LOGGED; walpost then reads from the table what was written meanwhile.`,
+    });
+  }
   await checkPublication(options, row.partitioned);
+  return row.id;
 }
 
 async function readSource({ db, table }: SourceCheckOptions): Promise<SourceRow> {

@@ -294,7 +294,7 @@ test('when rows leave the outbox, the checkpoints that do not see them leave too
 
 test('the keeper takes one while events flow, settles it as the watermark passes, and then rests', async () => {
   let watermark = LSN_ZERO;
-  const keeper = new CheckpointKeeper({ store, watermark: () => watermark });
+  const keeper = new CheckpointKeeper({ store, take: () => store.take(), watermark: () => watermark });
   const state = async () =>
     (
       await database.query<{ taken: number; settled: number }>(

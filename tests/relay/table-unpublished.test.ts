@@ -1,0 +1,280 @@
+/**
+ * What keeps rows out of the stream. It is read from the table where it was put right before anybody looked; else it ends
+ * the relay with an error whose remedy, carried out to the letter, brings the rest.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
+import type { ErrorCode } from '../../src/errors.ts';
+import { RelayInProcess } from '../support/relay-in-process.ts';
+import { startServer } from '../support/server.ts';
+import { type Outbox, type Step, TableScene } from './table-scene.ts';
+
+let server: EmbeddedPostgres;
+beforeAll(async () => {
+  server = await startServer('17', { settings: { max_connections: '200' } });
+});
+afterAll(() => server[Symbol.asyncDispose]());
+
+interface Case {
+  readonly what: string;
+  readonly outbox?: Outbox;
+  readonly steps: readonly Step[];
+}
+
+/** Rows that are not in the stream, put right before anybody looked: they are read from the table. */
+const CATCHES_UP: readonly Case[] = [
+  {
+    what: 'the table leaves the publication and comes back',
+    steps: [
+      'ALTER PUBLICATION walpost DROP TABLE {table}',
+      'BEGIN; {event}; {event}; COMMIT',
+      'ALTER PUBLICATION walpost ADD TABLE {table}',
+    ],
+  },
+  {
+    what: 'the publication is without inserts for a while',
+    steps: [
+      `ALTER PUBLICATION walpost SET (publish = 'update')`,
+      '{event}',
+      `ALTER PUBLICATION walpost SET (publish = 'insert')`,
+    ],
+  },
+  {
+    what: 'the publication is dropped and made again',
+    steps: [
+      'DROP PUBLICATION walpost',
+      '{event}',
+      `CREATE PUBLICATION walpost FOR TABLE {table} WITH (publish = 'insert')`,
+    ],
+  },
+  {
+    what: 'the schema leaves the publication and comes back',
+    outbox: 'mapped schema',
+    steps: [
+      'ALTER PUBLICATION shop DROP TABLES IN SCHEMA shop',
+      '{event}',
+      'ALTER PUBLICATION shop ADD TABLES IN SCHEMA shop',
+    ],
+  },
+  {
+    what: 'the table is dropped, and made again under its name',
+    outbox: 'mapped',
+    steps: [
+      'CREATE TABLE shop.next (LIKE {table} INCLUDING ALL); DROP TABLE {table}; ALTER TABLE shop.next RENAME TO outbox',
+      '{event}',
+      'ALTER PUBLICATION shop ADD TABLE {table}',
+    ],
+  },
+  { what: 'the outbox is partitioned', steps: ['BEGIN; {event}; COMMIT', 'SELECT walpost.partition_outbox()', 2] },
+];
+
+describe.concurrent('what the stream missed is read from the table:', () => {
+  test.for(CATCHES_UP)('$what', async ({ outbox, steps }) => {
+    await using scene = await TableScene.set(server.url(), outbox);
+    await scene.take([3]);
+    await scene.settled();
+    const sql = steps.filter((step) => typeof step === 'string').join('; ');
+    if (!/\bBEGIN\b|partition_outbox/.test(sql))
+      await scene.take([sql, 3]); // one message, so that nobody looks in between
+    else await scene.take([...steps, 3]);
+    expect((await scene.settled()).dead).toEqual([]);
+  });
+
+  test.for(CATCHES_UP)('$what, and the relay was killed before it saw that', async ({ outbox, steps }) => {
+    await using scene = await TableScene.set(server.url(), outbox);
+    await scene.take([3]);
+    await scene.settled();
+    await scene.relay[Symbol.asyncDispose]();
+    await scene.take([...steps, 3]);
+    await scene.restart();
+    expect((await scene.settled()).dead).toEqual([]);
+  });
+});
+
+interface Stop extends Case {
+  readonly code: ErrorCode;
+  /** What a person does where the remedy of the error is no statement. */
+  readonly remedy?: readonly Step[];
+  /** Rows that arrive before anybody looks cannot be read, and are stored as they are. */
+  readonly poison?: boolean;
+}
+
+const STOPS: readonly Stop[] = [
+  {
+    what: 'the table leaves the publication',
+    code: 'PUBLICATION_TABLE',
+    steps: ['ALTER PUBLICATION walpost DROP TABLE {table}', 2],
+  },
+  {
+    what: 'the publication has updates only',
+    code: 'PUBLICATION_TABLE',
+    steps: [`ALTER PUBLICATION walpost SET (publish = 'update')`, 2],
+  },
+  {
+    what: 'the publication leaves out a column',
+    code: 'PUBLICATION_TABLE',
+    outbox: 'mapped',
+    steps: ['ALTER PUBLICATION shop SET TABLE {table} (id, org, kind)', 2],
+    poison: true,
+  },
+  {
+    what: 'the publication names the partitions',
+    code: 'PUBLICATION_TABLE',
+    outbox: 'partitioned',
+    steps: ['ALTER PUBLICATION walpost SET (publish_via_partition_root = false)', 2],
+  },
+  { what: 'the publication is dropped', code: 'PUBLICATION_MISSING', steps: ['DROP PUBLICATION walpost'] },
+  {
+    what: 'the publication is dropped, and then rows are written',
+    code: 'PUBLICATION_MISSING',
+    steps: ['DROP PUBLICATION walpost', 2],
+  },
+  {
+    what: 'a partition is unlogged',
+    code: 'SOURCE_UNLOGGED',
+    outbox: 'mapped partitioned',
+    steps: ['ALTER TABLE shop.late SET UNLOGGED', 2],
+  },
+  {
+    what: 'a partition that is unlogged is attached',
+    code: 'SOURCE_UNLOGGED',
+    outbox: 'mapped partitioned',
+    steps: [
+      'DROP TABLE shop.late; CREATE UNLOGGED TABLE shop.late (LIKE shop.outbox INCLUDING ALL EXCLUDING IDENTITY)',
+      `ALTER TABLE shop.outbox ATTACH PARTITION shop.late FOR VALUES FROM ('2020-01-01') TO (MAXVALUE)`,
+      2,
+    ],
+  },
+  {
+    what: 'the table of a schema that is published is unlogged',
+    code: 'SOURCE_UNLOGGED',
+    outbox: 'mapped schema',
+    steps: ['ALTER TABLE {table} SET UNLOGGED', 2],
+  },
+  {
+    what: 'the column of the payload has another name',
+    code: 'SOURCE_TABLE',
+    outbox: 'mapped',
+    steps: ['ALTER TABLE {table} RENAME COLUMN body TO content', { payload: 'content' }, 2],
+    remedy: ['ALTER TABLE {table} RENAME COLUMN content TO body', { payload: 'body' }],
+    poison: true,
+  },
+  {
+    what: 'a mapped column is dropped',
+    code: 'SOURCE_TABLE',
+    outbox: 'mapped',
+    steps: ['ALTER TABLE {table} DROP COLUMN topic', 2],
+    remedy: [`ALTER TABLE {table} ADD COLUMN topic text DEFAULT 'default'`],
+  },
+  {
+    what: 'the table has another name',
+    code: 'SOURCE_TABLE',
+    outbox: 'mapped',
+    steps: ['ALTER TABLE {table} RENAME TO other', { table: 'shop.other' }, 2],
+    remedy: ['ALTER TABLE {table} RENAME TO outbox', { table: 'shop.outbox' }],
+  },
+  {
+    what: 'the table is in another schema',
+    code: 'SOURCE_TABLE',
+    outbox: 'mapped',
+    steps: ['ALTER TABLE {table} SET SCHEMA public', { table: 'public.outbox' }, 2],
+    remedy: ['ALTER TABLE {table} SET SCHEMA shop', { table: 'shop.outbox' }],
+  },
+  {
+    what: 'the table is dropped',
+    code: 'SOURCE_TABLE',
+    outbox: 'mapped',
+    steps: ['CREATE TABLE shop.next (LIKE {table} INCLUDING ALL); DROP TABLE {table}'],
+    remedy: ['ALTER TABLE shop.next RENAME TO outbox; ALTER PUBLICATION shop ADD TABLE {table}'],
+  },
+];
+
+describe.concurrent(
+  'ends with an error, starts again only when its remedy was carried out, and nothing is lost:',
+  () => {
+    test.for(STOPS)('$what', async ({ outbox, code, steps, remedy, poison = false }) => {
+      await using scene = await TableScene.set(server.url(), outbox);
+      await scene.take([3, ...steps]);
+      const error = await scene.stops();
+      expect(error).toMatchObject({ code, policy: 'operator' });
+      await expect(scene.restart()).rejects.toMatchObject({ code });
+      await scene.take([...(remedy ?? [error.remedy.split(';')[0] ?? '']), 3]);
+      await scene.restart();
+      const { dead } = await scene.settled();
+      expect(new Set(dead)).toEqual(new Set(poison ? ['poison'] : []));
+      await scene.relay.streams();
+    });
+  },
+);
+
+test('a partition that was unlogged before the relay was started is read from the table, once it is logged', async () => {
+  await using scene = await TableScene.set(server.url(), 'mapped partitioned');
+  await scene.take([3]);
+  await scene.settled();
+  await scene.relay.stop();
+  await scene.take(['ALTER TABLE shop.late SET UNLOGGED', 2]);
+  await expect(scene.restart()).rejects.toMatchObject({ code: 'SOURCE_UNLOGGED' });
+  await scene.take(['ALTER TABLE shop.late SET LOGGED', 3]);
+  await scene.restart();
+  expect((await scene.settled()).dead).toEqual([]);
+});
+
+test('a transaction that was open during the change, and commits late, is waited for', async () => {
+  await using scene = await TableScene.set(server.url());
+  await scene.take([3]);
+  await scene.settled();
+  const late = await scene.other();
+  await late(['BEGIN; SELECT pg_current_xact_id()']);
+  await scene.take(['ALTER PUBLICATION walpost DROP TABLE {table}']);
+  await late(['{event}']);
+  await scene.take(['ALTER PUBLICATION walpost ADD TABLE {table}', 2]);
+  await scene.says('SOURCE_CHANGED');
+  expect(await scene.database.query('SELECT FROM walpost.jobs')).toEqual([]);
+  await late(['{event}; COMMIT']);
+  expect((await scene.settled()).dead).toEqual([]);
+});
+
+test('a table that cannot be read again ends the relay, until it can be', async () => {
+  await using scene = await TableScene.set(server.url(), 'mapped');
+  await scene.take([3]);
+  await scene.settled();
+  await scene.take(['ALTER TABLE {table} DROP COLUMN seq']);
+  await scene.take(['ALTER PUBLICATION shop DROP TABLE {table}; ALTER PUBLICATION shop ADD TABLE {table}']);
+  const error = await scene.stops();
+  expect(error).toMatchObject({ code: 'SCAN_COLUMNS', policy: 'operator' });
+  expect(error.message).toContain('the stream may lack rows');
+  await scene.take([error.remedy.split(';')[0] ?? '', 3]);
+  await scene.restart();
+  expect((await scene.settled()).dead).toEqual([]);
+});
+
+test('row-level security that hides rows from scans is said once, and delivery goes on', async () => {
+  await using scene = await TableScene.set(server.url(), 'walpost', { role: true });
+  await scene.take([3, 'DROP POLICY walpost_relay ON {table}']);
+  await scene.says('ROW_SECURITY');
+  await scene.take([3]);
+  expect(await scene.settled()).toEqual({ repeated: 0, undone: 0, dead: [] });
+  expect(scene.relay.lines.filter((line) => line.includes('ROW_SECURITY'))).toHaveLength(1);
+});
+
+test('a slot that stands before a row that it cannot pass is given up only with consent', async () => {
+  await using scene = await TableScene.set(server.url());
+  await scene.take([3]);
+  await scene.settled();
+  await scene.relay.stop();
+  await scene.take([
+    'DROP PUBLICATION walpost',
+    2,
+    `CREATE PUBLICATION walpost FOR TABLE {table} WITH (publish = 'insert')`,
+  ]);
+  await using careful = new RelayInProcess({
+    database: scene.database,
+    sinks: scene.log.sinks,
+    source: { on_slot_lost: 'stop' },
+  });
+  expect(await careful.ended).toMatchObject({ code: 'SLOT_STUCK', policy: 'operator' });
+  await scene.restart();
+  expect((await scene.settled()).dead).toEqual([]);
+  const [job] = await scene.database.query('SELECT kind, state FROM walpost.jobs');
+  expect(job).toEqual({ kind: 'heal', state: 'done' });
+});
