@@ -22,6 +22,7 @@ import { runScan, type ScanOutlet, type ScanProgress } from './jobs/scan.ts';
 import type { CheckpointStore } from './postgres/checkpoints.ts';
 import type { CursorStore } from './postgres/cursor-store.ts';
 import { currentSnapshot, parseSnapshot, seesAllOf } from './postgres/snapshot.ts';
+import { INCOMPLETE } from './postgres/source-identity.ts';
 import { inTransaction } from './postgres/transaction.ts';
 import { makeSlot, type NewSlot, type NewSlotOptions } from './relay-new-slot.ts';
 
@@ -107,7 +108,7 @@ export class SlotHealing {
     const { pool, server, cursor, checkpoints, jobs, job } = this.options;
     await inTransaction(pool, async (client) => {
       await cursor.adopt(server, slot.consistentPoint, client);
-      await cursor.adoptSource(slot.source, client);
+      await cursor.adoptSource(slot.source ?? INCOMPLETE, client);
       await checkpoints.record({ lsn: slot.consistentPoint, snapshot: slot.snapshot }, client);
       await jobs.end(job.id, { state: 'done', report }, client);
     });

@@ -10,6 +10,7 @@ import { newestSettled } from './postgres/checkpoint-lookup.ts';
 import { CheckpointStore } from './postgres/checkpoints.ts';
 import type { CursorStore } from './postgres/cursor-store.ts';
 import { databaseError } from './postgres/database-error.ts';
+import { INCOMPLETE } from './postgres/source-identity.ts';
 import { inTransaction } from './postgres/transaction.ts';
 import { SlotHealing } from './relay-healing.ts';
 import { makeSlot, type NewSlotOptions } from './relay-new-slot.ts';
@@ -49,13 +50,14 @@ export async function prepareSlot(options: SlotOptions): Promise<SlotHealing | u
 /** Rows that are there already are outside the promise; the first checkpoint covers them, and says so. */
 async function firstSlot(options: SlotOptions): Promise<SlotHealing | undefined> {
   const { pool, cursor, server, slot, log, config } = options;
-  if (options.deliverExisting)
+  if (options.deliverExisting) {
     return healing(options, await commitHealing(options, { reason: EXISTING, proves: false }));
+  }
   await using made = await makeSlot(options);
   const { consistentPoint: lsn, snapshot, source } = made;
   await inTransaction(pool, async (client) => {
     await cursor.adopt(server, lsn, client);
-    await cursor.adoptSource(source, client);
+    await cursor.adoptSource(source ?? INCOMPLETE, client);
     await new CheckpointStore(pool, cursor).record({ lsn, snapshot }, client);
   });
   log.info(
@@ -74,7 +76,7 @@ async function heal(options: SlotOptions, loss: SlotLoss, open: Job | undefined)
   return healing(options, await commitHealing(options, loss, open));
 }
 
-/** Where nothing is proven, the old history ends with the same commit. */
+/** Orders a healing, which the next connection begins with. Where nothing is proven, the old history ends with the same commit. */
 export async function commitHealing(
   options: Pick<SlotOptions, 'pool' | 'slot' | 'cursor' | 'server'>,
   { reason, proves }: Pick<SlotLoss, 'reason' | 'proves'>,
