@@ -12,10 +12,13 @@ const TABLE = `
   CREATE TABLE public.notes (id text, org text, kind text, body jsonb,
     created_xid xid8 NOT NULL DEFAULT pg_current_xact_id(), seq bigint GENERATED ALWAYS AS IDENTITY);
   CREATE PUBLICATION notes FOR TABLE public.notes WITH (publish = 'insert')`;
+const ABSENT = 'event_version topic entity_type entity_id target idempotency_key headers created_at'.split(' ');
 const COLUMNS = {
-  ...{ event_id: 'id', organization_id: 'org', event_type: 'kind', payload: 'body' },
-  ...{ event_version: null, topic: null, entity_type: null, entity_id: null, target: null },
-  ...{ idempotency_key: null, headers: null, created_at: null },
+  ...Object.fromEntries(ABSENT.map((field) => [field, null])),
+  event_id: 'id',
+  organization_id: 'org',
+  event_type: 'kind',
+  payload: 'body',
 };
 
 let scene: HealingScene;

@@ -129,6 +129,28 @@ test('keys, results and the log go with their own age, and a key that is gone is
   expect(await prune()).toBe(3);
 });
 
+test('jobs that are over go after a month, or as the settings say; one that is not over stays', async () => {
+  await database.query(
+    `INSERT INTO walpost.jobs (slot, kind, state, created_at, ended_at)
+     SELECT 's', 'redrive', state, now() - age, CASE WHEN state IN ('done', 'failed', 'cancelled') THEN now() - age END
+       FROM unnest('{queued,running,done,failed,cancelled}'::text[]) AS state,
+            unnest('{1 day,29 days,31 days}'::interval[]) AS age`,
+  );
+  expect([await prune(`'72 hours', 2`), await prune(`'72 hours', 2`), await prune()]).toEqual([2, 1, 0]);
+  expect(await left('jobs')).toBe(12);
+  await database.query(`UPDATE walpost.settings SET value = '48' WHERE name = 'job_hours'`);
+  expect(await prune()).toBe(3);
+  expect(
+    await database.query(`SELECT state, count(*)::int AS n FROM walpost.jobs GROUP BY state ORDER BY state`),
+  ).toEqual([
+    { state: 'cancelled', n: 1 },
+    { state: 'done', n: 1 },
+    { state: 'failed', n: 1 },
+    { state: 'queued', n: 3 },
+    { state: 'running', n: 3 },
+  ]);
+});
+
 test('while another session prunes, it does nothing', async () => {
   await fill(5);
   await settleAll(database);
