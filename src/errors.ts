@@ -165,7 +165,7 @@ export const ERROR_CODES = {
   ),
   CURSOR_AHEAD: entry(
     'operator',
-    'The cursor is ahead of all WAL of the server, so the server was set back to an earlier point.',
+    'The cursor, or a checkpoint, is ahead of the server, so the server was set back to an earlier point.',
     'See docs/operations.md: a lost slot.',
   ),
   SLOT_STUCK: entry(

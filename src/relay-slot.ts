@@ -6,7 +6,7 @@ import { openJobs, requestJob } from './jobs/job-rows.ts';
 import { JobStore } from './jobs/job-store.ts';
 import { formatLsn, type Lsn, LSN_ZERO, parseLsn } from './lsn.ts';
 import type { Logger } from './observe/log.ts';
-import { newestSettled } from './postgres/checkpoint-lookup.ts';
+import { knowTheFuture, newestSettled } from './postgres/checkpoint-lookup.ts';
 import { CheckpointStore } from './postgres/checkpoints.ts';
 import type { CursorStore } from './postgres/cursor-store.ts';
 import { databaseError } from './postgres/database-error.ts';
@@ -31,7 +31,8 @@ const EXISTING = 'The rows that were there before the first start are to be deli
 export async function prepareSlot(options: SlotOptions): Promise<SlotHealing | undefined> {
   const { config, log, pool, server, slot, cursor } = options;
   const state = await inspectSlot(pool, slot, config.source.plugin);
-  const fate = slotFate({ slot: state, cursor, server, walEnd: await walEnd(pool) });
+  const futureKnown = await knowTheFuture(pool, { slot, systemIdentifier: server.systemIdentifier });
+  const fate = slotFate({ slot: state, cursor, server, walEnd: await walEnd(pool), futureKnown });
   if (fate.kind === 'unfit') throw slotProblem(state) ?? new Error(`slot ${slot} is ${state.kind}`);
   const open = (await openJobs(pool, slot)).find((job) => job.kind === 'heal');
   const foreign = fate.kind === 'lost' && !fate.loss.proves;

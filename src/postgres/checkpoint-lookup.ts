@@ -61,6 +61,16 @@ export async function firstXidAfter(
   return found && found.snapshot.split(':')[1];
 }
 
+/**
+ * Whether some of them were loaded from a dump and know transactions that the server had not begun by then. A checkpoint is
+ * written by a transaction that is younger than all its snapshot sees; the row of a loaded one has the xid of the load.
+ * Such a snapshot would call rows settled which the server wrote afterwards, under the same numbers.
+ */
+export async function knowTheFuture(db: Connection, { slot, systemIdentifier }: CheckpointScope): Promise<boolean> {
+  const older = 'age(xmin) > age(pg_snapshot_xmax(snapshot)::xid)';
+  return (await one(db, `${MINE} AND ${older}`, [slot, systemIdentifier])) !== undefined;
+}
+
 function comparable(moment: Moment): readonly [column: string, type: string, value: string] {
   return 'lsn' in moment
     ? ['lsn', 'pg_lsn', formatLsn(moment.lsn)]

@@ -21,6 +21,8 @@ export interface FateQuestion {
   readonly server: ClusterIdentity;
   /** The end of the server's WAL. */
   readonly walEnd: Lsn;
+  /** There are checkpoints that know transactions which the server had not begun when they were loaded. */
+  readonly futureKnown: boolean;
 }
 
 export type SlotLossCode = Extract<ErrorCode, 'SLOT_LOST' | 'SLOT_REPLACED' | 'CLUSTER_CHANGED' | 'CURSOR_AHEAD'>;
@@ -45,9 +47,9 @@ export type SlotFate =
   | { readonly kind: 'lost'; readonly loss: SlotLoss };
 
 export function slotFate(question: FateQuestion): SlotFate {
-  const { slot, cursor, server, walEnd } = question;
+  const { slot, cursor } = question;
   if (slot.kind !== 'missing' && slot.kind !== 'lost' && slot.kind !== 'healthy') return { kind: 'unfit' };
-  const history = historyLoss(cursor, server, walEnd);
+  const history = historyLoss(question);
   if (history) return { kind: 'lost', loss: history };
   const known = cursor.recorded !== null && cursor.lsn !== null;
   if (slot.kind === 'missing') return known ? lost('The slot is missing.') : { kind: 'first' };
@@ -65,12 +67,16 @@ export function slotFate(question: FateQuestion): SlotFate {
 }
 
 /** Positions that do not belong to this server, or not to its past. */
-function historyLoss(cursor: FateQuestion['cursor'], server: ClusterIdentity, walEnd: Lsn): SlotLoss | undefined {
+function historyLoss({ cursor, server, walEnd, futureKnown }: FateQuestion): SlotLoss | undefined {
   const { recorded, lsn } = cursor;
   if (recorded === null) return undefined;
   if (recorded.systemIdentifier !== server.systemIdentifier) {
     const reason = `The cursor belongs to cluster ${recorded.systemIdentifier}, and this is ${server.systemIdentifier}.`;
     return { code: 'CLUSTER_CHANGED', reason, proves: false };
+  }
+  if (futureKnown) {
+    const reason = 'The checkpoints know transactions that the server had not begun when they were loaded.';
+    return { code: 'CURSOR_AHEAD', reason, proves: false };
   }
   if (lsn === null || lsn <= walEnd) return undefined;
   const reason = `The cursor is at ${formatLsn(lsn)}, and the server's WAL ends at ${formatLsn(walEnd)}.`;

@@ -30,7 +30,8 @@ const missing: SlotState = { kind: 'missing' };
 const lost: SlotState = { kind: 'lost', facts: facts({ walStatus: 'lost', restartLsn: null }) };
 
 function fate(question: Partial<FateQuestion>) {
-  const whole = { slot: missing, cursor: { recorded: HERE, lsn: 100n }, server: HERE, walEnd: 1_000n, ...question };
+  const cursor = { recorded: HERE, lsn: 100n };
+  const whole = { slot: missing, cursor, server: HERE, walEnd: 1_000n, futureKnown: false, ...question };
   const answer = slotFate(whole);
   return answer.kind === 'lost' ? `${answer.loss.code}${answer.loss.proves ? '' : ', nothing proven'}` : answer.kind;
 }
@@ -62,10 +63,11 @@ describe('before the cursor has a position', () => {
   });
 });
 
-test('another cluster, or a cursor ahead of the WAL, prove nothing, whatever the slot looks like', () => {
+test('another cluster, or a cursor or checkpoints ahead of the server, prove nothing, whatever the slot looks like', () => {
   for (const slot of [healthy(99n), healthy(101n), missing, lost]) {
     expect(fate({ slot, server: { ...HERE, systemIdentifier: '8' } })).toBe('CLUSTER_CHANGED, nothing proven');
     expect(fate({ slot, walEnd: 99n })).toBe('CURSOR_AHEAD, nothing proven');
+    expect(fate({ slot, futureKnown: true })).toBe('CURSOR_AHEAD, nothing proven');
   }
   const taken: SlotState = { kind: 'in_use', facts: facts() };
   expect(fate({ slot: taken, server: { ...HERE, systemIdentifier: '8' } })).toBe('unfit');
