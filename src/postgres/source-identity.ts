@@ -7,8 +7,8 @@
  * publication that is altered has another row version. So these numbers are compared, with those that were there when the
  * stream was last known to be whole (walpost.cursor.source), and in the very statement that takes a checkpoint.
  *
- * It is null while the table is not published as it should be. What the numbers do not show is a partition that was
- * unlogged for a while; that has to be seen while it is so (src/slot/source-checks.ts).
+ * It is null while the table is not published as it should be. What the numbers do not show afterwards is a partition that
+ * was unlogged for a while; that has to be seen while it is so.
  */
 import type pg from 'pg';
 import { databaseError } from './database-error.ts';
@@ -31,7 +31,8 @@ export const SOURCE_IDENTITY = `(
                   SELECT 0 WHERE p.puballtables
                    ORDER BY number LIMIT 1) AS member
    WHERE p.pubname = $3 AND p.pubinsert AND c.relnamespace = to_regnamespace(quote_ident($4)) AND c.relname = $5
-     AND c.relpersistence = 'p')`;
+     AND NOT EXISTS (SELECT FROM pg_class AS l WHERE l.relpersistence <> 'p'
+                        AND l.oid IN (SELECT c.oid UNION ALL SELECT relid FROM pg_partition_tree(c.oid))))`;
 
 /** The parameters $3 to $5. */
 export function sourceValues({ publication, table }: PublishedTable): readonly string[] {

@@ -75,6 +75,18 @@ test.for(BROKEN)('%s: no identity', async ([, sql]) => {
   expect(await present()).toBeNull();
 });
 
+test('a partition that is unlogged: no identity, and then the same as before', async () => {
+  await database.query(`DROP TABLE ${TABLE}; CREATE TABLE ${TABLE} (id int) PARTITION BY RANGE (id);
+    CREATE TABLE low PARTITION OF ${TABLE} FOR VALUES FROM (MINVALUE) TO (0) PARTITION BY RANGE (id);
+    CREATE TABLE lowest PARTITION OF low DEFAULT; ALTER PUBLICATION "odd one" ADD TABLE ${TABLE}`);
+  const before = await present();
+  expect(before).not.toBeNull();
+  await database.query('ALTER TABLE lowest SET UNLOGGED');
+  expect(await present()).toBeNull();
+  await database.query('ALTER TABLE lowest SET LOGGED');
+  expect(await present()).toBe(before);
+});
+
 test('what keeps all rows in the stream leaves it as it is', async () => {
   const before = await present();
   await database.query(`ALTER TABLE ${TABLE} ADD COLUMN more int; INSERT INTO ${TABLE} VALUES (1); TRUNCATE ${TABLE}`);
