@@ -42,27 +42,32 @@ const TELL_AFTER = 20;
 export class SlotHealing {
   readonly job: Job;
   private readonly options: HealingOptions;
-  private begin: Lsn = LSN_ZERO;
+  private place: Lsn = LSN_ZERO;
 
   constructor(options: HealingOptions) {
     this.options = options;
     this.job = options.job;
   }
 
-  /** Where the new slot begins; zero before it is made. Healed events stand here among what is parked. */
+  /**
+   * Where the events of jobs stand among what is parked. What is healed stands before all that the old slot had not
+   * confirmed: a row of it may have been parked behind an event that was not, and that only the table has now. What comes
+   * later stands where the new slot begins.
+   */
   get position(): Lsn {
-    return this.begin;
+    return this.place;
   }
 
   /** Resolves when all is settled and the stream may start. */
   async run(outlet: ScanOutlet, clock: Clock, signal: AbortSignal): Promise<void> {
-    const { job, jobs, pool, source, log } = this.options;
+    const { job, jobs, cursor, pool, source, log } = this.options;
     const from = job.fromLsn === null ? null : formatLsn(job.fromLsn);
     log.warn({ job: jobName(job), from, reason: job.reason }, 'healing: what the slot missed is read from the table');
     await requireScanColumns(pool, source.table);
     await jobs.begin(job.id);
+    const confirmed = (await cursor.read())?.lsn ?? LSN_ZERO;
+    this.place = confirmed > LSN_ZERO ? confirmed - 1n : LSN_ZERO;
     await using slot = await makeSlot(this.options);
-    this.begin = slot.consistentPoint;
     const total = { scanned: 0, events: 0 };
     const save = async (progress: ScanProgress): Promise<void> => {
       await jobs.save(job.id, progress);
@@ -74,6 +79,7 @@ export class SlotHealing {
     await runScan({ job: jobName(job), source: scan, outlet, clock, from: null, save }, signal);
     const report = { reason: job.reason, from_lsn: from, to_lsn: formatLsn(slot.consistentPoint), ...total };
     await this.close(slot, report);
+    this.place = slot.consistentPoint;
     const { events: settled, ...range } = report; // a log never shows what is called events
     log.warn({ job: jobName(job), ...range, settled }, 'healed: the stream goes on from here');
   }

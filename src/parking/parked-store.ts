@@ -3,7 +3,8 @@
  *
  * A lane is ordered by (era, order_lsn, order_job, place). For events of the stream that is their position, so one that
  * comes again after a restart finds its own row and its own place, whatever was stored before or after it. The event of a
- * job has no position; it takes its place behind what had been received when it was parked.
+ * job has no position; it takes its place behind what had been received when it was parked, or, while a lost slot is
+ * healed, behind what that slot had confirmed.
  */
 import type pg from 'pg';
 import type { Event } from '../event.ts';
