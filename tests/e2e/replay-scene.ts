@@ -2,6 +2,7 @@
 import { parseLsn } from '../../src/lsn.ts';
 import { ConfigFile } from '../support/config-file.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { poll } from '../support/slot-session.ts';
 import { Cli, walpost } from '../support/walpost-cli.ts';
 import { EventReceiver, type ReceivedBatch, type ReceivedEvent } from './event-receiver.ts';
 import { configOf, RunningWalpost, type RunOptions } from './running-walpost.ts';
@@ -24,7 +25,6 @@ export interface Told {
 
 export interface Checkpoint {
   readonly lsn: bigint;
-  readonly takenAt: number;
   /** Whether a transaction was open when it was taken, or began later. */
   readonly isAhead: (xid: bigint) => boolean;
 }
@@ -91,16 +91,23 @@ export class ReplayScene implements AsyncDisposable {
 
   /** The last settled checkpoint at or below the position. */
   async checkpointBefore(lsn: bigint): Promise<Checkpoint> {
-    const rows = await this.database.query<{ lsn: string; snapshot: string; taken: number }>(
-      `SELECT lsn::text, snapshot::text, extract(epoch FROM taken_at)::float8 * 1000 AS taken
-         FROM walpost.checkpoints WHERE settled_at IS NOT NULL`,
+    const rows = await this.database.query<{ lsn: string; snapshot: string }>(
+      'SELECT lsn::text, snapshot::text FROM walpost.checkpoints WHERE settled_at IS NOT NULL',
     );
     const known = rows.map((row) => ({ ...row, lsn: parseLsn(row.lsn) ?? 0n })).filter((row) => row.lsn <= lsn);
     const last = known.toSorted((a, b) => Number(a.lsn - b.lsn)).at(-1);
     if (!last) throw new Error('no settled checkpoint at or below');
     const [, xmax = '', open = ''] = last.snapshot.split(':');
     const xids = new Set(open.split(','));
-    return { lsn: last.lsn, takenAt: last.taken, isAhead: (xid) => xid >= BigInt(xmax) || xids.has(String(xid)) };
+    return { lsn: last.lsn, isAhead: (xid) => xid >= BigInt(xmax) || xids.has(String(xid)) };
+  }
+
+  /** Resolves when every checkpoint that was taken is settled, and so which one comes before a position stays as it is. */
+  async settled(): Promise<void> {
+    await poll('all is settled', async () => {
+      const open = await this.database.query('SELECT FROM walpost.checkpoints WHERE settled_at IS NULL LIMIT 1');
+      return open.length === 0 || undefined;
+    });
   }
 
   /** The transaction of each committed event. */
