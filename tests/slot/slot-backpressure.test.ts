@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { createTestDatabase } from '../support/database.ts';
-import { StreamRecorder, createNotes, openSession, poll } from '../support/slot-session.ts';
+import { StreamRecorder, createNotes, openSession, untilBlocked } from '../support/slot-session.ts';
 import type { SlotSession } from '../support/slot-session.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 
@@ -44,15 +44,7 @@ test('a paused stream lets the server wait instead of filling memory', async () 
   stream.pause();
   await db.query("INSERT INTO note (note) SELECT repeat('x', 10000) FROM generate_series(1, 10000)");
   const before = process.memoryUsage().arrayBuffers;
-  // Kernel buffers and the proxy take some megabytes, then nothing moves any more.
-  let last = -1;
-  await poll('the line stands still', async () => {
-    const delivered = proxy.delivered;
-    const still = delivered > 0 && delivered === last;
-    last = delivered;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    return still ? true : undefined;
-  });
+  await untilBlocked(db, () => proxy.delivered); // kernel buffers and the proxy have taken some megabytes
   expect(proxy.delivered).toBeLessThan(50 * MIB);
   expect(recorder.messages).toBe(0);
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8 * MIB);

@@ -158,6 +158,26 @@ export async function poll<T>(what: string, look: () => Promise<T | undefined>, 
   }
 }
 
+/** Looks in a row that find the line blocked and nothing moved. */
+const STILL_LOOKS = 5;
+
+/** Waits until the walsender of the slot cannot write, since nobody reads, and what has arrived stays the same. */
+export async function untilBlocked(db: TestDatabase, arrived: () => number | Promise<number>): Promise<void> {
+  let last = NaN;
+  let still = 0;
+  await poll('the line is blocked', async () => {
+    const blocked = await db.query(
+      `SELECT FROM pg_stat_activity a JOIN pg_replication_slots s ON s.active_pid = a.pid
+        WHERE s.slot_name = $1 AND a.wait_event = 'WalSenderWriteData'`,
+      [db.slotName],
+    );
+    const now = await arrived();
+    still = blocked.length > 0 && now === last ? still + 1 : 0;
+    last = now;
+    return still >= STILL_LOOKS || undefined;
+  });
+}
+
 /** Waits until nobody streams from the slot. */
 export async function untilFree(db: TestDatabase): Promise<void> {
   await poll('the slot is free', async () => {
