@@ -93,3 +93,20 @@ test('moving keeps the order of each lane, and stores nothing twice that waits t
     'b y e5',
   ]);
 });
+
+test('of what a job sends, the same row is not stored twice, and another row with the same id is', async () => {
+  const parkFound = (sink: string, rows: readonly string[]): Promise<unknown> =>
+    database.query(
+      `INSERT INTO walpost.parked (slot, epoch, sink, organization_id, era, order_lsn, order_job, place, job, job_row,
+         event_id, event_type, event_version, topic, payload, headers, size, received_at)
+       SELECT 's', 1, $1, 'x', 0, '0/1', true, nextval('walpost.parked_place'), 'replay-1', row, 'twin', 'a', 1, 't', '{}', '{}', 2,
+              clock_timestamp() FROM unnest($2::text[]) AS row`,
+      [sink, rows],
+    );
+  await parkFound('b', ['7/1']);
+  await parkFound('a', ['7/1', '7/2', '8/1']);
+  expect(await moveParked(pool, { filter: { slot, sink: 'a' }, to: 'b' }, () => undefined)).toBe(3);
+  expect(await database.query('SELECT sink, job_row FROM walpost.parked ORDER BY place')).toEqual(
+    ['7/1', '7/2', '8/1'].map((row) => ({ sink: 'b', job_row: row })),
+  );
+});
