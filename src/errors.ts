@@ -127,6 +127,21 @@ export const ERROR_CODES = {
     'Row-level security hides outbox rows from the relay.',
     'Give the relay role a policy USING (true), or BYPASSRLS.',
   ),
+  EMIT_KEYS: entry(
+    'operator',
+    'The keys of walpost.emit cannot be read.',
+    'Grant walpost_relay to the role in database.url, or set source.messages to false.',
+  ),
+  MESSAGES_CHANGED: entry(
+    'operator',
+    'source.messages was changed while a transaction is delivered in part.',
+    'Start walpost once with source.messages as it was, and change it when `walpost status` shows nothing open.',
+  ),
+  MESSAGE_REFUSED: entry(
+    'operator',
+    'A logical message with the prefix walpost is no event and was left out.',
+    'See docs/operations.md: refused messages.',
+  ),
   // the slot
   SLOT_IN_USE: entry(
     'operator',

@@ -2,6 +2,7 @@
 import { formatLsn } from './lsn.ts';
 import { boundedCall } from './observe/bounded-call.ts';
 import { pruneDeliveryLog } from './observe/delivery-log.ts';
+import { recordMessageMode } from './postgres/message-mode.ts';
 import { PruneWatch } from './postgres/prune-watch.ts';
 import { pruneAll } from './postgres/pruner.ts';
 import { Relay, type RelayOptions } from './relay.ts';
@@ -40,6 +41,7 @@ export class RelaySession {
       await custody.restore(router);
       const ended = AbortSignal.any([signal, failure.signal]);
       if (!(await this.heal(ended))) return;
+      await this.prepareMessages();
       const running = slot.run(ended);
       running.catch(() => undefined); // awaited below, unless something else fails first
       await Promise.race([slot.started, running]);
@@ -77,9 +79,10 @@ export class RelaySession {
 
   /** What a lost slot will not bring goes first. False when it was told to end before that was done. */
   private async heal(ended: AbortSignal): Promise<boolean> {
-    const { ground, clock } = this.options;
+    const { ground, clock, config, log } = this.options;
     const { router, failure } = this.relay;
     if (!ground.healing) return true;
+    if (config.source.messages) log.error('healing reads rows: what walpost.emit wrote and the slot missed is lost');
     try {
       await ground.healing.run(router, clock, AbortSignal.any([ended, this.draining.signal]));
     } catch (error) {
@@ -90,6 +93,14 @@ export class RelaySession {
     return !ended.aborted && !this.draining.signal.aborted;
   }
 
+  /** The keys are known before the first message comes, and walpost.emit is an error while nobody delivers messages. */
+  private async prepareMessages(): Promise<void> {
+    const { config, ground } = this.options;
+    const { messages } = config.source;
+    if (messages) await this.relay.keys.read();
+    await recordMessageMode(ground.pool, ground.cursor, messages);
+  }
+
   /** The server may choose a standby at any time, once it has confirmed something. */
   private async checkNotSynchronous(): Promise<void> {
     const { backendPid } = this.relay.slot;
@@ -97,8 +108,9 @@ export class RelaySession {
   }
 
   private chores(): readonly Chore[] {
-    const { prune } = this.options.config;
+    const { prune, source } = this.options.config;
     const { pool, slot } = this.options.ground;
+    const { keys } = this.relay;
     const watch = new PruneWatch({ db: pool, slot, retention: prune.retention, clock: this.options.clock });
     const pruneWhenDue = async (signal: AbortSignal): Promise<void> => {
       if (await watch.isDue()) await pruneAll(pool, { ...prune, signal });
@@ -107,6 +119,7 @@ export class RelaySession {
       { name: 'looking for synchronous replication', every: 10_000, run: () => this.checkNotSynchronous() },
       new SourceWatch(this.options).chore,
       this.relay.jobs.chore,
+      ...(source.messages ? [{ name: 'reading the keys of walpost.emit', every: 30_000, run: () => keys.read() }] : []),
       {
         name: 'removing old rows of the delivery log',
         every: 600_000,

@@ -1,4 +1,6 @@
 /** What the relay tells about itself: readiness from memory, the status with one look at the database. */
+import type { Refusal } from './emit-key.ts';
+import { WalpostError } from './errors.ts';
 import type { Event, Origin } from './event.ts';
 import type { Readiness, StatusReport } from './observe/status-report.ts';
 import type { DeadLetterReason } from './pipeline.ts';
@@ -22,6 +24,7 @@ export class RelayStatus {
   private readonly options: RelaySurroundings;
   private attached: RelaySession | undefined;
   private standby: Standby | undefined;
+  private readonly refusals = new Set<Refusal>();
   private ready: Readiness = { ready: false, role: 'starting', detail: 'connecting' };
 
   constructor(options: RelaySurroundings) {
@@ -31,6 +34,7 @@ export class RelayStatus {
   /** Turns what the router does into numbers; called once a batch. */
   readonly watcher: RelayWatcher = {
     received: (count: number): void => this.options.metrics.received(count),
+    refused: (reason: Refusal): void => this.messageRefused(reason),
     delivered: (sink: string, count: number, oldest: Event): void => {
       const { metrics, clock } = this.options;
       metrics.delivered(sink, count);
@@ -93,6 +97,16 @@ export class RelayStatus {
       budgetBytes: config.memory.budget,
       stalls: relay?.custody.stalls ?? [],
     };
+  }
+
+  /** Said once for each reason: any role can write as many as it likes. */
+  private messageRefused(reason: Refusal): void {
+    const { metrics, log } = this.options;
+    metrics.messageRefused(reason);
+    if (this.refusals.has(reason)) return;
+    this.refusals.add(reason);
+    const { code, message } = new WalpostError('MESSAGE_REFUSED', { detail: `This was for ${reason}.` });
+    log.warn({ code, reason }, message);
   }
 
   private inMemory({ router, ledger, slot }: Relay): InMemory {

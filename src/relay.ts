@@ -12,13 +12,16 @@ import type { Clock } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import { createDecoder } from './decoder/create-decoder.ts';
 import { pgoutputOptions, wal2jsonOptions } from './decoder/start-options.ts';
+import type { Refusal } from './emit-key.ts';
 import type { Origin } from './event.ts';
 import { withPageTickets } from './jobs/page-ticket.ts';
 import { LSN_ZERO, type Lsn, maxLsn } from './lsn.ts';
 import type { Logger } from './observe/log.ts';
 import type { Decoder, Destination, Step } from './pipeline.ts';
+import { EmitKeys } from './postgres/emit-keys.ts';
 import { RelayCustody } from './relay-custody.ts';
 import type { Ground } from './relay-ground.ts';
+import { RelayIntake } from './relay-intake.ts';
 import { RelayJobs } from './relay-jobs.ts';
 import { visibilityGate } from './relay-visibility.ts';
 import { Router, type RouterWatcher } from './router/router.ts';
@@ -28,6 +31,8 @@ import { SlotStream } from './slot/slot-stream.ts';
 export interface RelayWatcher extends RouterWatcher {
   /** A transaction brought so many events and poison rows. */
   received(count: number): void;
+  /** A logical message is no event. */
+  refused(reason: Refusal): void;
 }
 
 export interface RelayOptions {
@@ -41,6 +46,7 @@ export interface RelayOptions {
 
 export class Relay {
   readonly slot: SlotStream;
+  readonly intake: RelayIntake;
   readonly decoder: Decoder;
   readonly router: Router;
   readonly ledger: Ledger;
@@ -50,11 +56,12 @@ export class Relay {
   readonly jobs: RelayJobs;
   /** Aborted with the reason when the connection must end. */
   readonly failure = new AbortController();
+  /** What tells events of walpost.emit from messages of others. */
+  readonly keys: EmitKeys;
   private readonly gate: VisibilityGate;
   private readonly options: RelayOptions;
   private transaction: Origin | undefined;
   private received = 0;
-  private stopped = false;
 
   constructor(options: RelayOptions) {
     const { config, log, clock, ground, sinks, watcher } = options;
@@ -64,18 +71,20 @@ export class Relay {
     this.ground = ground;
 
     // 1 slot: bytes arrive
+    this.keys = new EmitKeys(ground.express);
+    this.intake = new RelayIntake({
+      ...options,
+      handler: { data: (payload) => this.take(this.decoder.decode(payload)), keepalive: (lsn) => this.passed(lsn) },
+      brake: (on) => (on ? this.slot.pause() : this.slot.resume()),
+      keys: this.keys,
+      fail,
+    });
     this.slot = new SlotStream({
       url: config.database.url,
       slot: ground.slot,
       plugin: source.plugin,
       pluginOptions: source.plugin === 'pgoutput' ? pgoutputOptions(source) : wal2jsonOptions(source),
-      handler: {
-        data: (payload) => this.take(this.decoder.decode(payload)),
-        keepalive: (serverEnd) => {
-          this.ledger.keepalive(serverEnd);
-          this.router.passed(serverEnd);
-        },
-      },
+      handler: this.intake,
       clock,
       walSenderTimeout: ground.server.walSenderTimeoutMs,
     });
@@ -84,6 +93,7 @@ export class Relay {
     this.decoder = createDecoder(source, {
       tableId: ground.tableId,
       onIgnored: (kind, table) => log.warn({ kind, table }, 'a change that is no insert of the outbox was ignored'),
+      messages: { keyOf: this.keys.keyOf, onRefused: (reason) => watcher.refused(reason) },
     });
 
     // 3 router: steps become batches, which leave when a new snapshot sees their transactions; 4 sinks: batches leave
@@ -100,7 +110,7 @@ export class Relay {
       clock,
       watcher,
       askVisible: () => this.gate.ask(),
-      onPressure: (full) => (full || this.stopped ? this.slot.pause() : this.slot.resume()),
+      onPressure: (full) => this.intake.press(full),
     });
 
     // 5 ack: the cursor row moves, then the slot is told
@@ -118,12 +128,12 @@ export class Relay {
 
   /** Takes in nothing more, for good. */
   stopReading(): void {
-    this.stopped = true;
-    this.slot.pause();
+    this.intake.stop();
   }
 
   /** Lets go of everything that is not settled; resolves when nothing is under way any more. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.intake.stop();
     this.jobs.stop();
     this.confirmer.close();
     this.gate.close();
@@ -132,6 +142,12 @@ export class Relay {
     await this.router.close();
     await this.jobs[Symbol.asyncDispose]();
     await this.custody[Symbol.asyncDispose]();
+  }
+
+  /** The server has sent everything before this. */
+  private passed(lsn: Lsn): void {
+    this.ledger.keepalive(lsn);
+    this.router.passed(lsn);
   }
 
   /** What arrives, as the decoder reads it. */

@@ -13,12 +13,7 @@ export interface CrossProblem {
  * same go as those of single options.
  */
 export function crossCheck(config: unknown): CrossProblem[] {
-  return [
-    ...routesNameSinks(config),
-    ...formerNamesAreFree(config),
-    ...openHostNeedsToken(config),
-    ...messagesStayOff(config),
-  ];
+  return [...routesNameSinks(config), ...formerNamesAreFree(config), ...openHostNeedsToken(config)];
 }
 
 function* routesNameSinks(config: unknown): Generator<CrossProblem> {
@@ -30,13 +25,6 @@ function* routesNameSinks(config: unknown): Generator<CrossProblem> {
       yield { path: ['routes', index, 'to', place], message: `names no sink${hint}`, input: name };
     }
   }
-}
-
-/** Better said at the start than found out by events that never arrive. */
-function* messagesStayOff(config: unknown): Generator<CrossProblem> {
-  const { messages } = asMap(asMap(config)['source']);
-  const path = ['source', 'messages'];
-  if (messages === true) yield { path, message: 'must be false: this release has no walpost.emit', input: true };
 }
 
 function* formerNamesAreFree(config: unknown): Generator<CrossProblem> {

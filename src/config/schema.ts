@@ -41,10 +41,7 @@ const source = z
       .record(z.string(), identifier.nullable())
       .default({})
       .describe('Event field to column, for a table of your own; null where there is none.'),
-    messages: z
-      .boolean()
-      .default(false)
-      .describe('Reserved for signed logical messages; must be false in this release.'),
+    messages: z.boolean().default(false).describe('Deliver signed logical messages too, which walpost.emit writes.'),
     on_slot_lost: z
       .enum(['heal', 'stop'])
       .default('heal')

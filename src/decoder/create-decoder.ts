@@ -7,6 +7,8 @@ import { createWal2jsonDecoder } from './wal2json.ts';
 
 /** A decoder for one connection: what it knows of the stream ends with it. Throws CONFIG_INVALID. */
 export function createDecoder(source: Config['source'], hooks: DecoderHooks = {}): Decoder {
-  const options = { ...hooks, mapping: columnMapping(source), table: source.table };
+  const { messages, ...others } = hooks;
+  const wanted = source.messages && messages ? { ...others, messages } : others;
+  const options = { ...wanted, mapping: columnMapping(source), table: source.table };
   return source.plugin === 'wal2json' ? createWal2jsonDecoder(options) : createPgoutputDecoder(options);
 }

@@ -1,4 +1,5 @@
 import type { ColumnMapping } from './column-mapping.ts';
+import type { MessageOptions } from './signed-messages.ts';
 
 /** A change that is no insert of the source table. */
 export type IgnoredKind = 'insert' | 'update' | 'delete' | 'truncate';
@@ -11,6 +12,8 @@ export interface DecoderHooks {
   readonly onIgnored?: (kind: IgnoredKind, table: string) => void;
   /** The number of the source table: pgoutput names a row after what its table was called when it was written. */
   readonly tableId?: number;
+  /** Signed logical messages are events too. */
+  readonly messages?: MessageOptions;
 }
 
 export interface DecoderOptions extends DecoderHooks {

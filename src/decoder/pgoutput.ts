@@ -3,10 +3,10 @@
  *
  *   Begin, (Origin | Type | Relation | Insert | Update | Delete | Truncate | Message)*, Commit
  *
- * Only inserts of the source table become events. A relation is described before its first change and again after the
- * table changed; on a new connection all of it is said again, so each connection needs a decoder of its own. The source
- * table is known by its name, so that rows of one that was dropped still count, and by its number, so that rows which were
- * written while it had another name do.
+ * Only inserts of the source table become events, and messages of walpost.emit. A relation is described before its first
+ * change and again after the table changed; on a new connection all of it is said again, so each connection needs a decoder
+ * of its own. The source table is known by its name, so that rows of one that was dropped still count, and by its number,
+ * so that rows which were written while it had another name do.
  * https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
 import { WalpostError } from '../errors.ts';
@@ -16,7 +16,8 @@ import { DEFAULT_MAX_ROW_BYTES, type DecoderOptions, type IgnoredKind } from './
 import { readRelation, TypeNames } from './relation.ts';
 import { RowReader } from './row-reader.ts';
 import { Row } from './row.ts';
-import { NEW_TUPLE, skipDelete, skipMessage, skipOrigin, skipUpdate } from './skipped-messages.ts';
+import { SignedMessages } from './signed-messages.ts';
+import { NEW_TUPLE, skipDelete, skipOrigin, skipUpdate } from './skipped-messages.ts';
 import { parseSourceTable, type SourceTable } from './source-table.ts';
 import { Transaction } from './transaction.ts';
 import { isAsciiRow, readLargeTuple, readTuple, skipTuple } from './tuple.ts';
@@ -52,10 +53,12 @@ class PgoutputDecoder implements Decoder {
   readonly #relations = new Map<number, Described>();
   readonly #types = new TypeNames();
   readonly #transaction = new Transaction();
+  readonly #messages: SignedMessages | null;
 
   constructor(options: DecoderOptions) {
     this.#options = options;
     this.#source = parseSourceTable(options.table);
+    this.#messages = options.messages ? new SignedMessages(options.messages) : null;
     this.#maxRowBytes = options.maxRowBytes ?? DEFAULT_MAX_ROW_BYTES;
   }
 
@@ -79,7 +82,7 @@ class PgoutputDecoder implements Decoder {
       case ORIGIN:
         return skipOrigin(new ByteCursor(payload, 1));
       case MESSAGE:
-        return skipMessage(new ByteCursor(payload, 1));
+        return this.#message(payload);
       default:
         throw malformed(
           payload.length === 0 ? 'A message is empty.' : `A message has the type ${messageType(payload)}.`,
@@ -135,6 +138,17 @@ class PgoutputDecoder implements Decoder {
     readTuple(payload.toString('latin1'), INSERT_HEAD, row);
     row.ascii = isAsciiRow(payload, row, reader.watched);
     return reader.read(row, origin, this.#transaction.nextOrdinal());
+  }
+
+  /** Flags, LSN, prefix, content. */
+  #message(payload: Buffer): Step | undefined {
+    const cursor = new ByteCursor(payload, 1);
+    const transactional = (cursor.uint8() & 1) === 1;
+    cursor.skip(8);
+    const prefix = cursor.cString();
+    const content = payload.subarray(cursor.skip(cursor.uint32()));
+    cursor.finish();
+    return this.#messages?.read({ prefix, transactional, content }, this.#transaction);
   }
 
   #ignoreChange(cursor: ByteCursor, kind: 'update' | 'delete'): undefined {

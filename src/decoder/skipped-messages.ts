@@ -30,11 +30,3 @@ export function skipOrigin(cursor: ByteCursor): undefined {
   cursor.cString();
   cursor.finish();
 }
-
-/** A logical message: flags, LSN, prefix, content. */
-export function skipMessage(cursor: ByteCursor): undefined {
-  cursor.skip(9);
-  cursor.cString();
-  cursor.skip(cursor.uint32());
-  cursor.finish();
-}

@@ -4,12 +4,18 @@ import { parseSourceTable, type SourceTable } from './source-table.ts';
 
 export type PluginOptions = Readonly<Record<string, string>>;
 
+export interface PgoutputSource {
+  readonly publication: string;
+  /** Logical messages too, of every prefix. */
+  readonly messages?: boolean;
+}
+
 /** pgoutput reads the publications as a list of SQL identifiers. */
-export function pgoutputOptions({ publication }: { readonly publication: string }): PluginOptions {
+export function pgoutputOptions({ publication, messages }: PgoutputSource): PluginOptions {
   return {
     proto_version: '1',
     publication_names: quoteIdentifier(publication),
-    messages: 'false',
+    messages: String(messages ?? false),
   };
 }
 

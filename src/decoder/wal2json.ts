@@ -14,6 +14,7 @@ import { columnTypeOfOid } from './column-type.ts';
 import { DEFAULT_MAX_ROW_BYTES, type DecoderOptions, type IgnoredKind } from './decoder-options.ts';
 import { RowReader } from './row-reader.ts';
 import { NULL, Row } from './row.ts';
+import { SignedMessages } from './signed-messages.ts';
 import { parseSourceTable, type SourceTable } from './source-table.ts';
 import { microsSince2000 } from './timestamps.ts';
 import { Transaction } from './transaction.ts';
@@ -30,12 +31,14 @@ class Wal2jsonDecoder implements Decoder {
   readonly #source: SourceTable;
   readonly #maxRowBytes: number;
   readonly #transaction = new Transaction();
+  readonly #messages: SignedMessages | null;
   #signature = '';
   #reader: RowReader | null = null;
 
   constructor(options: DecoderOptions) {
     this.#options = options;
     this.#source = parseSourceTable(options.table);
+    this.#messages = options.messages ? new SignedMessages(options.messages) : null;
     this.#maxRowBytes = options.maxRowBytes ?? DEFAULT_MAX_ROW_BYTES;
   }
 
@@ -53,7 +56,7 @@ class Wal2jsonDecoder implements Decoder {
       case 'T':
         return this.#ignored(IGNORED[message.action] ?? 'update', message);
       case 'M':
-        return undefined;
+        return this.#message(message);
       default:
         throw malformed('A message of wal2json has an action that was not asked for.');
     }
@@ -71,6 +74,13 @@ class Wal2jsonDecoder implements Decoder {
     if (payload.length <= this.#maxRowBytes) return reader.read(row, origin, ordinal);
     const reason = `the row has ${payload.length} bytes, more than ${this.#maxRowBytes}`;
     return reader.poison(row, reason, { origin, ordinal });
+  }
+
+  #message(message: Wal2jsonMessage): Step | undefined {
+    if (this.#messages === null) return undefined;
+    const content = Buffer.from(textOf(message, 'content'), 'latin1');
+    const logical = { prefix: textOf(message, 'prefix'), transactional: message['transactional'] === true, content };
+    return this.#messages.read(logical, this.#transaction);
   }
 
   #readerOf(columns: readonly Wal2jsonColumn[]): RowReader {

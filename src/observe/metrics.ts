@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { REFUSALS, type Refusal } from '../emit-key.ts';
 import { VERSION } from '../version.ts';
 import { StatusGauges } from './status-gauges.ts';
 import type { StatusReport } from './status-report.ts';
@@ -22,6 +23,7 @@ export class Metrics {
   readonly #received = this.#counter('events_received_total', 'Events that came from the slot.');
   readonly #dropped = this.#counter('events_dropped_total', 'Events that no route matched, with unrouted: drop.');
   readonly #unlogged = this.#counter('delivery_log_dropped_total', 'Attempts left out of walpost.delivery_log.');
+  readonly #refused = this.#counter('messages_refused_total', 'Logical messages that are no events.', ['reason']);
   readonly #delivered = this.#counter('events_delivered_total', 'Events that a sink accepted.', ['sink']);
   readonly #parked = this.#counter('events_parked_total', 'Events stored for a sink that was away.', ['sink']);
   readonly #dead = this.#counter('events_dead_lettered_total', 'Events stored for a person.', ['sink', 'reason']);
@@ -49,6 +51,7 @@ export class Metrics {
     this.#gauges = new StatusGauges(this.#registry);
     const info = { name: 'walpost_build_info', help: 'The version, as a label.', labelNames: ['version'] };
     new Gauge({ ...info, registers: [this.#registry] }).set({ version: VERSION }, 1);
+    for (const reason of REFUSALS) this.#refused.inc({ reason }, 0);
     for (const sink of sinks) {
       this.delivered(sink, 0);
       this.parked(sink, 0);
@@ -66,6 +69,10 @@ export class Metrics {
 
   dropped(count: number): void {
     this.#dropped.inc(count);
+  }
+
+  messageRefused(reason: Refusal): void {
+    this.#refused.inc({ reason });
   }
 
   delivered(sink: string, count: number): void {

@@ -9,6 +9,11 @@ test('a publication is quoted as an identifier', () => {
   });
 });
 
+test('logical messages are asked for when they are wanted', () => {
+  expect(pgoutputOptions({ publication: 'p', messages: true })).toMatchObject({ messages: 'true' });
+  expect(pgoutputOptions({ publication: 'p', messages: false })).toMatchObject({ messages: 'false' });
+});
+
 test('a table is escaped for the list of wal2json', () => {
   expect(wal2jsonOptions({ table: 'walpost.outbox' })['add-tables']).toBe('walpost.outbox');
   expect(wal2jsonOptions({ table: String.raw`"my.schema"."a, 'b'\c*"` })['add-tables']).toBe(

@@ -119,7 +119,8 @@ export function originBytes(name = 'elsewhere'): Buffer {
   return Buffer.concat([byte('O'), int64(1n), cString(name)]);
 }
 
-export function messageBytes(prefix: string, content: string): Buffer {
-  const bytes = Buffer.from(content);
-  return Buffer.concat([byte('M'), byte(1), int64(1n), cString(prefix), int32(bytes.length), bytes]);
+export function messageBytes(prefix: string, content: string | Buffer, transactional = true): Buffer {
+  const bytes = Buffer.from(content as string);
+  const flags = byte(transactional ? 1 : 0);
+  return Buffer.concat([byte('M'), flags, int64(1n), cString(prefix), int32(bytes.length), bytes]);
 }

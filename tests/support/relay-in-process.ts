@@ -19,6 +19,7 @@ export interface RelayOptions {
 /** A relay in this process, as the configuration makes it; disposing cuts its connections. */
 export class RelayInProcess implements AsyncDisposable {
   readonly service: RelayService;
+  readonly metrics: Metrics;
   /** Its log, one JSON object a line. */
   readonly lines: string[] = [];
   /** Settles as `run` does: undefined, or the error. */
@@ -36,10 +37,11 @@ export class RelayInProcess implements AsyncDisposable {
       source: { slot: database.slotName, checkpoint_interval: '100ms', ...source },
       sinks,
     });
+    this.metrics = new Metrics(Object.keys(sinks));
     this.service = new RelayService({
       config: parsed,
       log: createLog({ level: 'info', format: 'json', destination: { write: (line) => this.lines.push(line) } }),
-      metrics: new Metrics(Object.keys(sinks)),
+      metrics: this.metrics,
       clock: systemClock,
       deliverExisting,
     });
