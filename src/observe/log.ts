@@ -33,11 +33,21 @@ export function createLog(options: LogOptions): Logger {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: REDACTED_PATHS, censor: CENSOR },
-      serializers: { err: (error: unknown) => describeError(error, withStack) },
+      serializers: { err: (error: unknown) => describeError(error, withStack), event: describeEvent },
       errorKey: 'err',
+      hooks: {
+        logMethod(given, method) {
+          method.apply(this, given.map((part) => (typeof part === 'string' ? scrub(part) : part)) as typeof given);
+        },
+      },
     },
     { write: (line: string) => void write(line) },
   );
+}
+
+/** An event is its id; the rest is the application's. */
+function describeEvent(event: unknown): unknown {
+  return typeof event === 'object' && event !== null && 'eventId' in event ? { event_id: event.eventId } : CENSOR;
 }
 
 /** What is known of an error without its details: those of a server's error quote rows. */

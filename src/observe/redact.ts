@@ -11,6 +11,7 @@ const HIDDEN = [
   'headers',
   'payload',
   'row',
+  'text',
   'body',
   'events',
 ];

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { WalpostError } from '../../src/errors.ts';
 import { createLog, type LogOptions } from '../../src/observe/log.ts';
 import { scrub } from '../../src/observe/redact.ts';
+import { decodeRow, outboxCells } from '../support/outbox-stream.ts';
 
 function logTo(options: Partial<LogOptions> & { isTTY?: boolean } = {}) {
   const lines: string[] = [];
@@ -49,6 +50,22 @@ describe('secrets and payloads', () => {
       expect(lines).toHaveLength(1);
       expect(lines.join('')).not.toContain(HIDDEN);
     }
+  });
+
+  test('nor does what is in the message itself', () => {
+    const { log, first } = logTo();
+    log.warn({ n: 1 }, `cannot reach postgres://app:${HIDDEN}@db/app`);
+    expect(first()).toMatchObject({ n: 1, msg: 'cannot reach postgres://(not shown)@db/app' });
+    const { log: plain, lines } = logTo();
+    plain.warn(`https://x/y?token=${HIDDEN}`);
+    expect(lines.join('')).not.toContain(HIDDEN);
+  });
+
+  test('nor does an event of the stream, which keeps its row', () => {
+    const { log, lines } = logTo();
+    log.error({ event: decodeRow(outboxCells({ payload: `"${HIDDEN}"`, headers: `{"a":"${HIDDEN}"}` })) }, 'something');
+    expect(lines.join('')).toContain('something');
+    expect(lines.join('')).not.toContain(HIDDEN);
   });
 });
 
