@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { parseIntoClientConfig } from 'pg-connection-string';
 import { WalpostError } from '../errors.ts';
 
 export interface PoolOptions {
@@ -14,7 +15,10 @@ export interface PoolOptions {
 const CONNECT_TIMEOUT_MS = 10_000;
 const STATEMENT_TIMEOUT_MS = 60_000;
 
-/** Sessions print as the rest of the program expects, whatever the database's or the role's own settings are. */
+/**
+ * Sessions print as the rest of the program expects, whatever the database, the role or the connection string set. The
+ * driver would let a connection string win, also over the name by which the sessions of an older leader are known.
+ */
 const SESSION_OPTIONS = [
   'datestyle=ISO',
   'timezone=UTC',
@@ -40,13 +44,13 @@ export const textTypes = {
 };
 
 export function createPool(url: string, options: PoolOptions): pg.Pool {
-  assertConnectionString(url);
+  const parsed = parseConnectionString(url);
   const connections = new Set<pg.Client>();
   const pool = new pg.Pool({
-    connectionString: url,
+    ...parsed,
     application_name: options.applicationName,
     max: options.max,
-    options: SESSION_OPTIONS,
+    options: [parsed.options, SESSION_OPTIONS].filter(Boolean).join(' '),
     types: textTypes,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
@@ -80,10 +84,10 @@ function watchedClient(connections: Set<pg.Client>, onServerError?: (error: Erro
   };
 }
 
-/** The driver parses it only at the first connection, and its error carries the whole string with the password. */
-function assertConnectionString(url: string): void {
+/** The parser's error carries the whole string with the password. */
+function parseConnectionString(url: string): pg.ClientConfig {
   try {
-    new pg.Client({ connectionString: url });
+    return parseIntoClientConfig(url);
   } catch {
     throw new WalpostError('CONFIG_INVALID', { detail: 'database.url is not a connection string.' });
   }

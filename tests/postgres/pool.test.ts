@@ -28,6 +28,20 @@ test('values keep every digit, whatever the settings of the database', async () 
   await pool.end();
 });
 
+test('what the connection string sets beside that stays, and wins over nothing', async () => {
+  await using database = await createTestDatabase({ migrated: false });
+  const url = new URL(database.url);
+  url.searchParams.set('application_name', 'somebody else');
+  url.searchParams.set('statement_timeout', '0');
+  url.searchParams.set('options', '-c datestyle=German -c work_mem=7MB');
+  const pool = createPool(url.href, { applicationName: 'pool test', max: 1 });
+  const { rows } = await pool.query(`
+    SELECT current_setting('application_name') AS name, current_setting('datestyle') AS dates,
+           current_setting('statement_timeout') AS timeout, current_setting('work_mem') AS memory`);
+  expect(rows).toEqual([{ name: 'pool test', dates: 'ISO, DMY', timeout: '1min', memory: '7MB' }]);
+  await pool.end();
+});
+
 test('a connection that ends while idle is reported and replaced', async () => {
   await using database = await createTestDatabase({ migrated: false });
   const reported: Error[] = [];
