@@ -64,12 +64,11 @@ async function serve(
   metrics.collectFrom(status);
   const { enabled, host, port, token } = config.http;
   if (!enabled) return undefined;
-  const heartbeatAge = (): number | null => relay.heartbeatAge?.() ?? null;
   const options = {
     host,
     port,
     token,
-    health: () => assessHealth({ loopLag: loopLag.milliseconds(), heartbeatAge: heartbeatAge() }),
+    health: () => assessHealth({ loopLag: loopLag.milliseconds() }),
     readiness: () => relay.readiness(),
     status,
     metrics,

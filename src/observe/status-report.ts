@@ -103,6 +103,4 @@ export interface Readiness {
 export interface RunningRelay extends Service {
   status(): Promise<StatusReport>;
   readiness(): Readiness;
-  /** Milliseconds since the relay's own loop last turned; without it only the event loop is watched. */
-  heartbeatAge?(): number;
 }

@@ -38,7 +38,7 @@ test('no secret and no payload is in any line, whatever fails, at any level', as
     sinks: { hook },
     url: url.href,
     config: {
-      routes: [{ match: { topic: 'default' }, to: ['hook'] }] as unknown as object,
+      routes: [{ match: { topic: 'default' }, to: ['hook'] }],
       log: { format: 'json', level: 'debug' },
       http: { port: 0, token: MARK },
       batching: { window: '10ms' },
