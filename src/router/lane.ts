@@ -145,13 +145,17 @@ export class Lane {
   }
 
   /**
-   * What passes a lane that stands still is not parked; nor is anything while a batch is out that would come back to a
-   * place behind it: a probe, which is the second event, or events of a job, whose order is that of their parking.
+   * A batch is out that would come back to a place behind what is parked meanwhile: a probe, which is the second event, or
+   * events of a job, whose order is that of their parking.
    */
+  get keepsPlace(): boolean {
+    if (this.phase !== 'sending') return false;
+    return this.trouble?.probeSecond === true || typeof this.first?.origin.job === 'string';
+  }
+
+  /** What passes a lane that stands still is not parked either. */
   get mayPark(): boolean {
-    const { phase, trouble, first } = this;
-    if (this.isPassing) return false;
-    return phase !== 'sending' || (trouble?.probeSecond !== true && typeof first?.origin.job !== 'string');
+    return !this.keepsPlace && !this.isPassing;
   }
 
   get allVisible(): boolean {

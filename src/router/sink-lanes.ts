@@ -114,7 +114,7 @@ export class SinkLanes {
     const lanes = this.unseen;
     this.unseen = new Set();
     for (const lane of lanes) {
-      if (lane.parkWhenSeen && lane.mayPark) this.parking.park(lane);
+      if (lane.parkWhenSeen && !lane.keepsPlace) this.parking.park(lane);
       this.parking.flush(lane);
       if (lane.phase === 'unseen') this.enqueue(lane);
     }

@@ -247,6 +247,21 @@ describe('a job', () => {
     expect(order(delivered)).toEqual(['r1', 'r2', 'r3']);
   });
 
+  test('is not held by an event of a blocked lane that was not visible when the lane was parked', async () => {
+    const harness = new Harness({ config: { delivery: { on_dead_letter: 'block' } } });
+    harness.answer = () => ({ kind: 'rejected', reason: '410 gone' });
+    harness.accept('x', 'bad');
+    const hidden = makeOrigin({ visible: false });
+    harness.router.accept(event('x', 'hidden', { origin: hidden }));
+    await harness.clock.advance(1_000);
+    harness.router.acceptAt(replayed('x', 'again'), 'a');
+    hidden.visible = true;
+    harness.router.seen();
+    await harness.clock.advance(20_000);
+    expect(harness.settled).toBe(harness.held);
+    expect(harness.batches).toEqual(['x:bad']);
+  });
+
   test('keeps no live event in memory that waited before it', async () => {
     const harness = new Harness({ answer: () => DOWN });
     harness.accept('x', 'live');
