@@ -69,10 +69,10 @@ export class CrashScene implements AsyncDisposable {
     return scene;
   }
 
-  /** Starts one that kills itself there; resolves when it has. */
-  async crash(point: Failpoint, nth = 1): Promise<void> {
+  /** Starts one that kills itself there, at once or so many milliseconds later; resolves when it has. */
+  async crash(point: Failpoint, nth = 1, linger = 0): Promise<void> {
     await this.forgetStarts();
-    await using child = this.launch(point, nth);
+    await using child = this.launch(point, nth, linger);
     const { code, stderr } = await child.cli.result();
     if (code !== 'SIGKILL') throw new Error(`it was to die at "${point}", and ended with ${code}:\n${stderr}`);
   }
@@ -83,8 +83,9 @@ export class CrashScene implements AsyncDisposable {
     return RunningWalpost.start(this.options());
   }
 
-  launch(point: Failpoint, nth = 1): RunningWalpost {
-    return new RunningWalpost({ ...this.options(), cli: { script: CHILD, env: { CRASH_AT: `${point}@${nth}` } } });
+  launch(point: Failpoint, nth = 1, linger = 0): RunningWalpost {
+    const env = { CRASH_AT: `${point}@${nth}`, CRASH_AFTER_MS: String(linger) };
+    return new RunningWalpost({ ...this.options(), cli: { script: CHILD, env } });
   }
 
   /** The writer rests, a last walpost delivers what there is; what the writer knows is held against what has arrived. */

@@ -24,8 +24,11 @@ export type Failpoint = (typeof FAILPOINTS)[number];
 
 type Owner = { [name: string]: unknown };
 
+/** Called at a point; where what was interrupted can wait, it waits for the promise. */
+export type Reached = () => Promise<void> | undefined;
+
 /** Calls `reached` each time that the process is there. */
-export function watch(point: Failpoint, reached: () => void): void {
+export function watch(point: Failpoint, reached: Reached): void {
   const router = Router.prototype as unknown as Owner;
   const sink = GuardedSink.prototype as unknown as Owner;
   switch (point) {
@@ -59,30 +62,30 @@ export function watch(point: Failpoint, reached: () => void): void {
 }
 
 /** After the call, and before whoever called goes on. */
-function after(owner: Owner, name: string, reached: () => void): void {
+function after(owner: Owner, name: string, reached: Reached): void {
   const original = owner[name] as (...given: unknown[]) => unknown;
   owner[name] = function (this: unknown, ...given: unknown[]): unknown {
     const result = original.apply(this, given);
     if (!(result instanceof Promise)) {
-      reached();
+      void reached();
       return result;
     }
-    return result.then((value: unknown) => {
-      reached();
+    return result.then(async (value: unknown) => {
+      await reached();
       return value;
     });
   };
 }
 
 /** Before a statement goes to the server, or when it has been answered. */
-function aroundStatement(text: string, given: { readonly before?: () => void; readonly after?: () => void }): void {
+function aroundStatement(text: string, given: { readonly before?: Reached; readonly after?: Reached }): void {
   const owner = pg.Pool.prototype as unknown as Owner;
   const original = owner['query'] as (...given: unknown[]) => Promise<unknown>;
   owner['query'] = async function (this: unknown, ...values: unknown[]): Promise<unknown> {
     const isIt = typeof values[0] === 'string' && values[0].includes(text);
-    if (isIt) given.before?.();
+    if (isIt) await given.before?.();
     const result = await original.apply(this, values);
-    if (isIt) given.after?.();
+    if (isIt) await given.after?.();
     return result;
   };
 }
