@@ -75,29 +75,33 @@ async function healAroundStuckCommit(scene: HealingScene) {
   return { relay, stuck };
 }
 
-test('a commit that is in the WAL and not visible while the slot is made: its event is healed, once it is visible', async () => {
-  await using server = await startServer('17', { settings: SYNCHRONOUS });
-  await using scene = await HealingScene.set({ server: `${server.url()}${LOCAL}` });
-  const before = await scene.start();
-  const ids = await scene.publish(3);
-  await scene.log.has(ids);
-  await before.stop();
-  await scene.dropSlot();
-  const { relay, stuck } = await healAroundStuckCommit(scene);
-  await using _relay = relay;
-  try {
-    await delay(1_000); // longer than any window: nothing may come, so nothing can signal
-    expect(scene.log.events.filter(({ event_id: id }) => !ids.includes(id))).toEqual([]);
-    await liftStandby(scene);
-    const id = await stuck.id();
-    await scene.log.has([id]);
-    const event = scene.log.events.find(({ event_id }) => event_id === id);
-    expect(event?.lsn).toBeNull(); // it came from the table: the stream does not have it
-    await relay.streams();
-    await scene.log.has(await scene.publish(2));
-    expect(await scene.jobs()).toMatchObject([{ state: 'done' }]);
-  } finally {
-    await liftStandby(scene);
-    await stuck.end();
-  }
-});
+test(
+  'a commit that is in the WAL and not visible while the slot is made: its event is healed, once it is visible',
+  { timeout: 60_000 },
+  async () => {
+    await using server = await startServer('17', { settings: SYNCHRONOUS });
+    await using scene = await HealingScene.set({ server: `${server.url()}${LOCAL}` });
+    const before = await scene.start();
+    const ids = await scene.publish(3);
+    await scene.log.has(ids);
+    await before.stop();
+    await scene.dropSlot();
+    const { relay, stuck } = await healAroundStuckCommit(scene);
+    await using _relay = relay;
+    try {
+      await delay(1_000); // longer than any window: nothing may come, so nothing can signal
+      expect(scene.log.events.filter(({ event_id: id }) => !ids.includes(id))).toEqual([]);
+      await liftStandby(scene);
+      const id = await stuck.id();
+      await scene.log.has([id]);
+      const event = scene.log.events.find(({ event_id }) => event_id === id);
+      expect(event?.lsn).toBeNull(); // it came from the table: the stream does not have it
+      await relay.streams();
+      await scene.log.has(await scene.publish(2));
+      expect(await scene.jobs()).toMatchObject([{ state: 'done' }]);
+    } finally {
+      await liftStandby(scene);
+      await stuck.end();
+    }
+  },
+);

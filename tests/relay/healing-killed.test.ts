@@ -3,7 +3,7 @@ import { parseLsn } from '../../src/lsn.ts';
 import { startServer } from '../support/server.ts';
 import { HealingRounds, type Round, WAYS } from './healing-rounds.ts';
 
-/** `npm run evidence:healing` makes 20. */
+/** Kills that fall into a healing; `npm run evidence:healing` makes 20. */
 const ROUNDS = Number(process.env['WALPOST_ROUNDS'] ?? 3);
 const SEED = Number(process.env['WALPOST_SEED'] ?? 1);
 
@@ -11,12 +11,12 @@ const lsn = (text: string | null | undefined): bigint => parseLsn(text ?? '') ??
 
 test(
   'a healer that is killed at a random moment, each time the slot is lost in another way',
-  { timeout: 60_000 + ROUNDS * 20_000 },
+  { timeout: 60_000 + ROUNDS * 40_000 },
   async () => {
     await using server = await startServer('17', { settings: { min_wal_size: '32MB', max_wal_size: '32MB' } });
     await using scene = await HealingRounds.set(server.url(), SEED);
     const rounds: Round[] = [];
-    for (let number = 0; number < ROUNDS; number++) {
+    for (let number = 0; within(rounds) < ROUNDS && number < 2 * ROUNDS; number++) {
       rounds.push(await scene.round(WAYS[number % WAYS.length] ?? WAYS[0]));
     }
     const { traffic } = scene;
@@ -27,23 +27,29 @@ test(
 
     expect(Object.fromEntries(traffic.arrived)).toEqual(Object.fromEntries(traffic.written));
     expect(await scene.deadLetters()).toBe(0);
-    expect(jobs).toHaveLength(1 + ROUNDS); // the first was measured; the next of a killed one goes on with its job
+    expect(jobs).toHaveLength(1 + rounds.length); // the first was measured; the next of a killed one goes on with its job
     for (const { state, from_lsn, report } of jobs) {
       expect({ state, from_lsn }).toEqual({ state: 'done', from_lsn: report?.from_lsn });
       expect(lsn(from_lsn)).toBeGreaterThan(0n);
       expect(lsn(report?.to_lsn)).toBeGreaterThan(lsn(from_lsn));
       expect(report?.events).toBeGreaterThan(0);
     }
-    expect(rounds.some(({ met }) => met.startsWith('job open'))).toBe(true);
+    expect(within(rounds)).toBeGreaterThanOrEqual(Math.min(ROUNDS, 2)); // a busy machine may be late now and then
   },
 );
 
+function within(rounds: readonly Round[]): number {
+  return rounds.filter(({ met }) => met !== 'after the healing').length;
+}
+
 function tell(rounds: readonly Round[], events: number, repeated: number): void {
-  const within = rounds.filter(({ met }) => met !== 'after the healing').length;
-  const lines = rounds.map(({ way, met, after }) => `  ${way}: killed after ${after.toFixed(0)} ms, ${met}`);
+  const lines = rounds.map(
+    ({ way, met, after, sent }) => `  ${way}: killed after ${after.toFixed(0)} ms, ${met}, ${sent} events sent`,
+  );
   console.log(
-    [`${within} of ${rounds.length} kills within a healing, ${events} events, ${repeated} repeated`, ...lines].join(
-      '\n',
-    ),
+    [
+      `${within(rounds)} of ${rounds.length} kills within a healing, ${events} events, ${repeated} repeated`,
+      ...lines,
+    ].join('\n'),
   );
 }

@@ -1,8 +1,8 @@
 /**
  * Rounds of one lost slot and one kill each, while writers go on.
  *
- * The kill comes at a random moment after walpost has found the loss, spread over as long as a healing takes that nobody
- * kills, so that it meets each step of it: the job, the slot, the scan, the deliveries, the end. A kill that came too late
+ * The kill comes at a random moment after walpost has found the loss, spread over a little more than a healing takes that
+ * nobody kills, so that it meets each step of it: the job, the slot, the scan, the deliveries, the end. A kill that came too late
  * tells how long that is.
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -27,6 +27,8 @@ export interface Round {
   readonly met: Met;
   /** Milliseconds from the loss being found to the kill. */
   readonly after: number;
+  /** Events that had been delivered by then. */
+  readonly sent: number;
 }
 
 export interface HealJob {
@@ -35,6 +37,8 @@ export interface HealJob {
   readonly report: { from_lsn: string | null; to_lsn: string; events: number } | null;
 }
 
+/** Kills may come a little later than the healing was the last time. */
+const BEYOND = 1.2;
 /** Rows of a transaction that is open while the slot goes. */
 const BULK = 900;
 const CONFIG = {
@@ -80,15 +84,17 @@ export class HealingRounds implements AsyncDisposable {
     const whole = healed(this.current).catch(() => undefined); // killed before
     await cli.prints(FOUND);
     const found = performance.now();
-    await delay(this.random() * this.length);
+    const before = this.traffic.receiver.count;
+    await delay(this.random() * this.length * BEYOND);
     cli.child.kill('SIGKILL');
     const after = performance.now() - found;
     await this.current[Symbol.asyncDispose]();
+    const sent = this.traffic.receiver.count - before;
     this.length = (await whole) ?? this.length;
     const met = await this.met();
     this.current = this.launch();
     await this.current.cli.prints(STREAMING);
-    return { way, met, after };
+    return { way, met, after, sent };
   }
 
   /** All healings, the first first. */
