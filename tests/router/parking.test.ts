@@ -202,6 +202,19 @@ describe('memory', () => {
     expect(harness.pressure.at(-1)).not.toBe(true);
   });
 
+  test('and at once, where each of its lanes holds little', async () => {
+    const harness = new Harness({ sinks: ['a', 'b'], config: small });
+    harness.answer = (_batch, sink) => (sink === 'a' ? HANG() : DELIVERED);
+    for (let i = 0; harness.pressure.length === 0; i += 1) {
+      harness.accept(`organization ${i % 100}`, `${i}`);
+      if (i % 50 === 49) await harness.clock.advance(250);
+    }
+    await harness.settle();
+    expect(harness.clock.now()).toBeLessThan(10_000); // park_after
+    expect(harness.parked).toBeGreaterThan(100);
+    expect(harness.pressure).toEqual([true, false]);
+  });
+
   test('1,000 parked lanes read only as many batches at once as may be in flight', async () => {
     const lot = new MemoryLot();
     const first = new Harness({ lot });
