@@ -1,4 +1,5 @@
 /** Writers whose transactions differ in length and overlap, and one that is open from the first event to after the last. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { type Random, seededRandom } from '../../src/demo/transaction-plan.ts';
 import type { TestDatabase } from '../support/database.ts';
@@ -18,23 +19,34 @@ function drawTransaction(random: Random): number[] {
   return Array.from({ length: 2 + below(6) }, () => 20 + below(60));
 }
 
-async function writeTransaction(client: pg.Client, random: Random): Promise<number> {
+async function writeTransaction(client: pg.Client, random: Random, lasting: number): Promise<number> {
   const statements = drawTransaction(random);
   const isGivenUp = random() < 0.08;
   await client.query('BEGIN');
-  for (const rows of statements) await client.query(WRITE, [Math.floor(random() * ORGANIZATIONS), rows]);
+  for (const rows of statements) {
+    await client.query(WRITE, [Math.floor(random() * ORGANIZATIONS), rows]);
+    await delay(2 * lasting * random()); // others commit meanwhile, and checkpoints are taken
+  }
   await client.query(isGivenUp ? 'ROLLBACK' : 'COMMIT');
   return isGivenUp ? 0 : statements.reduce((sum, rows) => sum + rows, 0);
 }
 
-/** Commits at least so many events; resolves with their number. */
-export async function writeMixed(database: TestDatabase, events: number, seed: number): Promise<number> {
+export interface Load {
+  /** At least so many are committed. */
+  readonly events: number;
+  readonly seed: number;
+  /** Milliseconds from one statement of a transaction to the next, on average. */
+  readonly lasting: number;
+}
+
+/** Resolves with the number of events that were committed. */
+export async function writeMixed(database: TestDatabase, { events, seed, lasting }: Load): Promise<number> {
   let committed = 0;
   const write = async (writer: number): Promise<void> => {
     const client = await database.client();
     const random = seededRandom(seed + writer);
     while (committed < events) {
-      const written = await writeTransaction(client, random);
+      const written = await writeTransaction(client, random, lasting);
       committed += written;
     }
   };

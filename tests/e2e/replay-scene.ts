@@ -1,5 +1,5 @@
 /** walpost as a process, its commands as a user types them, and what of it arrives, live and again. */
-import { parseLsn } from '../../src/lsn.ts';
+import { formatLsn, parseLsn } from '../../src/lsn.ts';
 import { ConfigFile } from '../support/config-file.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { poll } from '../support/slot-session.ts';
@@ -89,17 +89,24 @@ export class ReplayScene implements AsyncDisposable {
     return JSON.parse(stdout) as T;
   }
 
-  /** The last settled checkpoint at or below the position. */
-  async checkpointBefore(lsn: bigint): Promise<Checkpoint> {
-    const rows = await this.database.query<{ lsn: string; snapshot: string }>(
-      'SELECT lsn::text, snapshot::text FROM walpost.checkpoints WHERE settled_at IS NOT NULL',
+  /** The positions of the settled checkpoints, in order. */
+  async checkpoints(): Promise<bigint[]> {
+    const rows = await this.database.query<{ lsn: string }>(
+      'SELECT lsn::text FROM walpost.checkpoints AS c WHERE settled_at IS NOT NULL ORDER BY c.lsn',
     );
-    const known = rows.map((row) => ({ ...row, lsn: parseLsn(row.lsn) ?? 0n })).filter((row) => row.lsn <= lsn);
-    const last = known.toSorted((a, b) => Number(a.lsn - b.lsn)).at(-1);
-    if (!last) throw new Error('no settled checkpoint at or below');
-    const [, xmax = '', open = ''] = last.snapshot.split(':');
+    return rows.map(({ lsn }) => parseLsn(lsn) ?? 0n);
+  }
+
+  /** The last settled checkpoint at or below the position. */
+  async checkpointBefore(position: bigint): Promise<Checkpoint> {
+    const lsn = (await this.checkpoints()).findLast((each) => each <= position) ?? 0n;
+    const [row] = await this.database.query<{ snapshot: string }>(
+      'SELECT snapshot::text FROM walpost.checkpoints WHERE lsn = $1::pg_lsn ORDER BY id DESC LIMIT 1',
+      [formatLsn(lsn)],
+    );
+    const [, xmax = '', open = ''] = row?.snapshot.split(':') ?? [];
     const xids = new Set(open.split(','));
-    return { lsn: last.lsn, isAhead: (xid) => xid >= BigInt(xmax) || xids.has(String(xid)) };
+    return { lsn, isAhead: (xid) => xid >= BigInt(xmax) || xids.has(String(xid)) };
   }
 
   /** Resolves when every checkpoint that was taken is settled, and so which one comes before a position stays as it is. */

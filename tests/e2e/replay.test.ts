@@ -11,6 +11,8 @@ const EVENTS = LONG ? 200_000 : 5_000;
 /** Random positions while the long transaction is open, and after it has committed. */
 const [WHILE_OPEN, AFTERWARDS] = LONG ? [5, 5] : [2, 1];
 const INTERVAL_MS = LONG ? 1_000 : 100;
+/** Milliseconds of a statement, so that the small load lasts for some checkpoints too. */
+const LASTING = LONG ? 10 : 50;
 /** Events a second of the replay that is killed, so that the small one takes a while too. */
 const RATE = LONG ? [] : ['--rate', '2000'];
 const TIMEOUT = LONG ? 300_000 : 30_000;
@@ -21,9 +23,12 @@ interface Position {
   readonly at: number;
 }
 
-/** The commit of some event, or a place a little before or behind it. */
-function drawPosition(scene: ReplayScene, random: () => number): Position {
-  const commits = [...scene.live.values()];
+/** The commit of some event, or a place a little before or behind it; a checkpoint of while all was under way lies before. */
+async function drawPosition(scene: ReplayScene, random: () => number): Promise<Position> {
+  await scene.settled();
+  const [, second = 0n, ...more] = await scene.checkpoints();
+  expect(more.length).toBeGreaterThan(2);
+  const commits = [...scene.live.values()].filter(({ commit }) => commit > second + 1n);
   const { commit, at } = commits[Math.floor(random() * commits.length)] ?? { commit: 0n, at: 0 };
   return { lsn: commit + BigInt(Math.floor(random() * 3) - 1), at };
 }
@@ -31,7 +36,6 @@ function drawPosition(scene: ReplayScene, random: () => number): Position {
 /** Replays from there; all that is due comes, and beyond it only what the checkpoint before it does not see. */
 async function replayFrom(scene: ReplayScene, { lsn, at }: Position): Promise<string> {
   const position = formatLsn(lsn);
-  await scene.settled();
   const checkpoint = await scene.checkpointBefore(lsn);
   const transactions = await scene.transactions();
   const counted = await scene.ask<Told>('replay', '--from-lsn', position, '--dry-run');
@@ -97,12 +101,12 @@ test(
     await using scene = await ReplayScene.set({ checkpoint_interval: `${INTERVAL_MS}ms` });
     await using relay = await scene.start();
     const open = await OpenTransaction.begin(scene.database);
-    const committed = await writeMixed(scene.database, EVENTS, seed);
+    const committed = await writeMixed(scene.database, { events: EVENTS, seed, lasting: LASTING });
     await open.write(5);
     await scene.delivered(committed, TIMEOUT);
     expect((await scene.transactions()).size).toBe(committed);
     const lines = [`seed ${seed}: ${committed} events, and ${open.ids.length} in the transaction that stays open`];
-    for (let n = 0; n < WHILE_OPEN; n++) lines.push(await replayFrom(scene, drawPosition(scene, random)));
+    for (let n = 0; n < WHILE_OPEN; n++) lines.push(await replayFrom(scene, await drawPosition(scene, random)));
 
     const [next, line] = await goesOn(scene, await killHalfway(scene, relay));
     await using _next = next;
@@ -112,7 +116,7 @@ test(
     await scene.delivered(committed + open.ids.length, TIMEOUT);
     expect(open.ids.filter((id) => !scene.live.has(id))).toEqual([]);
     for (let n = 0; n < AFTERWARDS; n++) {
-      lines.push(await replayFrom(scene, drawPosition(scene, random)));
+      lines.push(await replayFrom(scene, await drawPosition(scene, random)));
       expect(open.ids.filter((id) => !scene.again.includes(id))).toEqual([]); // it was committed last
     }
     expect(scene.faults).toEqual([]);
