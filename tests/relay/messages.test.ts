@@ -8,9 +8,12 @@ import { transactionWriter, writeSteps } from '../support/emitting.ts';
 import { RelayInProcess } from '../support/relay-in-process.ts';
 import { EMITTED, type SignedContent, signedContent } from '../support/signed-content.ts';
 import { poll } from '../support/slot-session.ts';
+import { disorder } from './arrivals.ts';
 
 const organization = randomUUID();
-const FLOOD = process.env['WALPOST_LONG'] === '1' ? 20_000 : 1_000;
+const LONG = process.env['WALPOST_LONG'] === '1';
+const FLOOD = LONG ? 20_000 : 1_000;
+const CUTS = LONG ? 30 : 4;
 
 let received: ReceivedEvent[];
 let answer: (events: readonly ReceivedEvent[]) => number;
@@ -205,6 +208,32 @@ test('redriven from the dead letters, an event without a row is whole', { timeou
   await receiver.received(3);
   expect(numbers()).toEqual([0, 2, 1]);
   expect(received[2]).toMatchObject({ event_id: letter, event_type: 'a.b', organization_id: organization });
+});
+
+test('cut off again and again, a relay loses no event and keeps the order', { timeout: 90_000 }, async () => {
+  let [cuts, committed, ended] = [0, 0, false];
+  const cutting = (async () => {
+    for (; ; cuts++) {
+      await using relay = await start();
+      const before = receiver.requests;
+      await poll('it delivers', async () => (ended || receiver.requests > before + 3 ? true : undefined), 30_000);
+      if (ended) return await relay.stop();
+    }
+  })();
+  const emits = async (): Promise<true | undefined> =>
+    (await database.query('SELECT FROM walpost.cursor WHERE messages')).length === 1 ? true : undefined;
+  await poll('a relay that delivers messages', emits);
+  const arrived = (): number => new Set(numbers()).size;
+  for (let n = 0; cuts < CUTS; n++) {
+    await transaction(n % 2 === 0 ? 'epe' : 'pee', { from: committed });
+    committed += 3;
+    await poll('it keeps up', async () => (arrived() > committed - 200 ? true : undefined), 30_000);
+  }
+  await poll('all has arrived', async () => (arrived() === committed ? true : undefined), 30_000);
+  ended = true;
+  await cutting;
+  process.stdout.write(`${committed} events, ${received.length} deliveries, ${cuts} cuts\n`);
+  expect(disorder(received, new Map([[organization, committed]]))).toEqual([]);
 });
 
 test('with messages off nothing is delivered, and emitting is an error', { timeout: 60_000 }, async () => {

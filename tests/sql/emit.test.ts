@@ -1,8 +1,9 @@
 import { createHmac, randomBytes, randomUUID } from 'node:crypto';
-import type pg from 'pg';
+import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createRole, type DatabaseRole } from '../support/database-role.ts';
-import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { migrate } from '../../src/postgres/migrate.ts';
+import { createTestDatabase, databaseUrl, type TestDatabase } from '../support/database.ts';
 
 const organization = randomUUID();
 const SLOT_OPTIONS = `'proto_version', '1', 'publication_names', 'walpost', 'messages', 'true'`;
@@ -85,6 +86,30 @@ test('it is gone with its transaction, or with its savepoint', async () => {
   });
   expect(contents.map((content) => content.toString().includes('kept'))).toEqual([true]);
   expect(await database.query('SELECT FROM walpost.outbox')).toEqual([]);
+});
+
+test('a database in another encoding writes UTF-8, as the stream does', async () => {
+  const name = `${database.name}_win1252`;
+  await database.query(`CREATE DATABASE ${name} ENCODING 'WIN1252' LOCALE 'C' TEMPLATE template0`);
+  const url = databaseUrl(database.url, name);
+  await migrate(url);
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(`
+      SELECT pg_create_logical_replication_slot('${name}', 'pgoutput');
+      INSERT INTO walpost.cursor (slot, system_identifier, timeline, messages) VALUES ('a', '1', 1, true);
+      SELECT walpost.emit('${organization}', 'größe', '"é"')`);
+    const { rows } = await client.query<{ content: Buffer }>(
+      `SELECT data AS content FROM pg_logical_slot_get_binary_changes($1, NULL, NULL, ${SLOT_OPTIONS}) WHERE get_byte(data, 0) = ascii('M')`,
+      [name],
+    );
+    expect(rows[0]?.content.toString()).toMatch(/ 36 36 7 1 7 - - - 4 2 29\n.*größe.*"é"/);
+  } finally {
+    await client.query('SELECT pg_drop_replication_slot($1)', [name]);
+    await client.end();
+    await database.query(`DROP DATABASE ${name}`);
+  }
 });
 
 test('the HMAC is that of RFC 2104, for any message and secret', async () => {

@@ -2,7 +2,7 @@
 SELECT no_plan();
 
 SELECT has_table('walpost', t, t || ' is there')
-  FROM unnest('{outbox,parked,dead_letters,checkpoints,cursor,jobs,idempotency_keys,settings,delivery_log,command_results}'::name[]) AS t;
+  FROM unnest('{outbox,parked,dead_letters,checkpoints,cursor,jobs,emit_keys,idempotency_keys,settings,delivery_log,command_results}'::name[]) AS t;
 SELECT has_view('walpost', v, v || ' is there')
   FROM unnest('{health,organization_health,cursor_health,alerts,event_timeline,queue_status,error_summary}'::name[]) AS v;
 SELECT has_role(r) FROM unnest('{walpost_publisher,walpost_relay,walpost_operator,walpost_reader}'::name[]) AS r;
@@ -17,9 +17,13 @@ SELECT has_index('walpost', 'outbox', 'outbox_created_xid_seq_idx', ARRAY['creat
 SELECT function_returns('walpost', 'publish',
   ARRAY['uuid', 'text', 'jsonb', 'text', 'text', 'text', 'text', 'jsonb', 'text', 'integer'], 'uuid');
 SELECT function_returns('walpost', 'publish_many', ARRAY['jsonb'], 'setof uuid');
+SELECT function_returns('walpost', 'emit',
+  ARRAY['uuid', 'text', 'jsonb', 'text', 'text', 'text', 'text', 'jsonb', 'integer'], 'uuid');
+SELECT function_returns('walpost', 'rotate_emit_key', ARRAY['interval'], 'integer');
 SELECT function_returns('walpost', 'prune', ARRAY['interval', 'integer'], 'bigint');
 SELECT function_returns('walpost', 'event_status', ARRAY['uuid'], 'text');
 SELECT isnt_definer('walpost', 'publish', 'publish runs with the rights of its caller');
+SELECT is_definer('walpost', 'emit', 'emit reads the key, which its caller may not');
 SELECT is_definer('walpost', 'prune', 'prune sees every row');
 
 SELECT policies_are('walpost', t, ARRAY['organization', 'owner', 'walpost_relay', 'walpost_operator'], 'policies of ' || t)
@@ -32,9 +36,16 @@ SELECT table_privs_are('walpost', 'outbox', 'walpost_publisher', ARRAY[]::text[]
 SELECT column_privs_are('walpost', 'outbox', c, 'walpost_publisher', ARRAY[]::text[], 'a publisher does not set ' || c)
   FROM unnest('{seq,created_at,created_xid}'::name[]) AS c;
 SELECT column_privs_are('walpost', 'outbox', 'payload', 'walpost_publisher', ARRAY['INSERT'], 'a publisher sets the payload');
+SELECT table_privs_are('walpost', 'emit_keys', r, CASE r WHEN 'walpost_relay' THEN ARRAY['SELECT'] ELSE ARRAY[]::text[] END, 'keys and ' || r)
+  FROM unnest('{walpost_publisher,walpost_relay,walpost_operator,walpost_reader}'::name[]) AS r;
+SELECT function_privs_are('walpost', 'emit', ARRAY['uuid', 'text', 'jsonb', 'text', 'text', 'text', 'text', 'jsonb', 'integer'], r,
+    CASE r WHEN 'walpost_publisher' THEN ARRAY['EXECUTE'] ELSE ARRAY[]::text[] END, 'emit and ' || r)
+  FROM unnest('{walpost_publisher,walpost_relay,walpost_operator,walpost_reader}'::name[]) AS r;
+SELECT policies_are('walpost', 'emit_keys', ARRAY['relay'], 'policies of emit_keys');
 SELECT schema_privs_are('walpost', 'walpost_publisher', ARRAY['USAGE'], 'a publisher makes nothing in the schema');
 
--- As a publisher of one organization.
+-- As a publisher of one organization, with a relay that delivers messages.
+INSERT INTO walpost.cursor (slot, system_identifier, timeline, messages) VALUES ('tap', '1', 1, true);
 SET LOCAL ROLE walpost_publisher;
 SET LOCAL app.current_org_id = '11111111-1111-4111-8111-111111111111';
 RESET ROLE;
@@ -44,6 +55,11 @@ SELECT lives_ok($$SELECT walpost.publish('11111111-1111-4111-8111-111111111111',
 SELECT throws_ok($$SELECT walpost.publish('22222222-2222-4222-8222-222222222222', 'a', '{}')$$, '42501');
 SELECT throws_ok($$SELECT walpost.publish('11111111-1111-4111-8111-111111111111', '', '{}')$$, '22023',
   'walpost.publish: event_type must have 1 to 255 characters, not 0');
+SELECT lives_ok($$SELECT walpost.emit('11111111-1111-4111-8111-111111111111', 'a', '{}')$$, 'its own, without a row');
+SELECT throws_ok($$SELECT walpost.emit('22222222-2222-4222-8222-222222222222', 'a', '{}')$$, '42501');
+SELECT throws_ok($$SELECT walpost.emit('11111111-1111-4111-8111-111111111111', '', '{}')$$, '22023',
+  'walpost.emit: event_type must have 1 to 255 characters, not 0');
+SELECT throws_ok('SELECT secret FROM walpost.emit_keys', '42501');
 SET LOCAL app.current_org_id = '';
 SELECT throws_ok($$SELECT walpost.publish('11111111-1111-4111-8111-111111111111', 'a', '{}')$$, '42501');
 RESET ROLE;
