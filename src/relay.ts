@@ -24,7 +24,8 @@ import type { Ground } from './relay-ground.ts';
 import { RelayIntake } from './relay-intake.ts';
 import { RelayJobs } from './relay-jobs.ts';
 import { visibilityGate } from './relay-visibility.ts';
-import { Router, type RouterWatcher } from './router/router.ts';
+import { Router } from './router/router.ts';
+import type { RouterWatcher } from './router/router-options.ts';
 import type { VisibilityGate } from './router/visibility-gate.ts';
 import { SlotStream } from './slot/slot-stream.ts';
 

@@ -6,57 +6,24 @@
  * sends it again.
  */
 import { setMaxListeners } from 'node:events';
-import type { Config } from '../config/schema.ts';
-import type { Clock, Timer } from '../clock.ts';
+import type { Timer } from '../clock.ts';
 import type { Event, Poison } from '../event.ts';
 import type { Lsn } from '../lsn.ts';
-import type {
-  DeadLetter,
-  DeadLetterOffice,
-  Destination,
-  LaneName,
-  ParkedLane,
-  ParkingLot,
-  Settlement,
-} from '../pipeline.ts';
+import type { LaneName, ParkedLane } from '../pipeline.ts';
 import { Alarms } from './alarms.ts';
+import { Burial } from './burial.ts';
 import type { Phase } from './lane.ts';
 import type { BlockedLane } from './lane-blocking.ts';
-import { Burial } from './burial.ts';
 import { heldBy } from './lane-parking.ts';
 import { footprint, MemoryBudget } from './memory-budget.ts';
 import { relieve } from './relief.ts';
-import { RateLimiter } from './rate-limiter.ts';
 import { RouteTable } from './route-table.ts';
+import type { RouterOptions } from './router-options.ts';
 import { SealedLanes } from './sealed-lanes.ts';
-import { SinkLanes } from './sink-lanes.ts';
+import type { SinkLanes } from './sink-lanes.ts';
 import type { LaneTurn } from './sink-lanes-options.ts';
+import { lanesOf } from './sink-wiring.ts';
 import { Windows } from './windows.ts';
-
-/** What the router reports while it works; called once a batch. */
-export interface RouterWatcher {
-  delivered(sink: string, count: number, oldest: Event): void;
-  parked(sink: string, count: number): void;
-  deadLettered(sink: string | null, reason: DeadLetter['reason']): void;
-  dropped(): void;
-  /** Milliseconds from the opening of a window to the departure of its batch. */
-  windowWait(ms: number): void;
-}
-
-export interface RouterOptions {
-  readonly config: Pick<Config, 'batching' | 'delivery' | 'routes' | 'memory' | 'sinks'>;
-  readonly destinations: readonly Destination[];
-  readonly settlement: Settlement;
-  readonly deadLetters: DeadLetterOffice;
-  readonly lot: ParkingLot;
-  readonly clock: Clock;
-  readonly watcher: RouterWatcher;
-  /** Events want to leave whose transactions no snapshot has seen yet. */
-  readonly askVisible: () => void;
-  /** The memory budget is full, or has room again. */
-  readonly onPressure: (full: boolean) => void;
-  readonly random?: () => number;
-}
 
 export interface RouterState {
   readonly lanes: Readonly<Record<Phase | 'parked', number>>;
@@ -107,7 +74,17 @@ export class Router {
       onTick: () => this.dispatchAll(),
     });
     this.alarms = new Alarms(clock, ({ sink, lane }) => sink.rested(lane));
-    this.sinks = destinations.map((destination) => this.lanesOf(destination));
+    const around = {
+      ...options,
+      windows: this.windows,
+      alarms: this.alarms,
+      budget: this.budget,
+      burial: this.burial,
+      signal: this.abort.signal,
+      settle: (events: readonly Event[]) => this.settle(events),
+      onIdle: () => this.wakeWaiters(),
+    };
+    this.sinks = destinations.map((destination) => lanesOf(destination, around));
     this.patrol();
   }
 
@@ -231,61 +208,6 @@ export class Router {
 
   private get drained(): boolean {
     return this.burial.underWay === 0 && this.sinks.every((sink) => sink.drained);
-  }
-
-  private lanesOf(destination: Destination): SinkLanes {
-    const { config, clock, random } = this.options;
-    const { batching, delivery } = config;
-    return new SinkLanes({
-      destination,
-      lot: this.options.lot,
-      limits: { maxEvents: batching.max_events, maxBytes: batching.max_bytes },
-      window: batching.window,
-      leadingEdge: batching.leading_edge,
-      policy: {
-        quickRetries: delivery.quick_retries,
-        maxAttempts: delivery.max_attempts,
-        backoff: delivery.backoff,
-        parkAfter: delivery.park_after,
-        unavailableFor: delivery.unavailable_for,
-        longestWait: delivery.breaker.reset_after,
-      },
-      blocks: delivery.on_dead_letter === 'block',
-      limiter: this.limiterOf(destination.name),
-      signal: this.abort.signal,
-      now: () => clock.now(),
-      schedule: (delay, run) => clock.schedule(delay, run),
-      random: random ?? Math.random,
-      windows: this.windows,
-      alarms: this.alarms,
-      askVisible: this.options.askVisible,
-      onWindow: this.options.watcher.windowWait,
-      onDelivered: (sink, events) => {
-        this.settle(events);
-        this.options.watcher.delivered(sink, events.length, events[0] as Event);
-      },
-      onParked: (sink, events) => {
-        this.settle(events);
-        this.options.watcher.parked(sink, events.length);
-        this.wakeWaiters();
-      },
-      reserve: () => this.budget.reserve(2 * batching.max_bytes),
-      onRead: (events) => this.budget.take(heldBy(events)),
-      onDropped: (events) => this.budget.give(heldBy(events)),
-      onRejected: (event, rejection, stored) =>
-        this.burial.rejected(event, rejection, () => {
-          this.settle([event]);
-          stored();
-        }),
-      onIdle: () => this.wakeWaiters(),
-    });
-  }
-
-  private limiterOf(name: string): RateLimiter | undefined {
-    const { config, clock } = this.options;
-    const { rate: sink, organization_rate: organization } = config.sinks[name] ?? {};
-    if (sink === undefined && organization === undefined) return undefined;
-    return new RateLimiter({ sink, organization }, () => clock.now());
   }
 
   private settle(events: readonly Event[]): void {

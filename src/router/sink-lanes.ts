@@ -1,34 +1,25 @@
 /** All lanes of one sink: who gathers, who sends, who waits. */
-import type { Timer } from '../clock.ts';
 import type { Event } from '../event.ts';
-import type { Batch, Verdicts } from '../pipeline.ts';
 import { Lane, type Phase } from './lane.ts';
 import { blockedLanes, type BlockedLane, free, halt, newBlock, standsStill } from './lane-blocking.ts';
 import { LaneParking } from './lane-parking.ts';
 import { LaneReturns } from './lane-returns.ts';
+import { LaneSending } from './lane-sending.ts';
 import type { SinkLanesOptions } from './sink-lanes-options.ts';
-import { Turns } from './turns.ts';
-
-/** After a read that found nothing while something was on its way. */
-const READ_AGAIN_MS = 20;
 
 export class SinkLanes {
   readonly name: string;
   private readonly options: SinkLanesOptions;
   private readonly lanes = new Map<string, Lane>();
-  private readonly turns: Turns;
   private unseen = new Set<Lane>();
   private readonly parking: LaneParking;
-  private readonly returns: LaneReturns;
+  private readonly sending: LaneSending;
   private draining = false;
-  /** The sink is over its rate: nobody has a turn until then. */
-  private pausing: Timer | undefined;
 
   constructor(options: SinkLanesOptions) {
     const { destination, lot, limits, onDropped } = options;
     this.options = options;
     this.name = destination.name;
-    this.turns = new Turns(destination.concurrency);
     this.parking = new LaneParking({
       sink: this.name,
       lot,
@@ -38,7 +29,7 @@ export class SinkLanes {
       waitVisible: (lane) => this.waitVisible(lane),
       onRemoved: (lane) => lane.phase === 'quiet' && this.forget(lane),
     });
-    this.returns = new LaneReturns({
+    const returns = new LaneReturns({
       ...options,
       sink: this.name,
       parking: this.parking,
@@ -46,6 +37,17 @@ export class SinkLanes {
       again: (lane) => this.enqueue(lane),
       rest: (lane, delay) => this.rest(lane, delay),
       buried: (lane) => this.buried(lane),
+    });
+    this.sending = new LaneSending({
+      ...options,
+      returns,
+      parking: this.parking,
+      go: (lane) => this.next(lane),
+      again: (lane) => this.enqueue(lane),
+      rest: (lane, delay) => this.rest(lane, delay),
+      forget: (lane) => this.forget(lane),
+      waitVisible: (lane) => this.waitVisible(lane),
+      openWindow: (lane) => options.windows.add({ sink: this, lane }),
     });
   }
 
@@ -177,8 +179,7 @@ export class SinkLanes {
 
   /** Nothing is left in memory that could be sent without waiting for a destination to recover. */
   get drained(): boolean {
-    const waiting = this.pausing === undefined && this.turns.waiting > 0;
-    return this.inFlight === 0 && !waiting && this.unseen.size === 0;
+    return this.sending.idle && this.unseen.size === 0;
   }
 
   countLanes(counts: Record<Phase | 'parked', number>): void {
@@ -188,31 +189,15 @@ export class SinkLanes {
   }
 
   get inFlight(): number {
-    return this.turns.inFlight;
+    return this.sending.inFlight;
   }
 
-  /** Sends while the sink takes batches. */
   dispatch(): void {
-    while (!this.pause()) {
-      const lane = this.turns.next();
-      if (!lane) return;
-      this.sendFrom(lane);
-    }
+    this.sending.dispatch();
   }
 
   close(): void {
-    this.pausing?.cancel();
-  }
-
-  /** Over its rate the whole sink waits, with every lane in its place. */
-  private pause(): boolean {
-    const wait = this.options.limiter?.sinkWait ?? 0;
-    if (wait <= 0) return false;
-    this.pausing ??= this.options.schedule(wait, () => {
-      this.pausing = undefined;
-      this.dispatch();
-    });
-    return true;
+    this.sending.close();
   }
 
   /** The job has no more events: what waited behind it goes on. */
@@ -258,7 +243,7 @@ export class SinkLanes {
   private enqueue(lane: Lane): void {
     if (standsStill(lane)) return halt(lane, this.parking);
     lane.phase = 'due';
-    this.turns.add(lane);
+    this.sending.add(lane);
   }
 
   private due(lane: Lane): void {
@@ -282,96 +267,6 @@ export class SinkLanes {
   private buried(lane: Lane): void {
     if (lane.phase === 'resting' && lane.restsUntil === Infinity) this.due(lane);
     else if (lane.phase === 'quiet') this.forget(lane);
-  }
-
-  private sendFrom(lane: Lane): void {
-    if (lane.burying > 0) {
-      lane.phase = 'resting';
-      lane.restsUntil = Infinity;
-      return;
-    }
-    const { windows, leadingEdge, onWindow, now, limiter } = this.options;
-    const allowed = limiter?.allowed(lane.organizationId) ?? Infinity;
-    if (allowed < 1) return this.slowDown(lane);
-    if (lane.length === 0 && lane.parked) return this.fetch(lane, allowed);
-    const { trouble } = lane;
-    const { events, probe } = this.takeBatch(lane, allowed);
-    const first = events[0];
-    if (!first) {
-      lane.phase = lane.length > 0 ? 'unseen' : 'quiet';
-      return lane.length > 0 ? this.waitVisible(lane) : this.forget(lane);
-    }
-    limiter?.spend(lane.organizationId, events.length);
-    if (!trouble && first.parkedId === null) onWindow(Math.max(0, now() - lane.closesAt + this.options.window));
-    if (leadingEdge) lane.quietFrom = windows.add({ sink: this, lane });
-    const attempt = trouble ? 1 + trouble.outages + trouble.failures : 1;
-    const { job } = first.origin;
-    this.send(
-      lane,
-      { organizationId: lane.organizationId, events, attempt, ...(job === null ? {} : { job }) },
-      (verdicts) => {
-        if (probe) this.returns.probed(lane, events, verdicts);
-        else this.returns.returned(lane, events, verdicts);
-      },
-    );
-  }
-
-  /** What its trouble and its rate leave of a full batch; or the second event alone, to probe. */
-  private takeBatch(lane: Lane, allowed: number): { events: readonly Event[]; probe: boolean } {
-    const { limits } = this.options;
-    const { trouble } = lane;
-    const second = trouble?.probeSecond ? lane.takeSecond() : [];
-    if (second.length > 0) return { events: second, probe: true };
-    const most = Math.min(limits.maxEvents, trouble?.size ?? Infinity, allowed);
-    return { events: lane.take(most < limits.maxEvents ? { ...limits, maxEvents: most } : limits), probe: false };
-  }
-
-  /** Over its rate a lane waits without any trouble; where the sink is, the lane keeps its turn. */
-  private slowDown(lane: Lane): void {
-    const wait = this.options.limiter?.organizationWait(lane.organizationId) ?? 0;
-    if (wait > 0) this.rest(lane, wait);
-    else this.enqueue(lane);
-  }
-
-  private send(lane: Lane, batch: Batch, back: (verdicts: Verdicts) => void): void {
-    const { destination, signal, onIdle } = this.options;
-    lane.phase = 'sending';
-    const leave = this.turns.take(lane);
-    void destination.deliver(batch, signal).then((verdicts) => {
-      leave();
-      if (!signal.aborted) {
-        back(verdicts);
-        this.dispatch();
-      }
-      onIdle();
-    });
-  }
-
-  /** Reads the next batch of a parked lane, which then has this turn. */
-  private fetch(lane: Lane, most: number): void {
-    const { destination, signal, onRead, onIdle, reserve } = this.options;
-    if (lane.heldBy !== null) {
-      lane.phase = 'quiet';
-      return;
-    }
-    const wait = Math.max(destination.closedFor, this.parking.canRead(lane) ? 0 : READ_AGAIN_MS);
-    const release = wait > 0 ? undefined : reserve();
-    if (!release) return this.rest(lane, wait || READ_AGAIN_MS);
-    lane.phase = 'fetching';
-    const leave = this.turns.take(lane);
-    void this.parking.read(lane, most).then((events) => {
-      leave();
-      release();
-      if (!signal.aborted) {
-        onRead(events);
-        lane.putBack(events, lane.length);
-        if (events.length > 0) this.sendFrom(lane);
-        else if (lane.parked) this.rest(lane, READ_AGAIN_MS);
-        else this.next(lane);
-        this.dispatch();
-      }
-      onIdle();
-    });
   }
 
   /** What the lane does after a batch has settled. */

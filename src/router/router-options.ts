@@ -1,0 +1,29 @@
+import type { Config } from '../config/schema.ts';
+import type { Clock } from '../clock.ts';
+import type { Event } from '../event.ts';
+import type { DeadLetter, DeadLetterOffice, Destination, ParkingLot, Settlement } from '../pipeline.ts';
+
+/** What the router reports while it works; called once a batch. */
+export interface RouterWatcher {
+  delivered(sink: string, count: number, oldest: Event): void;
+  parked(sink: string, count: number): void;
+  deadLettered(sink: string | null, reason: DeadLetter['reason']): void;
+  dropped(): void;
+  /** Milliseconds from the opening of a window to the departure of its batch. */
+  windowWait(ms: number): void;
+}
+
+export interface RouterOptions {
+  readonly config: Pick<Config, 'batching' | 'delivery' | 'routes' | 'memory' | 'sinks'>;
+  readonly destinations: readonly Destination[];
+  readonly settlement: Settlement;
+  readonly deadLetters: DeadLetterOffice;
+  readonly lot: ParkingLot;
+  readonly clock: Clock;
+  readonly watcher: RouterWatcher;
+  /** Events want to leave whose transactions no snapshot has seen yet. */
+  readonly askVisible: () => void;
+  /** The memory budget is full, or has room again. */
+  readonly onPressure: (full: boolean) => void;
+  readonly random?: () => number;
+}
