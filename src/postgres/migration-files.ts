@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 export interface Migration {
   readonly number: number;
   readonly name: string;
+  /** In ASCII, which every encoding of a database has. */
   readonly sql: string;
   /** SHA-256 of the text, whatever its line ends. */
   readonly checksum: string;
@@ -43,7 +44,7 @@ async function readMigration(directory: string, file: string): Promise<Migration
   return {
     number: Number(number),
     name: file,
-    sql,
+    sql: sql.replaceAll('…', '...'), // a hint or a comment may hold it, and a database in LATIN1 cannot
     checksum: createHash('sha256').update(sql).digest('hex'),
     breaking: BREAKING.test(HEAD.exec(sql)?.[0] ?? ''),
   };

@@ -39,3 +39,8 @@ test('a name without a number and a number used twice are refused', async () => 
   await write('001_b.sql', '');
   await expect(readMigrations(directory)).rejects.toThrow('the number of 001_a.sql');
 });
+
+test('what is applied is ASCII: a database in another encoding takes it too', async () => {
+  const migrations = await readMigrations();
+  expect(migrations.filter(({ sql }) => /[^\x00-\x7f]/.test(sql)).map(({ name }) => name)).toEqual([]);
+});
