@@ -3,8 +3,8 @@
  *
  * 100 organizations write 2,000 events a second in all. In every other phase ten of them are sent to a receiver that
  * accepts and never answers; in the phases between, those ten write nothing. Compared is the time from the commit to the
- * arrival for the other ninety, phase against phase of one run. WALPOST_BENCH_SECONDS (20) is the length of a phase,
- * WALPOST_BENCH_ROUNDS (3) how many pairs there are.
+ * arrival for the other ninety, phase against phase of one run. `-- --seconds 20 --rounds 5` say how long a
+ * phase is and how many pairs there are.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -13,11 +13,10 @@ import { EventReceiver } from '../e2e/event-receiver.ts';
 import { RunningWalpost } from '../e2e/running-walpost.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { startServer } from '../support/server.ts';
+import { benchOptions } from './support/options.ts';
 import { interleave, median, printTable, quantile, ratio, type Figures, writeReport } from './support/report.ts';
 
-const SECONDS = Number(process.env['WALPOST_BENCH_SECONDS'] ?? 20);
-const ROUNDS = Number(process.env['WALPOST_BENCH_ROUNDS'] ?? 3);
-const CONCURRENCY = process.env['WALPOST_BENCH_CONCURRENCY'];
+const options = benchOptions({ seconds: 20, rounds: 5, save: 'isolation' });
 const TICK_MS = 50;
 const PARK_AFTER_S = 5;
 const TIMEOUT_S = 5;
@@ -74,9 +73,9 @@ async function phase(database: TestDatabase, sick: boolean): Promise<Figures> {
   hanging = sick;
   const before = await unconfirmed(database);
   const begun = performance.now();
-  const writing = write(client, sick ? [...WELL, ...SICK] : WELL, begun + SECONDS * 1000);
+  const writing = write(client, sick ? [...WELL, ...SICK] : WELL, begun + options.seconds * 1000);
   const samples: number[] = [];
-  while (performance.now() - begun < SECONDS * 1000) {
+  while (performance.now() - begun < options.seconds * 1000) {
     await delay(500);
     samples.push((await unconfirmed(database)).bytes);
   }
@@ -115,7 +114,7 @@ await using database = await createTestDatabase({ server: server.url() });
 {
   await using walpost = await RunningWalpost.start({
     database,
-    sinks: { hook: receiver.sink(CONCURRENCY === undefined ? {} : { concurrency: Number(CONCURRENCY) }) },
+    sinks: { hook: receiver.sink() },
     config: { delivery: { park_after: `${PARK_AFTER_S}s`, timeout: `${TIMEOUT_S}s` } },
     cli: { script },
   });
@@ -125,7 +124,7 @@ await using database = await createTestDatabase({ server: server.url() });
       { name: 'without the ten', run: () => phase(database, false) },
       { name: 'ten of 100 hang', run: () => phase(database, true) },
     ],
-    ROUNDS,
+    options.rounds,
   );
   printTable(records);
   const p99 = ratio(records, 'p99', ['ten of 100 hang', 'without the ten']);
@@ -137,8 +136,15 @@ await using database = await createTestDatabase({ server: server.url() });
     `p99 of the ninety, with against without: ${p99.toFixed(2)}, after the first timeouts ${late.toFixed(2)} (aim: at most 1.2)`,
   );
   writeReport({
-    name: 'isolation',
-    settings: { SECONDS, ROUNDS, eventsPerSecond: 2_000, organizations: 100, hanging: 10, PARK_AFTER_S, TIMEOUT_S },
+    name: options.save,
+    settings: {
+      ...options,
+      eventsPerSecond: 2_000,
+      organizations: 100,
+      hanging: 10,
+      parkAfter: PARK_AFTER_S,
+      timeout: TIMEOUT_S,
+    },
     versions: { postgres: server.version },
     records,
     derived: { p99_ratio: p99, p99_ratio_after_first_timeouts: late, unconfirmed_share_of_allowed: share },

@@ -1,20 +1,22 @@
 /**
- * Peak memory of the real process: `npm run bench:memory [case…]`, on Linux. Each case has a fresh server and a fresh
+ * Peak memory of the real process: `npm run bench:memory [-- --only backlog]`, on Linux. Each case has a fresh server and a fresh
  * `walpost run`, compiled, with the default budget; the figure is the largest resident size of that process.
  */
-import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EventReceiver } from '../e2e/event-receiver.ts';
 import { RunningWalpost } from '../e2e/running-walpost.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { startServer } from '../support/server.ts';
+import { benchOptions } from './support/options.ts';
+import { type Figures, interleave, printTable, writeReport } from './support/report.ts';
 
-const LIMIT = 220 * 1024 ** 2;
-const SCALE = Number(process.env['WALPOST_BENCH_SCALE'] ?? 1);
+const LIMIT_MB = 220;
+const options = benchOptions({ rounds: 1, scale: 1, node: '', only: '', save: 'memory' });
+const SCALE = options.scale;
 const DEADLINE_MS = 240_000;
 const built = {
   script: new URL('../../dist/src/main.js', import.meta.url).pathname,
-  node: (process.env['WALPOST_BENCH_NODE'] ?? '').split(' ').filter(Boolean),
+  node: options.node.split(' ').filter(Boolean),
 };
 
 /** Rows whose payload is so long; organizations take turns. */
@@ -94,10 +96,11 @@ const NO_COLUMNS = Object.fromEntries(
   ),
 );
 
-async function measure(name: string, use: Case): Promise<boolean> {
+async function measure(use: Case): Promise<Figures> {
   await using server = await startServer('17', {
     settings: { max_wal_size: '8GB', logical_decoding_work_mem: '64MB' },
   });
+  versions['postgres'] = server.version;
   await using database = await createTestDatabase({ server: server.url() });
   await using receiver = await EventReceiver.start();
   const started: RunningWalpost[] = [];
@@ -109,22 +112,20 @@ async function measure(name: string, use: Case): Promise<boolean> {
   const begun = performance.now();
   try {
     const { walpost, done } = await use({ database, receiver, run });
-    const peak = await walpost.peakMemory();
-    const megabytes = (bytes: number): string => (bytes / 1024 ** 2).toFixed(0).padStart(5);
-    const seconds = ((performance.now() - begun) / 1000).toFixed(0);
-    const buffered = await walpost.metric('walpost_buffered_bytes');
-    const verdict = peak <= LIMIT ? '' : `  OVER the limit of ${megabytes(LIMIT).trim()} MB`;
-    process.stdout.write(`${megabytes(peak)} MB  ${name}: ${done}, ${seconds} s, ${buffered} buffered now${verdict}\n`);
-    return peak <= LIMIT;
+    const seconds = (performance.now() - begun) / 1000;
+    console.log(done);
+    return { peakMB: (await walpost.peakMemory()) / 1e6, seconds };
   } finally {
     for (const walpost of started) await walpost[Symbol.asyncDispose]();
   }
 }
 
-const wanted = process.argv.slice(2);
-let good = true;
-process.stdout.write(`Node ${process.version}, ${readFileSync('/proc/loadavg', 'utf8').trim()}\n`);
-for (const [name, use] of Object.entries(CASES)) {
-  if (wanted.length === 0 || wanted.includes(name)) good = (await measure(name, use)) && good;
-}
-process.exitCode = good ? 0 : 1;
+const versions: Record<string, string> = {};
+const contestants = Object.entries(CASES)
+  .filter(([name]) => options.only === '' || options.only.split(',').includes(name))
+  .map(([name, use]) => ({ name, run: () => measure(use) }));
+const records = await interleave(contestants, options.rounds);
+printTable(records);
+const most = Math.max(...records.map(({ figures }) => figures['peakMB'] ?? Number.NaN));
+writeReport({ name: options.save, settings: options, versions, records, derived: { 'most, MB': most } });
+process.exitCode = most <= LIMIT_MB ? 0 : 1;

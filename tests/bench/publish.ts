@@ -1,9 +1,7 @@
 /**
  * What writing an event costs a writer, measured with pgbench on a Postgres of its own:
  * publish against a plain INSERT, and capture on an update of 100,000 rows against a minimal trigger that was written by hand.
- * The kinds take turns, so that what else the machine does meets all of them; the table shows medians.
- *
- *   node --import tsx tests/bench/publish.ts [rounds]
+ * `npm run bench:publish [-- --rounds 5]`. The kinds take turns, so that what else the machine does meets all of them.
  */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -14,6 +12,8 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { migrate } from '../../src/postgres/migrate.ts';
 import { startServer } from '../support/server.ts';
+import { benchOptions } from './support/options.ts';
+import { type Contestant, interleave, printTable, ratio, writeReport } from './support/report.ts';
 
 const PGBENCH =
   ['/usr/lib/postgresql/15/bin/pgbench', '/usr/bin/pgbench'].find((path) => existsSync(path)) ?? 'pgbench';
@@ -22,7 +22,7 @@ const PAYLOAD = JSON.stringify({ job_id: 42, status: 'completed', title: 'x'.rep
 const ROWS = 100_000;
 const SECONDS = 4;
 
-const rounds = Number(process.argv[2] ?? 5);
+const options = benchOptions({ rounds: 5, save: 'publish' });
 const run = promisify(execFile);
 
 const SCRIPTS: Readonly<Record<string, string>> = {
@@ -33,32 +33,16 @@ const SCRIPTS: Readonly<Record<string, string>> = {
     idempotency_key => gen_random_uuid()::text);`,
 };
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
+async function pgbench(sql: string, seconds: number): Promise<number> {
+  const file = join(directory, 'script.sql');
+  await writeFile(file, sql.replaceAll('\n', ' '));
+  const flags = ['-n', '-M', 'prepared', '-c', '2', '-T', String(seconds), '-f', file];
+  const { stdout } = await run(PGBENCH, [...flags, server.url()]);
+  return Number(/latency average = ([\d.]+) ms/.exec(stdout)?.[1]);
+}
 
-async function perCall(url: string, directory: string): Promise<Map<string, number[]>> {
-  const measured = new Map<string, number[]>(Object.keys(SCRIPTS).map((name) => [name, []]));
-  for (let round = 0; round <= rounds; round++) {
-    for (const [name, sql] of Object.entries(SCRIPTS)) {
-      const file = join(directory, `${name.replaceAll(' ', '-')}.sql`);
-      await writeFile(file, sql.replaceAll('\n', ' '));
-      const seconds = round === 0 ? 1 : SECONDS; // the first round warms up
-      const { stdout } = await run(PGBENCH, [
-        '-n',
-        '-M',
-        'prepared',
-        '-c',
-        '2',
-        '-T',
-        String(seconds),
-        '-f',
-        file,
-        url,
-      ]);
-      const latency = Number(/latency average = ([\d.]+) ms/.exec(stdout)?.[1]);
-      if (round > 0) measured.get(name)?.push(latency);
-    }
-  }
-  return measured;
+function perCall([name, sql]: [string, string]): Contestant {
+  return { name, run: async () => ({ milliseconds: await pgbench(sql, SECONDS) }) };
 }
 
 const BY_HAND = `
@@ -78,48 +62,59 @@ const TRIGGERS: Readonly<Record<string, string>> = {
   'capture, with old': `SELECT walpost.capture('app.jobs', 'job', columns => '{status}', "when" => 'new.status IS DISTINCT FROM old.status')`,
 };
 
-async function perUpdate(client: pg.Client): Promise<Map<string, number[]>> {
-  await client.query(
-    `CREATE SCHEMA app; CREATE TABLE app.jobs (id bigint PRIMARY KEY, organization_id uuid NOT NULL, status text) WITH (fillfactor = 50)`,
-  );
-  await client.query(`INSERT INTO app.jobs SELECT n, '${ORGANIZATION}', 'new' FROM generate_series(1, ${ROWS}) AS n`);
-  const measured = new Map<string, number[]>(Object.keys(TRIGGERS).map((name) => [name, []]));
-  for (let round = 0; round <= rounds; round++) {
-    for (const [name, sql] of Object.entries(TRIGGERS)) {
+function perUpdate([name, sql]: [string, string]): Contestant {
+  return {
+    name,
+    async run(round) {
       await client.query('TRUNCATE walpost.outbox');
       await client.query(sql);
       await client.query('CHECKPOINT');
       const begun = performance.now();
       await client.query(`UPDATE app.jobs SET status = 'state ${round} ${name}'`);
-      const took = performance.now() - begun;
-      if (round > 0) measured.get(name)?.push(took);
+      const milliseconds = performance.now() - begun;
       await client.query(
         `SELECT walpost.release('app.jobs'); DROP TRIGGER IF EXISTS by_hand ON app.jobs; DROP FUNCTION IF EXISTS app.by_hand`,
       );
       await client.query('VACUUM app.jobs');
-    }
-  }
-  return measured;
-}
-
-function report(title: string, measured: Map<string, number[]>, base: string): void {
-  const against = median(measured.get(base) ?? []);
-  process.stdout.write(`\n${title} (median of ${rounds}, least, most)\n`);
-  for (const [name, values] of measured) {
-    const [least, most] = [Math.min(...values), Math.max(...values)];
-    const text = [median(values), least, most].map((value) => value.toFixed(3).padStart(10)).join(' ');
-    process.stdout.write(`  ${name.padEnd(20)}${text} ms  ${(median(values) / against).toFixed(2)} x ${base}\n`);
-  }
+      return { milliseconds };
+    },
+  };
 }
 
 const directory = await mkdtemp(join(tmpdir(), 'walpost-bench-'));
-await using server = await startServer('17', { settings: { synchronous_commit: 'off', max_wal_size: '4GB' } });
+const settings = { synchronous_commit: 'off', max_wal_size: '4GB' }; // waiting for the disk would hide what is compared
+await using server = await startServer('17', { settings });
 await migrate(server.url());
 const client = new pg.Client({ connectionString: server.url() });
 await client.connect();
-process.stdout.write(`${server.version}, synchronous_commit = off, so that waiting for the disk hides nothing\n`);
-report('One event', await perCall(server.url(), directory), 'plain INSERT');
+await client.query(
+  `CREATE SCHEMA app; CREATE TABLE app.jobs (id bigint PRIMARY KEY, organization_id uuid NOT NULL, status text) WITH (fillfactor = 50)`,
+);
+await client.query(`INSERT INTO app.jobs SELECT n, '${ORGANIZATION}', 'new' FROM generate_series(1, ${ROWS}) AS n`);
+const calls = Object.entries(SCRIPTS).map(perCall);
+const updates = Object.entries(TRIGGERS).map(perUpdate);
+for (const sql of Object.values(SCRIPTS)) await pgbench(sql, 1); // warms up
+for (const update of updates) await update.run(-1);
+const records = await interleave(calls, options.rounds);
 await client.query('TRUNCATE walpost.outbox, walpost.idempotency_keys');
-report(`An update of ${ROWS} rows`, await perUpdate(client), 'trigger by hand');
+records.push(...(await interleave(updates, options.rounds)));
+printTable(records);
+const pairs = [
+  ['publish', 'plain INSERT'],
+  ['publish with a key', 'plain INSERT'],
+  ['capture', 'trigger by hand'],
+  ['capture, with old', 'trigger by hand'],
+] as const;
+const derived = Object.fromEntries(
+  pairs.map(([name, base]) => [`${name} / ${base}`, ratio(records, 'milliseconds', [name, base])]),
+);
+console.log(derived);
+writeReport({
+  name: options.save,
+  settings: { ...options, rows: ROWS },
+  versions: { postgres: server.version },
+  records,
+  derived,
+});
 await client.end();
 await rm(directory, { recursive: true });

@@ -1,14 +1,23 @@
 /**
  * How long the views take with ten million rows in the outbox, a million parked, a million dead letters, and how long
- * prune keeps others waiting. Prints the time of EXPLAIN ANALYZE of each, and the plan of what took longer than it should.
- *
- *   node --import tsx tests/bench/sql-views.ts [millions of rows]
+ * prune keeps others waiting: `npm run bench:views [-- --millions 10 --rounds 5]`. The time is that of EXPLAIN ANALYZE; the plan
+ * of what took longer than it should is printed.
  */
 import pg from 'pg';
 import { migrate } from '../../src/postgres/migrate.ts';
 import { startServer } from '../support/server.ts';
+import { benchOptions } from './support/options.ts';
+import {
+  type Contestant,
+  type Figures,
+  interleave,
+  median,
+  printTable,
+  type RunRecord,
+  writeReport,
+} from './support/report.ts';
 
-const MILLIONS = Number(process.argv[2] ?? 10);
+const options = benchOptions({ millions: 10, rounds: 5, save: 'views' });
 const ALLOWED_MS = 200;
 const ORGANIZATIONS = 1_000;
 
@@ -28,7 +37,7 @@ async function fill(): Promise<void> {
      SELECT 'bench', system_identifier::text, 1, '0/1', now() FROM pg_control_system()`,
   );
   await client.query(`ALTER TABLE walpost.outbox DISABLE TRIGGER USER`);
-  for (let n = 0; n < MILLIONS; n++) {
+  for (let n = 0; n < options.millions; n++) {
     await client.query(
       `INSERT INTO walpost.outbox (organization_id, event_type, topic, payload, created_at)
        SELECT ${ORGANIZATION}, 'job.completed', 'topic' || n % 10, jsonb_build_object('job_id', n), now() - interval '5 days'
@@ -62,39 +71,33 @@ async function settle(): Promise<void> {
   );
 }
 
-async function explain(what: string, sql: string): Promise<void> {
-  const times: number[] = [];
-  let plan = '';
-  for (let n = 0; n < 4; n++) {
-    const { rows } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN (ANALYZE, TIMING OFF) ${sql}`);
-    plan = rows.map((row) => row['QUERY PLAN']).join('\n');
-    times.push(Number(/Execution Time: ([\d.]+) ms/.exec(plan)?.[1]));
-  }
-  const [first = 0, ...warm] = times;
-  const slow = Math.min(...warm) > ALLOWED_MS;
-  say(
-    `  ${what.padEnd(40)} first ${first.toFixed(1).padStart(8)} ms, then ${Math.min(...warm)
-      .toFixed(1)
-      .padStart(8)} ms${slow ? '  SLOW' : ''}`,
-  );
-  if (slow) say(plan);
+function explains(name: string, sql: string): Contestant {
+  return {
+    name,
+    async run() {
+      const { rows } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN (ANALYZE, TIMING OFF) ${sql}`);
+      const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
+      const milliseconds = Number(/Execution Time: ([\d.]+) ms/.exec(plan)?.[1]);
+      if (milliseconds > ALLOWED_MS) say(plan);
+      return { milliseconds };
+    },
+  };
 }
 
-async function views(state: string): Promise<void> {
-  say(`\n${state}`);
+async function views(state: string): Promise<RunRecord[]> {
   const { rows } = await client.query<{ id: string }>('SELECT event_id AS id FROM walpost.outbox LIMIT 1');
-  for (const view of ['health', 'cursor_health', 'organization_health', 'alerts', 'queue_status', 'error_summary']) {
-    await explain(view, `SELECT * FROM walpost.${view}`);
-  }
-  await explain(
-    'event_timeline WHERE event_id = …',
-    `SELECT * FROM walpost.event_timeline WHERE event_id = '${rows[0]?.id}'`,
-  );
-  await explain('event_status(…)', `SELECT walpost.event_status('${rows[0]?.id}')`);
+  const id = rows[0]?.id ?? '';
+  const names = ['health', 'cursor_health', 'organization_health', 'alerts', 'queue_status', 'error_summary'];
+  const contestants = [
+    ...names.map((name) => explains(`${name}, ${state}`, `SELECT * FROM walpost.${name}`)),
+    explains(`event_timeline, ${state}`, `SELECT * FROM walpost.event_timeline WHERE event_id = '${id}'`),
+    explains(`event_status, ${state}`, `SELECT walpost.event_status('${id}')`),
+  ];
+  return interleave(contestants, options.rounds);
 }
 
-async function prune(): Promise<void> {
-  say('\nprune(72 hours, 5000), twenty times');
+/** Twenty calls of prune, and what another session waited for meanwhile. */
+async function prune(): Promise<{ call: Figures; beside: Figures }> {
   const other = new pg.Client({ connectionString: server.url() });
   await other.connect();
   const took: number[] = [];
@@ -117,19 +120,24 @@ async function prune(): Promise<void> {
   }
   await pruning;
   await other.end();
-  const line = (values: readonly number[]): string =>
-    `median ${(values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0).toFixed(1)} ms, most ${Math.max(...values).toFixed(1)} ms`;
-  say(`  a call:                          ${line(took)}`);
-  say(`  publish beside it (${waited.length} calls): ${line(waited)}`);
+  const figures = (values: readonly number[]): Figures => ({
+    milliseconds: median(values),
+    mostMilliseconds: Math.max(...values),
+  });
+  return { call: figures(took), beside: figures(waited) };
 }
 
-say(`filling ${MILLIONS} million rows on ${server.version}`);
+say(`filling ${options.millions} million rows on ${server.version}`);
 await fill();
-await views('Nothing is proven: a relay that has never settled anything');
+const records = await views('nothing proven');
 await settle();
 await client.query(
   `INSERT INTO walpost.outbox (organization_id, event_type, payload) SELECT ${ORGANIZATION}, 'a', '{}' FROM generate_series(1, 20000) AS n`,
 );
-await views('All but the last 20,000 are proven');
-await prune();
+records.push(...(await views('all but 20,000 proven')));
+const { call, beside } = await prune();
+records.push({ round: 0, name: 'prune, 5,000 rows', figures: call, load: 0 });
+records.push({ round: 0, name: 'publish beside prune', figures: beside, load: 0 });
+printTable(records);
+writeReport({ name: options.save, settings: options, versions: { postgres: server.version }, records, derived: {} });
 await client.end();
