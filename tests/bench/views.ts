@@ -3,6 +3,7 @@
  * prune keeps others waiting: `npm run bench:views [-- --millions 10 --rounds 5]`. The time is that of EXPLAIN ANALYZE; the plan
  * of what took longer than it should is printed.
  */
+import { loadavg } from 'node:os';
 import pg from 'pg';
 import { migrate } from '../../src/postgres/migrate.ts';
 import { startServer } from '../support/server.ts';
@@ -136,8 +137,9 @@ await client.query(
 );
 records.push(...(await views('all but 20,000 proven')));
 const { call, beside } = await prune();
-records.push({ round: 0, name: 'prune, 5,000 rows', figures: call, load: 0 });
-records.push({ round: 0, name: 'publish beside prune', figures: beside, load: 0 });
+const load = loadavg()[0] ?? 0;
+records.push({ round: 0, name: 'prune, 5,000 rows', figures: call, load });
+records.push({ round: 0, name: 'publish beside prune', figures: beside, load });
 printTable(records);
 writeReport({ name: options.save, settings: options, versions: { postgres: server.version }, records, derived: {} });
 await client.end();

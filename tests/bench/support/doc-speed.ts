@@ -1,0 +1,109 @@
+/** The sections on speed. */
+import { chart, provenance, type Report, short, table, whole } from './doc-format.ts';
+
+export function drain(report: Report): string {
+  const { medians, derived, settings } = report;
+  const rows = Object.entries(medians).map(([name, { eventsPerSecond, peakMiB, cpuSeconds }]) => [
+    name,
+    whole(eventsPerSecond),
+    Number.isNaN(peakMiB ?? Number.NaN) || peakMiB === null ? '' : whole(peakMiB),
+    typeof cpuSeconds === 'number' ? short(cpuSeconds, 1) : '',
+  ]);
+  const bars = Object.entries(medians).map(([name, figures]): [string, number] => [
+    name,
+    figures['eventsPerSecond'] ?? 0,
+  ]);
+  const ratios = Object.entries(derived).map(([name, value]) => [name, short(value, value > 10 ? 0 : 2)]);
+  return `## Draining a backlog
+
+${whole(Number(settings['events']))} events of 430 bytes, ten a transaction, ${settings['organizations']} organizations, from the start of the walsender's session to the confirmation of
+the last event in \`pg_replication_slots\`. \`raw socket\` is a bare client that speaks the protocol and throws the bytes away. On two busy cores that is
+not the fastest way to read: it wakes up for each small write of the walsender, so \`patient\` is the same client reading once a millisecond. \`walpost discard\` is \`walpost run\` with routes, windows, visibility checks and confirmed positions, to a
+sink that drops; \`unseen\` is the same without \`wait_visible\`. \`walpost webhook\` posts signed batches to a receiver on the same cores. The peers drain
+${whole(Number(settings['peers']))} events to a handler that does nothing.
+
+${table(['client', 'events/s', 'peak MiB', 'CPU s'], rows)}
+
+${chart('drain', 'Draining a backlog, events a second', bars, 'events/s')}
+
+Ratios, round by round:
+
+${table(['of', 'ratio'], ratios)}
+
+What limits: the walsender, which decodes on one core. To a webhook it is the two cores, which walsender, walpost and receiver share.
+
+${provenance(report)}
+`;
+}
+
+export function latency(report: Report): string {
+  const { medians, settings } = report;
+  const rates = String(settings['rates']).split(',');
+  const consumers = [...new Set(Object.keys(medians).map((name) => name.split(' @ ')[0] ?? ''))];
+  const cell = (consumer: string, rate: string): string => {
+    const figures = medians[`${consumer} @ ${rate}/s`];
+    if (!figures) return '';
+    const lost = (figures['missing'] ?? 0) > 0 ? ' *' : '';
+    return `${short(figures['p50Ms'], 1)} / ${short(figures['p99Ms'], 1)}${lost}`;
+  };
+  const p50 = (consumer: string, rate: string): number => medians[`${consumer} @ ${rate}/s`]?.['p50Ms'] ?? Number.NaN;
+  const ours = 'walpost, leading edge';
+  const better = rates.flatMap((rate) =>
+    consumers
+      .filter((consumer) => !consumer.startsWith('walpost') && p50(consumer, rate) < p50(ours, rate))
+      .map(
+        (consumer) =>
+          `${consumer} at ${rate}/s (${short(p50(consumer, rate), 1)} against ${short(p50(ours, rate), 1)} ms)`,
+      ),
+  );
+  const bars = consumers.map((consumer): [string, number] => [consumer, p50(consumer, rates[0] ?? '1')]);
+  return `## From commit to webhook
+
+Milliseconds from the return of COMMIT to the arrival of the request, median / 99th percentile, for events that are committed one by one at
+a steady rate; an asterisk where not every event had come five seconds after the last commit. The peers' handlers post to the same receiver.
+
+${table(
+  ['consumer', ...rates.map((rate) => `${whole(Number(rate))}/s`)],
+  consumers.map((consumer) => [consumer, ...rates.map((rate) => cell(consumer, rate))]),
+)}
+
+${chart('latency', `Commit to webhook at ${rates[0]} event a second, median`, bars, 'ms')}
+
+What limits: the window, by design. With the leading edge the first event of a quiet organization waits for a snapshot that sees its
+transaction, which is one round trip to the server, and for the request.
+
+Where a peer's median is lower than that of the leading edge: ${better.length === 0 ? 'nowhere' : better.join('; ')}.
+
+${provenance(report)}
+`;
+}
+
+export function organizations(report: Report): string {
+  const { medians, derived } = report;
+  const rows = Object.entries(medians).map(([name, figures]) => [
+    name,
+    whole(figures['eventsPerSecond']),
+    whole(figures['peakMiB']),
+    short(figures['cpuSeconds'], 1),
+  ]);
+  const bars = Object.entries(medians).map(([name, figures]): [string, number] => [
+    name,
+    figures['eventsPerSecond'] ?? 0,
+  ]);
+  const ratios = Object.entries(derived).map(([name, value]) => [name, short(value)]);
+  return `## Many organizations
+
+${whole(Number(report.settings['events']))} events to discard. With 100,000 organizations a batch holds little more than one event, so what is done once a batch is done for
+nearly every event.
+
+${table(['', 'events/s', 'peak MiB', 'CPU s'], rows)}
+
+${chart('organizations', 'Events a second by number of organizations', bars, 'events/s')}
+
+${table(['of', 'ratio'], ratios)}
+
+What limits: a lane, a window, a turn, an attempt and a verdict for each batch.
+
+${provenance(report)}
+`;
+}
