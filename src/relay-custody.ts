@@ -82,7 +82,7 @@ export class RelayCustody implements AsyncDisposable {
         this.look(router);
       },
       onListening: () => this.look(router),
-      onError: (message) => log.warn(`changes by operators are not heard: ${message}`),
+      onError: (message) => log.warn(`until LISTEN works again, what operators change is not noticed: ${message}`),
     });
   }
 
@@ -123,7 +123,7 @@ export class RelayCustody implements AsyncDisposable {
         if (!signal.aborted) router.unblock(asked, still);
       } catch (error) {
         if (signal.aborted) return;
-        log.warn(`blocked lanes cannot be looked at: ${messageOf(error)}`);
+        log.warn(`trying again to ask which blocked lanes may go on: ${messageOf(error)}`);
         this.lookAgain = true;
         await pause(clock, LOOK_AGAIN_MS, signal);
       }

@@ -38,6 +38,7 @@ export interface HealingOptions extends NewSlotOptions {
 const LOOK_EVERY_MS = 50;
 /** So many looks later it is worth a line in the log. */
 const TELL_AFTER = 20;
+const HIDDEN = 'healing waits for commits that are written and not visible: is a synchronous standby away?';
 
 export class SlotHealing {
   readonly job: Job;
@@ -93,7 +94,7 @@ export class SlotHealing {
     if (!config.delivery.wait_visible) return;
     const own = parseSnapshot(snapshot);
     for (let tries = 0; !seesAllOf(await currentSnapshot(pool), own); tries++) {
-      if (tries === TELL_AFTER) log.warn({ slot }, 'healing waits: a commit is written and not visible yet');
+      if (tries === TELL_AFTER) log.warn({ slot }, HIDDEN);
       await pause(clock, LOOK_EVERY_MS, signal);
       signal.throwIfAborted();
     }

@@ -57,8 +57,8 @@ export class RelayService implements RunningRelay {
       signal: ended,
       onRetry: (error, wait) => {
         this.reporter.starting(messageOf(error));
-        const code = error instanceof WalpostError ? error.code : undefined;
-        log.warn({ code, waitMs: Math.round(wait) }, messageOf(error));
+        const { code, remedy } = error instanceof WalpostError ? error : {};
+        log.warn({ code, remedy, waitMs: Math.round(wait) }, messageOf(error));
       },
     });
     await this.finished;
@@ -123,7 +123,9 @@ export class RelayService implements RunningRelay {
     const passage = new CarefulPassage({ record, clock, onOver });
     const { starts, blamed } = record;
     if (passage.isNarrow) {
-      log.warn({ starts, blamed: blamed.length }, 'several starts without progress: going on with one event at a time');
+      const why =
+        'the last starts ended before anything was confirmed: one event at a time, to find one that ends the process';
+      log.warn({ starts, blamed: blamed.length }, why);
     }
     return this.sinks.map((sink) => fencedDestination(passage.to(sink), ground.lock));
   }

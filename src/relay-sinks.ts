@@ -13,6 +13,12 @@ interface SinkSurroundings {
   readonly onAttempt: NonNullable<SinkHooks['onAttempt']>;
 }
 
+const BREAKER = {
+  open: 'is open: too many organizations get nothing delivered there, so their events wait or are parked',
+  half_open: 'is half open: one batch goes as a probe',
+  closed: 'is closed again: everything is delivered',
+};
+
 /** Every sink of the configuration behind its guard, in the order of the file. */
 export async function openSinks(config: Config, around: SinkSurroundings): Promise<readonly GuardedSink[]> {
   const { clock, metrics, log, onAttempt } = around;
@@ -31,7 +37,7 @@ export async function openSinks(config: Config, around: SinkSurroundings): Promi
           hooks: {
             onRequest: (request) => metrics.request(request.sink, request.outcome, request.seconds),
             onAttempt,
-            onBreaker: (name, state) => log.warn({ sink: name, state }, `the breaker of ${name} is ${state}`),
+            onBreaker: (name, state) => log.warn({ sink: name, state }, `the breaker of ${name} ${BREAKER[state]}`),
           },
         }),
       );

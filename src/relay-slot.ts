@@ -128,5 +128,6 @@ async function walEnd(pool: pg.Pool): Promise<Lsn> {
 
 function warnIfBehind(state: SlotState, log: Logger): void {
   if (state.kind === 'missing' || state.facts.walStatus === 'reserved') return;
-  log.warn({ slot: state.facts.name, walStatus: state.facts.walStatus }, 'the slot is behind');
+  const { name: slot, walStatus } = state.facts;
+  log.warn({ slot, walStatus }, 'the slot needs WAL that the server may soon remove: look at max_slot_wal_keep_size');
 }

@@ -3,7 +3,7 @@ import type { Refusal } from './emit-key.ts';
 import { WalpostError } from './errors.ts';
 import type { Event, Origin } from './event.ts';
 import type { Readiness, StatusReport } from './observe/status-report.ts';
-import type { DeadLetterReason } from './pipeline.ts';
+import type { DeadLetter } from './pipeline.ts';
 import type { Relay, RelayWatcher } from './relay.ts';
 import { readFacts, NO_FACTS } from './relay-facts.ts';
 import type { Standby } from './relay-ground.ts';
@@ -42,9 +42,13 @@ export class RelayStatus {
       if (committed !== undefined) metrics.commitToDelivery(sink, (clock.wallTime() - committed) / 1000);
     },
     parked: (sink: string, count: number): void => this.options.metrics.parked(sink, count),
-    deadLettered: (sink: string | null, reason: DeadLetterReason): void => {
+    deadLettered: ({ sink, reason, item }: DeadLetter): void => {
       this.options.metrics.deadLettered(sink, reason, 1);
-      this.options.log.warn({ sink, reason }, 'an event became a dead letter');
+      const { eventId, organizationId } = item;
+      this.options.log.warn(
+        { sink, reason, eventId, organizationId },
+        'a dead letter: see `walpost dead-letters list`',
+      );
     },
     dropped: (): void => this.options.metrics.dropped(1),
     windowWait: (ms: number): void => this.options.metrics.windowWait(ms / 1000),
@@ -105,7 +109,7 @@ export class RelayStatus {
     metrics.messageRefused(reason);
     if (this.refusals.has(reason)) return;
     this.refusals.add(reason);
-    const { code, message } = new WalpostError('MESSAGE_REFUSED', { detail: `This was for ${reason}.` });
+    const { code, message } = new WalpostError('MESSAGE_REFUSED', { detail: `Reason: ${reason}.` });
     log.warn({ code, reason }, message);
   }
 

@@ -12,7 +12,7 @@ export function deadLettersCommand(): Command {
   letters.addCommand(
     filtered('list')
       .description('List them, the oldest first.')
-      .option('--limit <n>', 'so many at most (default: 50)')
+      .option('--limit <n>', 'how many at most (default: 50)')
       .option('--json', 'as JSON')
       .action(async (flags: DeadLetterListFlags) =>
         (await import('./dead-letters.ts')).listDeadLetters(await readConfig(flags), flags),
@@ -30,7 +30,7 @@ export function deadLettersCommand(): Command {
   letters.addCommand(
     withChangeOptions(filtered('redrive'))
       .description('Send them again, each to the sink that it was meant for.')
-      .option('--rate <n>', 'so many events a second at most')
+      .option('--rate <n>', 'how many events a second at most')
       .option('--json', 'as JSON')
       .action(async (flags: RedriveFlags) =>
         (await import('./dead-letters.ts')).redrive(await readConfig(flags), flags),

@@ -19,6 +19,8 @@ import { progressLine } from './progress-line.ts';
 import { type ChangeFlags, type FilterFlags, storedFilter, usage } from './stored-filter.ts';
 import { textTable } from './text-table.ts';
 
+const NONE = 'No dead letter matches.';
+
 export interface DeadLetterFlags extends FilterFlags, ChangeFlags {}
 export interface DeadLetterListFlags extends FilterFlags {
   readonly limit?: string;
@@ -67,7 +69,7 @@ export async function redrive(config: Config, flags: RedriveFlags): Promise<void
   if (flags.dryRun || count === 0) {
     return flags.json
       ? say(JSON.stringify({ dry_run: flags.dryRun === true, letters: count }))
-      : say(`${letters(count)} would be sent again.`);
+      : say(count === 0 ? NONE : `${letters(count)} would be sent again.`);
   }
   if (!(await confirm(`Send ${letters(count)} again?`, flags.yes))) return;
   const range = { fromLsn: null, afterSnapshot: null, beforeXid: null };
@@ -81,7 +83,7 @@ export async function discardDeadLetters(config: Config, flags: DeadLetterFlags)
   await using database = await openJobDatabase(config);
   const filter = storedFilter(flags, database.slot);
   const count = await countStored(database.pool, 'dead_letters', filter);
-  if (flags.dryRun || count === 0) return say(`${letters(count)} would be deleted.`);
+  if (flags.dryRun || count === 0) return say(count === 0 ? NONE : `${letters(count)} would be deleted.`);
   if (!(await confirm(`Delete ${letters(count)} for good?`, flags.yes))) return;
   using progress = progressLine((gone) => `deleted ${gone} of ${count}`);
   const gone = await discardStored(database.pool, 'dead_letters', filter, progress.show);

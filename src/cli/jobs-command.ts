@@ -9,7 +9,7 @@ interface JobsFlags extends ConfigFlags {
 }
 
 export function jobsCommand(): Command {
-  const jobs = new Command('jobs').description('Heal, replay and redrive jobs.').helpGroup('Mend:');
+  const jobs = new Command('jobs').description('Heal, replay and redrive jobs.').helpGroup('Mend:').helpCommand(false);
   jobs.addCommand(
     withConfigOptions(new Command('list'))
       .description('List the last fifty jobs, the newest first.')

@@ -12,7 +12,7 @@ export function parkedCommand(): Command {
   parked.addCommand(
     filtered('list')
       .description('List them, the oldest first.')
-      .option('--limit <n>', 'so many at most (default: 50)')
+      .option('--limit <n>', 'how many at most (default: 50)')
       .option('--json', 'as JSON')
       .action(async (flags: ListFlags) => (await import('./parked.ts')).listParked(await readConfig(flags), flags)),
   );

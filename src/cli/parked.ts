@@ -15,6 +15,8 @@ import { progressLine } from './progress-line.ts';
 import { type ChangeFlags, type FilterFlags, storedFilter, usage } from './stored-filter.ts';
 import { textTable } from './text-table.ts';
 
+const NONE = 'No parked event matches.';
+
 export interface ListFlags extends FilterFlags {
   readonly limit?: string;
   readonly json?: boolean;
@@ -46,7 +48,7 @@ export async function retryParked(config: Config, flags: ParkedFlags): Promise<v
   await using database = await openJobDatabase(config);
   const filter = storedFilter(flags, database.slot);
   const count = await countStored(database.pool, 'parked', filter);
-  if (flags.dryRun || count === 0) return say(`${events(count)} would be tried.`);
+  if (flags.dryRun || count === 0) return say(count === 0 ? NONE : `${events(count)} would be tried.`);
   const lanes = await wakeLanes(database.pool, filter);
   say(`${events(count)} in ${lanes} lane${lanes === 1 ? '' : 's'} are due now.`);
   await noteWhenAlone(database);
@@ -64,7 +66,7 @@ export async function move(config: Config, flags: MoveFlags): Promise<void> {
   await using database = await openJobDatabase(config);
   const filter = storedFilter({ ...flags, sink: from }, database.slot);
   const count = await countStored(database.pool, 'parked', filter);
-  if (flags.dryRun || count === 0) return say(`${events(count)} of ${from} would go to ${to}.`);
+  if (flags.dryRun || count === 0) return say(count === 0 ? NONE : `${events(count)} of ${from} would go to ${to}.`);
   if (!(await confirm(`Move ${events(count)} of ${from} to ${to}?`, flags.yes))) return;
   using progress = progressLine((moved) => `moved ${moved} of ${count}`);
   const moved = await moveParked(database.pool, { filter, to }, progress.show);
@@ -76,7 +78,7 @@ export async function discardParked(config: Config, flags: ParkedFlags): Promise
   await using database = await openJobDatabase(config);
   const filter = storedFilter(flags, database.slot);
   const count = await countStored(database.pool, 'parked', filter);
-  if (flags.dryRun || count === 0) return say(`${events(count)} would be deleted.`);
+  if (flags.dryRun || count === 0) return say(count === 0 ? NONE : `${events(count)} would be deleted.`);
   if (!(await confirm(`Delete ${events(count)} for good?`, flags.yes))) return;
   using progress = progressLine((gone) => `deleted ${gone} of ${count}`);
   const gone = await discardStored(database.pool, 'parked', filter, progress.show);

@@ -11,7 +11,8 @@ interface PruneFlags extends ConfigFlags {
 
 export function pruneCommand(): Command {
   return withConfigOptions(new Command('prune'))
-    .description('Remove delivered events, keys and log rows that are older than the retention.')
+    .description('Remove delivered events that are older than the retention, and keys, log rows and jobs past theirs.')
+    .helpGroup('Mend:')
     .option('--retention <duration>', 'keep delivered events for that long (default: prune.retention)')
     .option('--batch <rows>', 'rows a transaction (default: prune.batch)')
     .option('--json', 'as JSON')

@@ -17,7 +17,7 @@ export function replayCommand(): Command {
     .option('--topic <topic>', 'only of this topic')
     .option('--sink <name>', 'only to this sink (repeatable)', collect)
     .option('--event-id <id>', 'only this event (repeatable)', collect)
-    .option('--rate <n>', 'so many events a second at most')
+    .option('--rate <n>', 'how many events a second at most')
     .option('--dry-run', 'count what would be sent, and change nothing')
     .option('-y, --yes', 'do not ask')
     .option('--json', 'as JSON')

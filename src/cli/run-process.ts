@@ -94,7 +94,7 @@ async function runUntilSignal(
   };
   const onSignal = (signal: NodeJS.Signals): void => {
     if (draining) {
-      log.warn({ signal }, 'told again: ending at once');
+      log.warn({ signal }, 'told to stop a second time: ending at once, and what is not confirmed comes again');
       process.exit(EXIT.failed);
     }
     draining = drain(signal);
@@ -111,7 +111,7 @@ async function runUntilSignal(
 /** Does nothing when nothing keeps the process alive any more. */
 function endSoon(log: Logger): void {
   const end = (): void => {
-    log.warn('connections do not close: ending without');
+    log.warn('some connections did not close in time: ending all the same');
     process.exit(EXIT.done);
   };
   setTimeout(end, CLOSE_LIMIT_MS).unref();

@@ -58,8 +58,8 @@ const INSERT = `
 /** Old rows go in small deletes. */
 const PRUNE = `
   DELETE FROM walpost.delivery_log WHERE id IN (
-    SELECT id FROM walpost.delivery_log WHERE at < clock_timestamp() - $1::interval ORDER BY at LIMIT $2)`;
-const KEPT_FOR = '7 days';
+    SELECT id FROM walpost.delivery_log WHERE at < clock_timestamp() - make_interval(hours => walpost.setting('delivery_log_hours', 168)::integer)
+     ORDER BY at LIMIT $1)`;
 const PRUNE_ROWS = 1_000;
 
 export class DeliveryLog {
@@ -153,11 +153,11 @@ export class DeliveryLog {
   }
 }
 
-/** Removes what is older than seven days; resolves with the number of rows. */
+/** Removes what is older than `delivery_log_hours` of walpost.settings; resolves with the number of rows. */
 export async function pruneDeliveryLog(pool: pg.Pool, signal: AbortSignal): Promise<number> {
   let pruned = 0;
   for (let full = true; full && !signal.aborted;) {
-    const { rowCount } = await pool.query(PRUNE, [KEPT_FOR, PRUNE_ROWS]);
+    const { rowCount } = await pool.query(PRUNE, [PRUNE_ROWS]);
     pruned += rowCount ?? 0;
     full = rowCount === PRUNE_ROWS;
   }

@@ -7,7 +7,7 @@ import type { DeadLetter, DeadLetterOffice, Destination, ParkingLot, Settlement 
 export interface RouterWatcher {
   delivered(sink: string, count: number, oldest: Event): void;
   parked(sink: string, count: number): void;
-  deadLettered(sink: string | null, reason: DeadLetter['reason']): void;
+  deadLettered(letter: DeadLetter): void;
   dropped(): void;
   /** Milliseconds from the opening of a window to the departure of its batch. */
   windowWait(ms: number): void;

@@ -64,8 +64,8 @@ export class Router {
       office: options.deadLetters,
       settlement: options.settlement,
       budget: this.budget,
-      onStored: ({ sink, reason }) => {
-        options.watcher.deadLettered(sink, reason);
+      onStored: (letter) => {
+        options.watcher.deadLettered(letter);
         this.wakeWaiters();
       },
     });
