@@ -3,7 +3,7 @@
 
 ALTER TABLE walpost.parked ADD COLUMN job_row text;
 
--- A file is one transaction, and only the relay uses this table.
+-- Parking, and reading back, stand still while the index is made: seconds for each GB that is parked.
 -- squawk-ignore require-concurrent-index-deletion
 DROP INDEX walpost.parked_job_key;
 CREATE UNIQUE INDEX parked_job_key ON walpost.parked (slot, sink, job, job_row) WHERE job IS NOT NULL;

@@ -98,7 +98,7 @@ const delivery = z
     breaker: z
       .strictObject({
         failure_rate: z.number().gt(0).max(1).default(0.5).describe('Share of failing calls that opens the breaker.'),
-        minimum_calls: z.int().min(1).default(5).describe('Calls before the share counts.'),
+        minimum_calls: z.int().min(1).max(1000).default(5).describe('Calls before the share counts.'),
         reset_after: duration({ min: '10ms' })
           .prefault('10s')
           .describe('How long an open breaker rests before it probes.'),

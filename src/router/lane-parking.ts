@@ -109,8 +109,13 @@ export class LaneParking {
   /** Whether the lane can be read now: reading from the first again must not find rows that are on their way out. */
   canRead(lane: Lane): boolean {
     const part = lane.parked;
-    if (!part || part.sealed || part.ahead > 0 || this.removing >= MOST_REMOVING) return false;
+    if (!part || part.sealed || part.ahead > 0) return false;
     return part.after !== null || lane.removing === 0;
+  }
+
+  /** So many delivered rows wait to be removed that no more are to be read. */
+  get isBehind(): boolean {
+    return this.removing >= MOST_REMOVING;
   }
 
   /** Reads the next batch, at most that many events. The lane goes live when there is none, and none on its way. */

@@ -84,9 +84,8 @@ export class LaneReturns {
     }
     if (lane.trouble.outages > 0) this.buryExpired(lane, lane.trouble, verdict.reason);
     if (decision.delay <= 0) return this.options.again(lane);
-    if (lane.isPassing && this.outlasts(lane, decision.delay)) {
-      return this.giveBack(lane, verdict, decision.own);
-    }
+    const troubled = now() + decision.delay - lane.trouble.since; // since it began, or something was last accepted
+    if (lane.isPassing && troubled >= policy.parkAfter) return this.giveBack(lane, verdict, decision.own);
     this.parkOrHold(lane, decision.delay);
     this.options.rest(lane, decision.delay);
   }
@@ -94,12 +93,9 @@ export class LaneReturns {
   /** A wait that would outlast `parkAfter` is spent in Postgres; what came from there goes back in any case. */
   private parkOrHold(lane: Lane, delay: number): void {
     if (!lane.first || lane.isPassing) return;
-    if (lane.first.parkedId !== null || this.outlasts(lane, delay)) this.options.parking.park(lane);
-  }
-
-  private outlasts(lane: Lane, delay: number): boolean {
-    const { policy, now } = this.options;
-    return lane.first !== undefined && now() + delay - lane.first.origin.receivedAt >= policy.parkAfter;
+    const { policy, now, parking } = this.options;
+    const waited = now() + delay - lane.first.origin.receivedAt;
+    if (lane.first.parkedId !== null || waited >= policy.parkAfter) parking.park(lane);
   }
 
   /**

@@ -4,6 +4,7 @@
  */
 import type { Timer } from '../clock.ts';
 import type { Event } from '../event.ts';
+import { Fifo } from '../fifo.ts';
 import type { Batch, Verdicts } from '../pipeline.ts';
 import type { Lane } from './lane.ts';
 import type { LaneParking } from './lane-parking.ts';
@@ -11,8 +12,10 @@ import type { LaneReturns } from './lane-returns.ts';
 import type { SinkLanesOptions } from './sink-lanes-options.ts';
 import { Turns } from './turns.ts';
 
-/** After a read that found nothing while something was on its way. */
+/** After a read that found nothing while something was on its way, and while nothing more can be read. */
 const READ_AGAIN_MS = 20;
+/** So many of the lanes that could not be read try again at once: all of a hundred thousand would keep the process busy. */
+const READ_AGAIN_LANES = 1_000;
 
 export interface LaneSendingOptions extends SinkLanesOptions {
   readonly parking: LaneParking;
@@ -32,6 +35,9 @@ export class LaneSending {
   private readonly turns: Turns;
   /** The sink is over its rate: nobody has a turn until then. */
   private pausing: Timer | undefined;
+  /** Parked lanes whose turn came while nothing more could be read. */
+  private readonly unread = new Fifo<Lane>();
+  private readingAgain: Timer | undefined;
 
   constructor(options: LaneSendingOptions) {
     this.options = options;
@@ -63,6 +69,7 @@ export class LaneSending {
 
   close(): void {
     this.pausing?.cancel();
+    this.readingAgain?.cancel();
   }
 
   /** Over its rate the whole sink waits, with every lane in its place. */
@@ -141,14 +148,15 @@ export class LaneSending {
 
   /** Reads the next batch of a parked lane, which then has this turn. */
   private fetch(lane: Lane, most: number): void {
-    const { destination, signal, onRead, onIdle, reserve } = this.options;
+    const { destination, signal, onRead, onIdle } = this.options;
     if (lane.heldBy !== null) {
       lane.phase = 'quiet';
       return;
     }
     const wait = Math.max(destination.closedFor, this.options.parking.canRead(lane) ? 0 : READ_AGAIN_MS);
-    const release = wait > 0 ? undefined : reserve();
-    if (!release) return this.options.rest(lane, wait || READ_AGAIN_MS);
+    if (wait > 0) return this.options.rest(lane, wait);
+    const release = this.roomToRead();
+    if (!release) return this.readLater(lane);
     lane.phase = 'fetching';
     const leave = this.turns.take(lane);
     void this.options.parking.read(lane, most).then((events) => {
@@ -163,6 +171,32 @@ export class LaneSending {
         this.dispatch();
       }
       onIdle();
+    });
+  }
+
+  /** Undefined while memory is full or rows wait to be removed; otherwise to be called when the batch is there. */
+  private roomToRead(): (() => void) | undefined {
+    return this.options.parking.isBehind ? undefined : this.options.reserve();
+  }
+
+  /** What keeps one lane from being read keeps all: they wait together, in their order, for one timer. */
+  private readLater(lane: Lane): void {
+    this.unread.push(lane);
+    this.readSoon();
+  }
+
+  private readSoon(): void {
+    this.readingAgain ??= this.options.schedule(READ_AGAIN_MS, () => {
+      this.readingAgain = undefined;
+      const release = this.roomToRead();
+      release?.();
+      for (let n = 0; release && n < READ_AGAIN_LANES; n++) {
+        const lane = this.unread.shift();
+        if (!lane) break;
+        this.options.again(lane);
+      }
+      if (this.unread.length > 0) this.readSoon();
+      this.dispatch();
     });
   }
 }

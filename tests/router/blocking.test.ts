@@ -115,6 +115,19 @@ describe('with on_dead_letter: block', () => {
     expect(harness.router.state().lanes).toMatchObject({ blocked: 0, parked: 0 });
   });
 
+  test('a redrive whose page was read long ago is tried again like any other', async () => {
+    const harness = blocking();
+    harness.accept('x', 'bad');
+    await harness.clock.advance(60_000);
+    let tries = 0;
+    harness.answer = () => (++tries === 1 ? { kind: 'unavailable', reason: '503' } : DELIVERED);
+    const origin = makeOrigin({ job: 'redrive-7', receivedAt: 0 });
+    harness.router.acceptAt(event('x', 'mended', { origin, ordinal: null }), 'a');
+    await harness.clock.advance(2_000);
+    expect(sentOf(harness, 'x').slice(-2)).toEqual(['mended', 'mended']);
+    expect(harness.letters.map(({ item }) => item.eventId)).toEqual(['bad']);
+  });
+
   test('a letter that is refused again does not keep those behind it from being redriven', async () => {
     const harness = blocking();
     harness.accept('x', 'bad', '1');

@@ -4,6 +4,7 @@ import { footprint } from '../../src/router/memory-budget.ts';
 import { DOWN, numbers, order, recording } from './deliveries.ts';
 import { event, Harness, makeOrigin } from './harness.ts';
 import { MemoryLot } from './memory-lot.ts';
+import { settleMicrotasks } from '../support/manual-clock.ts';
 
 const HANG = (): Promise<Verdicts> => new Promise(() => undefined);
 
@@ -304,4 +305,29 @@ describe('parking itself', () => {
     expect(harness.letters.map(({ reason, item }) => [reason, item.eventId])).toEqual([['failed', '37']]);
     expect(harness.lot.rows).toEqual([]);
   });
+});
+
+test('while delivered rows wait to be removed, thousands of parked lanes wait together and not each by itself', async () => {
+  const lot = new MemoryLot();
+  const lanes = Array.from({ length: 6_000 }, (_, n) => `x${n}`);
+  for (const lane of lanes) lot.park('a', [event(lane, lane)], () => undefined);
+  await settleMicrotasks();
+  const harness = new Harness({ lot });
+  let looks = 0;
+  Object.defineProperty(harness, 'closedFor', { get: () => ((looks += 1), 0) });
+  lot.stalled = true;
+  harness.router.restore(lot.lanes());
+  await harness.clock.advance(500);
+  const sent = harness.sent.length;
+  expect(sent).toBeGreaterThanOrEqual(5_000); // so many may wait
+  expect(sent).toBeLessThan(5_010);
+  looks = 0;
+
+  await harness.clock.advance(1_000);
+
+  expect(looks).toBe(0);
+  lot.release();
+  await harness.clock.advance(1_000);
+  expect(new Set(harness.batches).size).toBe(6_000);
+  expect(harness.sent.length).toBe(6_000);
 });
