@@ -12,7 +12,7 @@ export interface LaneReturnsOptions {
   readonly policy: RetryPolicy;
   /** A dead letter blocks its lane. */
   readonly blocks: boolean;
-  readonly parking: LaneParking;
+  readonly parking: Pick<LaneParking, 'park' | 'remove'>;
   readonly now: () => number;
   readonly random: () => number;
   readonly onDelivered: (sink: string, events: readonly Event[]) => void;
@@ -106,7 +106,7 @@ export class LaneReturns {
   private giveBack(lane: Lane, verdict: SortedBlow['verdict'], own: boolean): void {
     const attempts = (own ? lane.trouble?.failures : lane.trouble?.outages) ?? 1;
     do this.buryFirst(lane, { verdict, attempts });
-    while (!own && lane.length > 0);
+    while (!own && lane.first?.origin.visible); // a lane gives out nothing that is not
     if (!own) lane.trouble = null;
     this.options.go(lane);
   }
