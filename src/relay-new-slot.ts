@@ -48,19 +48,25 @@ export async function makeSlot({ config, pool, server, slot }: NewSlotOptions): 
   try {
     const client = await own.connect();
     client.on('error', () => undefined); // the query that is running rejects with it
-    const snapshot = await enter(client, created.snapshot ?? '');
-    const { consistentPoint } = created;
-    const { present: source } = await lookAtSource(client, { slot, epoch: 0n }, config.source);
-    const close = async (): Promise<void> => {
-      await client.query('COMMIT').catch(() => undefined);
-      client.release(true);
-      await own.end();
-    };
-    return { consistentPoint, snapshot, source, client, [Symbol.asyncDispose]: close };
+    try {
+      const snapshot = await enter(client, created.snapshot ?? '');
+      const { present: source } = await lookAtSource(client, { slot, epoch: 0n }, config.source);
+      const { consistentPoint } = created;
+      return { consistentPoint, snapshot, source, client, [Symbol.asyncDispose]: () => close(own, client) };
+    } catch (error) {
+      client.release(true); // the end of the pool waits for what was never given back
+      throw error;
+    }
   } catch (error) {
     await own.end();
     throw databaseError(error, 'taking over the snapshot of the slot');
   }
+}
+
+async function close(own: pg.Pool, client: pg.PoolClient): Promise<void> {
+  await client.query('COMMIT').catch(() => undefined);
+  client.release(true);
+  await own.end();
 }
 
 async function enter(client: pg.ClientBase, name: string): Promise<string> {
