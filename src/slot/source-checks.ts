@@ -38,9 +38,18 @@ const SOURCE = `
  * Checks the source table and its publication as the relay will use them. Each failing check is one error with the
  * statement that mends it. Checked at the start because none of it fails later: a table outside the publication, or rows
  * that a policy hides, just never arrive. Returns the number of the table.
+ *
+ * An unlogged table comes first, for of what it leaves behind nothing is seen any more once it is logged again: no other
+ * error may hide it.
  */
 export async function checkSource(options: SourceCheckOptions): Promise<number> {
   const row = await readSource(options);
+  if (row.unlogged !== null) {
+    throw new WalpostError('SOURCE_UNLOGGED', {
+      detail: `${row.unlogged} is unlogged or temporary.`,
+      remedy: `ALTER TABLE ${row.unlogged} SET LOGGED; walpost then reads from the table what was written meanwhile.`,
+    });
+  }
   const missing = options.columns.filter((column) => !row.columns.includes(column));
   if (missing.length > 0) {
     throw new WalpostError('SOURCE_TABLE', {
@@ -60,12 +69,6 @@ export async function checkSource(options: SourceCheckOptions): Promise<number> 
       remedy:
         `CREATE POLICY walpost_relay_reads ON ${quoteQualified(options.table)} FOR SELECT TO ${role} USING (true); ` +
         `or ALTER ROLE ${role} BYPASSRLS;`,
-    });
-  }
-  if (row.unlogged !== null) {
-    throw new WalpostError('SOURCE_UNLOGGED', {
-      detail: `${row.unlogged} is unlogged or temporary.`,
-      remedy: `ALTER TABLE ${row.unlogged} SET LOGGED; walpost then reads from the table what was written meanwhile.`,
     });
   }
   await checkPublication(options, row.partitioned);

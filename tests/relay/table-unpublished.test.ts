@@ -207,11 +207,15 @@ describe.concurrent(
   },
 );
 
-test('a partition that was unlogged before the relay was started is read from the table, once it is logged', async () => {
+test.for([
+  { before: 'the relay was started', known: true },
+  { before: 'the first start since an upgrade', known: false },
+])('a partition that was unlogged before $before is read from the table, once it is logged', async ({ known }) => {
   await using scene = await TableScene.set(server.url(), 'mapped partitioned');
   await scene.take([3]);
   await scene.settled();
   await scene.relay.stop();
+  if (!known) await scene.take(['UPDATE walpost.cursor SET source = NULL']);
   await scene.take(['ALTER TABLE shop.late SET UNLOGGED', 2]);
   await expect(scene.restart()).rejects.toMatchObject({ code: 'SOURCE_UNLOGGED' });
   await scene.take(['ALTER TABLE shop.late SET LOGGED', 3]);

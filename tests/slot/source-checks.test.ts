@@ -144,6 +144,31 @@ describe('as a role with few rights', () => {
   });
 });
 
+test('an unlogged table is said before anything that may be mended with it, for nothing shows it afterwards', async () => {
+  await using db = await createSource();
+  const role = `r_${db.name}`;
+  await db.query(`CREATE ROLE ${role}; ALTER TABLE ${QUOTED} SET UNLOGGED`);
+  try {
+    const client = await db.client();
+    await client.query(`SET ROLE ${role}`);
+    const unlogged = async (more: Partial<SourceCheckOptions> = {}) =>
+      expect(checkSource({ ...(await optionsFor(db)), db: client, ...more })).rejects.toMatchObject({
+        code: 'SOURCE_UNLOGGED',
+      });
+    await unlogged(); // no right to read, and no publication
+    await unlogged({ columns: ['nothing'] });
+    await db.query(`GRANT USAGE ON SCHEMA app TO ${role}; GRANT SELECT ON ${QUOTED} TO ${role}`);
+    await db.query(`ALTER TABLE ${QUOTED} ENABLE ROW LEVEL SECURITY`);
+    await unlogged();
+    await db.query(`ALTER TABLE ${QUOTED} SET LOGGED`);
+    await expect(checkSource({ ...(await optionsFor(db)), db: client })).rejects.toMatchObject({
+      code: 'ROW_SECURITY',
+    });
+  } finally {
+    await db.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+  }
+});
+
 test('the table of the schema walpost, as its migrations leave it', async () => {
   await using db = await createTestDatabase();
   await checkSource({
