@@ -7,29 +7,37 @@
  * That alone is not enough: the table may be back before anybody looks, or before the relay is started again. What
  * source-identity.ts compares shows it. Then everything that the last settled checkpoint does not see is read from the
  * table, by a replay. It is asked for only when every transaction that was open at the change has ended, since such a one
- * may have written outside the publication and commit late; until then no checkpoint is taken, so nothing is lost by a
- * crash on the way: whoever leads next finds the same difference.
+ * may have written outside the publication and commit late.
+ *
+ * From the change to the end of the replay no checkpoint is taken, so nothing is lost by a crash on the way: whoever leads
+ * next finds the same difference, or the job that the cursor names. When that job fails, or is cancelled, another is asked
+ * for: the rows are missing none the less. (Whoever can do without them says so in walpost.cursor.source.)
  */
 import { WalpostError } from './errors.ts';
 import { columnMapping, requiredColumns } from './decoder/column-mapping.ts';
 import { jobName } from './jobs/job.ts';
-import { requestJob } from './jobs/job-rows.ts';
+import { readJob, requestJob } from './jobs/job-rows.ts';
 import { requireScanColumns } from './jobs/outbox-scan.ts';
 import { formatLsn } from './lsn.ts';
 import { newestSettled } from './postgres/checkpoint-lookup.ts';
-import { INCOMPLETE, lookAtSource, type SourceLook, xidOfNow } from './postgres/source-identity.ts';
+import { awaitedJob, awaiting, INCOMPLETE, lookAtSource, xidOfNow } from './postgres/source-identity.ts';
 import { inTransaction } from './postgres/transaction.ts';
 import type { RelayOptions } from './relay.ts';
 import type { Chore } from './relay-chores.ts';
+import type { Ground } from './relay-ground.ts';
 import { checkSource } from './slot/source-checks.ts';
 
+export interface SourceWatchOptions extends Pick<RelayOptions, 'config' | 'log'> {
+  readonly ground: Pick<Ground, 'pool' | 'cursor' | 'slot' | 'server'>;
+}
+
 export class SourceWatch {
-  private readonly options: Pick<RelayOptions, 'config' | 'log' | 'ground'>;
+  private readonly options: SourceWatchOptions;
   /** The change that was seen last, and the transaction before which all have to end. */
-  private change: { readonly present: string; readonly horizon: string } | undefined;
+  private change: { readonly recorded: string; readonly present: string; readonly horizon: string } | undefined;
   private hidden: string | undefined;
 
-  constructor(options: Pick<RelayOptions, 'config' | 'log' | 'ground'>) {
+  constructor(options: SourceWatchOptions) {
     this.options = options;
   }
 
@@ -44,7 +52,8 @@ export class SourceWatch {
     const look = await lookAtSource(ground.pool, ground.cursor, config.source);
     if (look.present === null || look.present === look.recorded) return;
     if (look.recorded === null) return ground.cursor.adoptSource(look.present);
-    await this.catchUp(look, look.present);
+    if (this.hidden !== undefined) return; // a replay could not read them
+    await this.catchUp(look.recorded, look.present, look.oldest);
   }
 
   /** What only hides rows from scans is said, once; what keeps them out of the stream ends it. */
@@ -67,17 +76,25 @@ export class SourceWatch {
     }
   }
 
-  private async catchUp({ recorded, oldest }: SourceLook, present: string): Promise<void> {
-    const { log, config } = this.options;
+  private async catchUp(recorded: string, present: string, oldest: string): Promise<void> {
+    const { log, config, ground } = this.options;
+    if (await this.isOnItsWay(recorded)) return;
     const changed = new WalpostError('SOURCE_CHANGED');
-    if (this.change?.present !== present) {
-      this.change = { present, horizon: await xidOfNow(this.options.ground.pool) };
+    if (this.change?.present !== present || this.change.recorded !== recorded) {
+      this.change = { recorded, present, horizon: await xidOfNow(ground.pool) };
       log.error({ code: changed.code, recorded, present }, changed.message);
     }
     if (BigInt(oldest) <= BigInt(this.change.horizon)) return;
-    await requireScanColumns(this.options.ground.pool, config.source.table, changed.message);
+    await requireScanColumns(ground.pool, config.source.table, changed.message);
     await this.replay(present, this.change.horizon);
     this.change = undefined;
+  }
+
+  /** The job that the cursor waits for is not over, or has just ended well. */
+  private async isOnItsWay(recorded: string): Promise<boolean> {
+    const id = awaitedJob(recorded);
+    const job = id === undefined ? undefined : await readJob(this.options.ground.pool, id);
+    return job !== undefined && job.state !== 'failed' && job.state !== 'cancelled';
   }
 
   private async replay(present: string, beforeXid: string): Promise<void> {
@@ -85,8 +102,7 @@ export class SourceWatch {
     const { pool, cursor, slot, server } = ground;
     const floor = await newestSettled(pool, { slot, systemIdentifier: server.systemIdentifier });
     const job = await inTransaction(pool, async (client) => {
-      await cursor.adoptSource(present, client);
-      return requestJob(client, {
+      const asked = await requestJob(client, {
         slot,
         kind: 'replay',
         reason: new WalpostError('SOURCE_CHANGED').message,
@@ -95,6 +111,8 @@ export class SourceWatch {
         afterSnapshot: floor?.snapshot ?? null,
         beforeXid,
       });
+      await cursor.adoptSource(awaiting(asked.id, present), client);
+      return asked;
     });
     const from = floor ? formatLsn(floor.lsn) : null;
     log.warn({ job: jobName(job), from }, 'what the stream may lack is read from the table');

@@ -106,8 +106,8 @@ export class JobRunner {
       return onEvent({ job: name, what: 'cancelled', scanned, settled });
     }
     const from_lsn = job.fromLsn === null ? null : formatLsn(job.fromLsn);
-    await store.end(job.id, { state: 'done', report: { from_lsn, scanned, events: settled } });
-    onEvent({ job: name, what: 'done', scanned, settled });
+    const done = await store.finish(job, { from_lsn, scanned, events: settled });
+    onEvent({ job: name, what: done ? 'done' : 'cancelled', scanned, settled });
   }
 
   private save(job: Job, progress: ScanProgress): Promise<boolean> {

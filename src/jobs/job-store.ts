@@ -2,6 +2,8 @@
 import type pg from 'pg';
 import { type CursorStore, FENCE } from '../postgres/cursor-store.ts';
 import { databaseError } from '../postgres/database-error.ts';
+import { adoptAwaited } from '../postgres/source-identity.ts';
+import { inTransaction } from '../postgres/transaction.ts';
 import type { Job } from './job.ts';
 import { JOB_COLUMNS, type JobRow, toJob } from './job-rows.ts';
 import type { ScanProgress } from './scan.ts';
@@ -88,10 +90,20 @@ export class JobStore {
     return row.saved === 1;
   }
 
-  /** Closes the job; pass the connection of the transaction that makes it true. */
-  async end(id: string, end: JobEnd, client?: pg.ClientBase): Promise<void> {
+  /** Closes the job; pass the connection of the transaction that makes it true. False when it was over already. */
+  async end(id: string, end: JobEnd, client?: pg.ClientBase): Promise<boolean> {
     const report = end.state === 'done' ? JSON.stringify(end.report) : null;
-    await this.ask<Answer>(END, [id, end.state, report, end.state === 'failed' ? end.error : null], client);
+    const values = [id, end.state, report, end.state === 'failed' ? end.error : null];
+    return (await this.ask<Answer>(END, values, client)).saved === 1;
+  }
+
+  /** It has sent all: with its end the stream is whole, where it was waited for. False when it was cancelled meanwhile. */
+  finish(job: Job, report: Readonly<Record<string, unknown>>): Promise<boolean> {
+    return inTransaction(this.pool, async (client) => {
+      if (!(await this.end(job.id, { state: 'done', report }, client))) return false;
+      await adoptAwaited(client, this.cursor.slot, job.id);
+      return true;
+    });
   }
 
   private async ask<R extends Answer>(

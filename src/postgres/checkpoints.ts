@@ -20,16 +20,11 @@ import { type CursorStore, FENCE } from './cursor-store.ts';
 import { databaseError } from './database-error.ts';
 import { type PublishedTable, SOURCE_IDENTITY, sourceValues } from './source-identity.ts';
 
-/** The snapshot is read first, when the statement starts; then the position, then the clock. */
+/**
+ * The snapshot is read first, when the statement starts; then the position, then the clock. What it compares with the cursor
+ * is read by the same snapshot.
+ */
 const TAKE = `
-  WITH fence AS (SELECT c.* FROM walpost.cursor AS c JOIN (${FENCE}) AS f USING (slot))
-  INSERT INTO walpost.checkpoints (slot, system_identifier, timeline, snapshot, lsn, taken_at)
-  SELECT slot, system_identifier, timeline, pg_current_snapshot(), pg_current_wal_insert_lsn(), clock_timestamp()
-    FROM fence
-  RETURNING lsn::text`;
-
-/** The same, by one snapshot with the comparison. */
-const TAKE_OF = `
   WITH fence AS (SELECT c.* FROM walpost.cursor AS c JOIN (${FENCE}) AS f USING (slot)),
   taken AS (
     INSERT INTO walpost.checkpoints (slot, system_identifier, timeline, snapshot, lsn, taken_at)
@@ -79,17 +74,9 @@ export class CheckpointStore {
     this.cursor = cursor;
   }
 
-  /** Takes one now; gives back its position. */
-  async take(): Promise<Lsn> {
-    const { rows } = await this.query('taking a checkpoint', TAKE, []);
-    const lsn = parseLsn(rows[0]?.lsn ?? '');
-    if (lsn === undefined) throw this.cursor.lost();
-    return lsn;
-  }
-
-  /** The same, but undefined while the stream may lack rows of that table. */
+  /** Takes one now, and gives back its position; undefined while the stream may lack rows of that table. */
   async takeOf(source: PublishedTable): Promise<Lsn | undefined> {
-    const { rows } = await this.query('taking a checkpoint', TAKE_OF, sourceValues(source));
+    const { rows } = await this.query('taking a checkpoint', TAKE, sourceValues(source));
     if (rows[0]?.owned !== 1) throw this.cursor.lost();
     return parseLsn(rows[0].lsn ?? '');
   }

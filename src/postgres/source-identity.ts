@@ -7,6 +7,8 @@
  * publication that is altered has another row version. So these numbers are compared, with those that were there when the
  * stream was last known to be whole (walpost.cursor.source), and in the very statement that takes a checkpoint.
  *
+ * Where they differ a replay reads what may be missing, and only its end makes the new ones those of a whole stream.
+ *
  * It is null while the table is not published as it should be. What the numbers do not show afterwards is a partition that
  * was unlogged for a while; that has to be seen while it is so.
  */
@@ -41,7 +43,7 @@ export function sourceValues({ publication, table }: PublishedTable): readonly s
 }
 
 export interface SourceLook {
-  /** What walpost.cursor has; null when it is not known. */
+  /** What walpost.cursor has: null when it is not known; INCOMPLETE, or a job that is waited for, when rows are missing. */
   readonly recorded: string | null;
   readonly present: string | null;
   /** Every transaction before this one has ended. */
@@ -54,7 +56,37 @@ export const INCOMPLETE = '';
 /** The stream of the slot lacks rows, as a process has seen that does not lead, or not yet. */
 export async function markIncomplete(db: Pick<pg.ClientBase, 'query'>, slot: string): Promise<void> {
   try {
-    await db.query('UPDATE walpost.cursor SET source = $2 WHERE slot = $1 AND source <> $2', [slot, INCOMPLETE]);
+    await db.query('UPDATE walpost.cursor SET source = $2 WHERE slot = $1 AND source IS DISTINCT FROM $2', [
+      slot,
+      INCOMPLETE,
+    ]);
+  } catch (error) {
+    throw databaseError(error, 'writing the cursor');
+  }
+}
+
+/**
+ * What the cursor has while a job, named by its number, has still to send the rows that the stream lacks. No source that is
+ * there can be equal to it, so nothing is proven meanwhile; and whatever is written over it says that this job is not enough.
+ */
+export function awaiting(job: string, source: string): string {
+  return prefixOf(job) + source;
+}
+
+const prefixOf = (job: string): string => `job ${job}: `;
+
+/** The number of the job that is waited for. */
+export function awaitedJob(recorded: string): string | undefined {
+  return /^job (\d+): /.exec(recorded)?.[1];
+}
+
+/** The job has sent them, and the stream is whole. Pass the connection of the transaction that ends the job. */
+export async function adoptAwaited(db: Pick<pg.ClientBase, 'query'>, slot: string, job: string): Promise<void> {
+  try {
+    await db.query(
+      'UPDATE walpost.cursor SET source = substr(source, length($2::text) + 1) WHERE slot = $1 AND starts_with(source, $2)',
+      [slot, prefixOf(job)],
+    );
   } catch (error) {
     throw databaseError(error, 'writing the cursor');
   }

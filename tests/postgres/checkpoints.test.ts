@@ -15,11 +15,13 @@ import { CheckpointStore } from '../../src/postgres/checkpoints.ts';
 import { CursorStore } from '../../src/postgres/cursor-store.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { parseSnapshot, seesXid } from '../../src/postgres/snapshot.ts';
+import { lookAtSource } from '../../src/postgres/source-identity.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createDecodedSlot } from '../support/decoded-slot.ts';
 import { startServer } from '../support/server.ts';
 
 const SLOT = 'checkpoints';
+const SOURCE = { publication: 'walpost', table: 'walpost.outbox' };
 let database: TestDatabase;
 let pool: pg.Pool;
 let cursor: CursorStore;
@@ -40,7 +42,19 @@ async function claim(): Promise<CursorStore> {
   const [{ systemIdentifier } = { systemIdentifier: '' }] = await database.query<{ systemIdentifier: string }>(
     'SELECT system_identifier::text AS "systemIdentifier" FROM pg_control_system()',
   );
-  return CursorStore.claim(pool, { slot: SLOT, systemIdentifier, timeline: 1 });
+  return whole(pool, await CursorStore.claim(pool, { slot: SLOT, systemIdentifier, timeline: 1 }));
+}
+
+/** Its stream lacks nothing, so checkpoints may be taken. */
+async function whole(db: pg.Pool, of: CursorStore): Promise<CursorStore> {
+  await of.adoptSource((await lookAtSource(db, of, SOURCE)).present);
+  return of;
+}
+
+async function take(from = store): Promise<Lsn> {
+  const lsn = await from.takeOf(SOURCE);
+  if (lsn === undefined) throw new Error('no checkpoint was taken');
+  return lsn;
 }
 
 async function walEnd(): Promise<Lsn> {
@@ -64,7 +78,7 @@ const scope = async () => ({ slot: SLOT, systemIdentifier: (await cursor.read())
 
 test('a row is proven once a checkpoint that sees it is settled, and not before', async () => {
   await publish('one');
-  const lsn = await store.take();
+  const lsn = await take();
   await publish('two');
   expect(await proven()).toEqual([]);
   await store.settle(lsn - 1n);
@@ -82,7 +96,7 @@ test('a transaction that is open anywhere in the cluster unproves its own row an
   await foreign.query('BEGIN');
   await foreign.query('SELECT pg_current_xact_id()');
   for (let n = 0; n < 200; n++) await publish('settled');
-  await store.settle(await store.take());
+  await store.settle(await take());
   expect(await proven()).toEqual(Array(200).fill('settled'));
   const [xmin] = await database.query(
     `SELECT count(*)::integer AS proven FROM walpost.outbox, walpost.proven_snapshot($1) AS s WHERE created_xid < pg_snapshot_xmin(s)`,
@@ -92,7 +106,7 @@ test('a transaction that is open anywhere in the cluster unproves its own row an
   await open.query('COMMIT');
   expect(await proven()).not.toContain('open');
   await foreign.query('ROLLBACK');
-  await store.settle(await store.take());
+  await store.settle(await take());
   expect(await proven()).toContain('open');
 });
 
@@ -106,7 +120,7 @@ test('everything that the snapshot sees was committed before its position', asyn
   const work = writers.map(async (client) => {
     while (writing) await publish('busy', client);
   });
-  for (let n = 0; n < 50; n++) await store.take();
+  for (let n = 0; n < 50; n++) await take();
   writing = false;
   await Promise.all(work);
   const decoder = createPgoutputDecoder({
@@ -149,14 +163,14 @@ test('a prepared transaction that nobody ends unproves nothing but its own row',
     );
     await prepared.query("PREPARE TRANSACTION 'forgotten'");
     for (let n = 0; n < 20; n++) await publish('settled', prepared);
-    const checkpoints = new CheckpointStore(elsewhere, claimed);
-    await checkpoints.settle(await checkpoints.take());
+    const checkpoints = new CheckpointStore(elsewhere, await whole(elsewhere, claimed));
+    await checkpoints.settle(await take(checkpoints));
     const count = () =>
       prepared.query('SELECT count(*)::integer AS n FROM walpost.outbox WHERE walpost.is_proven(created_xid)');
     expect(await count()).toEqual([{ n: 20 }]);
     await prepared.query("COMMIT PREPARED 'forgotten'");
     expect(await count()).toEqual([{ n: 20 }]);
-    await checkpoints.settle(await checkpoints.take());
+    await checkpoints.settle(await take(checkpoints));
     expect(await count()).toEqual([{ n: 21 }]);
   } finally {
     await elsewhere.end();
@@ -165,10 +179,10 @@ test('a prepared transaction that nobody ends unproves nothing but its own row',
 
 test('while a healing is open nothing new is proven', async () => {
   await publish('one');
-  await store.settle(await store.take());
+  await store.settle(await take());
   await database.query("INSERT INTO walpost.jobs (slot, kind, state) VALUES ($1, 'heal', 'running')", [SLOT]);
   await publish('two');
-  await store.settle(await store.take());
+  await store.settle(await take());
   expect(await proven()).toEqual(['one']);
   await database.query("UPDATE walpost.jobs SET state = 'done', ended_at = now()");
   await store.settle(await walEnd());
@@ -177,7 +191,7 @@ test('while a healing is open nothing new is proven', async () => {
 
 test('in another cluster nothing is proven, nor without a cursor, nor for a slot that lags behind', async () => {
   await publish('one');
-  await store.settle(await store.take());
+  await store.settle(await take());
   expect(await proven()).toEqual(['one']);
   const other = await CursorStore.claim(pool, { slot: 'other', systemIdentifier: '1', timeline: 1 });
   expect(await proven()).toEqual([]);
@@ -194,7 +208,7 @@ test('in another cluster nothing is proven, nor without a cursor, nor for a slot
 
 test('a role that may read cursor and checkpoints may ask what is proven', async () => {
   await publish('one');
-  await store.settle(await store.take());
+  await store.settle(await take());
   const role = `r_${database.name}`;
   await database.query(`CREATE ROLE ${role}; GRANT USAGE ON SCHEMA walpost TO ${role}`);
   try {
@@ -208,9 +222,9 @@ test('a role that may read cursor and checkpoints may ask what is proven', async
 });
 
 test('an owner of the past takes and settles nothing', async () => {
-  const lsn = await store.take();
+  const lsn = await take();
   const successor = await claim();
-  await expect(store.take()).rejects.toMatchObject({ code: 'LEADERSHIP_LOST' });
+  await expect(take()).rejects.toMatchObject({ code: 'LEADERSHIP_LOST' });
   await expect(store.settle(lsn)).rejects.toMatchObject({ code: 'LEADERSHIP_LOST' });
   await expect(store.record({ lsn, snapshot: '1:1:' })).rejects.toMatchObject({ code: 'LEADERSHIP_LOST' });
   expect(await newestSettled(pool, await scope())).toBeUndefined();
@@ -245,7 +259,7 @@ test('from a position or a time to a checkpoint', async () => {
   const lsns: Lsn[] = [];
   for (let n = 0; n < 4; n++) {
     await publish(`event ${n}`);
-    lsns.push(await store.take());
+    lsns.push(await take());
   }
   const [first = 0n, second = 0n, third = 0n] = lsns;
   await store.settle(third);
@@ -274,10 +288,10 @@ test('from a position or a time to a checkpoint', async () => {
 test('when rows leave the outbox, the checkpoints that do not see them leave too, but for the newest settled one', async () => {
   const lsns: Lsn[] = [];
   for (const name of ['one', 'two', 'three', 'four']) {
-    lsns.push(await store.take());
+    lsns.push(await take());
     await publish(name);
   }
-  lsns.push(await store.take());
+  lsns.push(await take());
   const left = async (): Promise<number> => (await database.query('SELECT FROM walpost.checkpoints')).length;
   await store.settle(lsns[3] ?? 0n);
   await database.query("DELETE FROM walpost.outbox WHERE event_type = 'none'");
@@ -294,7 +308,7 @@ test('when rows leave the outbox, the checkpoints that do not see them leave too
 
 test('the keeper takes one while events flow, settles it as the watermark passes, and then rests', async () => {
   let watermark = LSN_ZERO;
-  const keeper = new CheckpointKeeper({ store, take: () => store.take(), watermark: () => watermark });
+  const keeper = new CheckpointKeeper({ store, take: () => take(), watermark: () => watermark });
   const state = async () =>
     (
       await database.query<{ taken: number; settled: number }>(

@@ -3,7 +3,15 @@ import type pg from 'pg';
 import { CheckpointStore } from '../../src/postgres/checkpoints.ts';
 import { CursorStore } from '../../src/postgres/cursor-store.ts';
 import { createPool } from '../../src/postgres/pool.ts';
-import { INCOMPLETE, lookAtSource, markIncomplete, xidOfNow } from '../../src/postgres/source-identity.ts';
+import {
+  adoptAwaited,
+  awaitedJob,
+  awaiting,
+  INCOMPLETE,
+  lookAtSource,
+  markIncomplete,
+  xidOfNow,
+} from '../../src/postgres/source-identity.ts';
 import { poll } from '../support/slot-session.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
@@ -112,11 +120,27 @@ test('a checkpoint is taken only while it is the one that the cursor names', asy
   expect(await database.query('SELECT FROM walpost.checkpoints')).toHaveLength(2);
 });
 
-test('a stream that lacks rows is marked, unless nothing was known of it', async () => {
+test('a stream that lacks rows is marked, also where nothing was known of it', async () => {
   await markIncomplete(pool, SLOT);
-  expect((await look()).recorded).toBeNull();
+  expect((await look()).recorded).toBe(INCOMPLETE);
   await cursor.adoptSource(await present());
   await markIncomplete(pool, SLOT);
+  expect((await look()).recorded).toBe(INCOMPLETE);
+});
+
+test('the end of the job that is waited for makes the stream whole, unless rows were missed again since', async () => {
+  const source = (await present()) ?? '';
+  await cursor.adoptSource(awaiting('17', source));
+  expect(awaitedJob((await look()).recorded ?? '')).toBe('17');
+  await adoptAwaited(pool, SLOT, '1');
+  await adoptAwaited(pool, 'other', '17');
+  expect((await look()).recorded).toBe(awaiting('17', source));
+  await adoptAwaited(pool, SLOT, '17');
+  expect((await look()).recorded).toBe(source);
+  expect(awaitedJob(source)).toBeUndefined();
+  await cursor.adoptSource(awaiting('18', source));
+  await markIncomplete(pool, SLOT);
+  await adoptAwaited(pool, SLOT, '18');
   expect((await look()).recorded).toBe(INCOMPLETE);
 });
 
