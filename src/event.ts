@@ -48,8 +48,8 @@ export interface Event {
   readonly createdAt: string | null;
   readonly origin: Origin;
   /**
-   * Counts the events, poison rows and refused messages of the transaction as decoded, from 0; null when a table scan found the event. With
-   * the commit LSN it is the event's position, which names it for good; an LSN alone names nothing.
+   * Counts the events, poison rows and refused messages of the transaction as decoded, from 0; null when a table scan found
+   * the event. With the commit LSN it is the event's position, which names it for good; an LSN alone names nothing.
    */
   readonly ordinal: number | null;
   /** Length of the row in bytes; a batch closes by the sum of these. */

@@ -2,11 +2,14 @@
  * Healing a lost slot: what the stream will not bring any more is read from the table.
  *
  *   1. A heal job is committed, with where it begins and why. From here on nothing new is proven.
- *   2. What is left of the slot is dropped, and it is made anew with its snapshot.
- *   3. The rows that the snapshot sees and the last settled checkpoint does not are sent, as a phase of their lanes before
+ *   2. From here on what is parked is parked before the position that the old slot had confirmed: see `orderLsn`.
+ *   3. What is left of the slot is dropped, and it is made anew with its snapshot.
+ *   4. Nothing is sent before everybody sees what the snapshot sees: see `awaitVisible`.
+ *   5. The rows that the snapshot sees and the last settled checkpoint does not are sent, as a phase of their lanes before
  *      anything that is streamed, until all of them are delivered, parked or dead letters.
- *   4. One transaction moves the cursor to the new slot's beginning, records the checkpoint there, and closes the job.
- *   5. Only then the stream starts.
+ *   6. One transaction moves the cursor to the new slot's beginning, adopts publication and table as the snapshot sees them,
+ *      records the checkpoint there, and closes the job.
+ *   7. Only then the stream starts, and what jobs park from here on stands where the new slot begins.
  *
  * Killed at any point, the job is still open: the next leader drops the new slot and begins again at step 2. Events of the
  * first try come again, and nothing is missed.
@@ -43,7 +46,7 @@ const HIDDEN = 'healing waits for commits that are written and not visible: is a
 export class SlotHealing {
   readonly job: Job;
   private readonly options: HealingOptions;
-  private place: Lsn = LSN_ZERO;
+  private order: Lsn = LSN_ZERO;
 
   constructor(options: HealingOptions) {
     this.options = options;
@@ -55,8 +58,8 @@ export class SlotHealing {
    * confirmed: a row of it may have been parked behind an event that was not, and that only the table has now. What comes
    * later stands where the new slot begins.
    */
-  get position(): Lsn {
-    return this.place;
+  get orderLsn(): Lsn {
+    return this.order;
   }
 
   /** Resolves when all is settled and the stream may start. */
@@ -67,7 +70,7 @@ export class SlotHealing {
     await requireScanColumns(pool, source.table);
     await jobs.begin(job.id);
     const confirmed = (await cursor.read())?.lsn ?? LSN_ZERO;
-    this.place = confirmed > LSN_ZERO ? confirmed - 1n : LSN_ZERO;
+    this.order = confirmed > LSN_ZERO ? confirmed - 1n : LSN_ZERO;
     await using slot = await makeSlot(this.options);
     const total = { scanned: 0, events: 0 };
     const save = async (progress: ScanProgress): Promise<void> => {
@@ -80,7 +83,7 @@ export class SlotHealing {
     await runScan({ job: jobName(job), source: scan, outlet, clock, from: null, save }, signal);
     const report = { reason: job.reason, from_lsn: from, to_lsn: formatLsn(slot.consistentPoint), ...total };
     await this.close(slot, report);
-    this.place = slot.consistentPoint;
+    this.order = slot.consistentPoint;
     const { events: settled, ...range } = report; // a log never shows what is called events
     log.warn({ job: jobName(job), ...range, settled }, 'healed: the stream goes on from here');
   }

@@ -99,7 +99,7 @@ export class Relay {
 
     // 3 router: steps become batches, which leave when a new snapshot sees their transactions; 4 sinks: batches leave
     this.gate = visibilityGate({ ...options, onVisible: () => this.router.seen() });
-    const received = (): Lsn => maxLsn(this.slot.received, ground.healing?.position ?? LSN_ZERO);
+    const received = (): Lsn => maxLsn(this.slot.received, ground.healing?.orderLsn ?? LSN_ZERO);
     this.custody = new RelayCustody({ ...options, received, fail });
     this.ledger = new Ledger(() => this.confirmer.advanced());
     this.router = new Router({

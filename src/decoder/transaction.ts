@@ -39,7 +39,7 @@ export class Transaction {
     return this.#origin;
   }
 
-  /** The next event's or poison's place among them. */
+  /** What comes next: events, poison rows and refused messages are counted, from 0. */
   nextOrdinal(): number {
     return this.#ordinal++;
   }
