@@ -5,4 +5,4 @@
 ALTER TABLE walpost.cursor ADD COLUMN source text;
 
 COMMENT ON COLUMN walpost.cursor.source IS
-  'Publication and table, by number, as they were when the stream last held every row; another one now means that rows may have been missed. Null is not known, empty is missed for sure.';
+  'Publication and table, by number, as they were when the stream last held every row; another one now means that rows may have been missed. Null is not known, empty is missed for sure; job N: and the numbers while job N reads what was missed.';
