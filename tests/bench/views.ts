@@ -1,9 +1,11 @@
 /**
  * How long the views take with ten million rows in the outbox, a million parked, a million dead letters, and how long
  * prune keeps others waiting: `npm run bench:views [-- --millions 10 --rounds 5]`. The time is that of EXPLAIN ANALYZE; the plan
- * of what took longer than it should is printed.
+ * of what took longer than it should is printed, and all are written to docs/evidence/plans.md.
  */
+import { writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
+import { join } from 'node:path';
 import pg from 'pg';
 import { migrate } from '../../src/postgres/migrate.ts';
 import { startServer } from '../support/server.ts';
@@ -14,6 +16,7 @@ import {
   interleave,
   median,
   printTable,
+  ROOT,
   type RunRecord,
   writeReport,
 } from './support/report.ts';
@@ -72,6 +75,9 @@ async function settle(): Promise<void> {
   );
 }
 
+/** The plan of each view, as it was the last time. */
+const plans = new Map<string, string>();
+
 function explains(name: string, sql: string): Contestant {
   return {
     name,
@@ -79,6 +85,7 @@ function explains(name: string, sql: string): Contestant {
       const { rows } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN (ANALYZE, TIMING OFF) ${sql}`);
       const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
       const milliseconds = Number(/Execution Time: ([\d.]+) ms/.exec(plan)?.[1]);
+      plans.set(name, plan);
       if (milliseconds > ALLOWED_MS) say(plan);
       return { milliseconds };
     },
@@ -95,6 +102,12 @@ async function views(state: string): Promise<RunRecord[]> {
     explains(`event_status, ${state}`, `SELECT walpost.event_status('${id}')`),
   ];
   return interleave(contestants, options.rounds);
+}
+
+function writePlans(): void {
+  const parts = [...plans].map(([name, plan]) => `## ${name}\n\n\`\`\`\n${plan}\n\`\`\`\n`);
+  const head = `# Plans of the views\n\nWritten by \`npm run bench:views\`, with ${options.millions},000,000 rows in the outbox.\n`;
+  writeFileSync(join(ROOT, 'docs/evidence/plans.md'), [head, ...parts].join('\n'));
 }
 
 /** Twenty calls of prune, and what another session waited for meanwhile. */
@@ -141,5 +154,6 @@ const load = loadavg()[0] ?? 0;
 records.push({ round: 0, name: 'prune, 5,000 rows', figures: call, load });
 records.push({ round: 0, name: 'publish beside prune', figures: beside, load });
 printTable(records);
+writePlans();
 writeReport({ name: options.save, settings: options, versions: { postgres: server.version }, records, derived: {} });
 await client.end();

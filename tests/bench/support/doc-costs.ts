@@ -85,7 +85,7 @@ export function views(report: Report): string {
   return `## Views and prune in a large outbox
 
 ${report.settings['millions']},000,000 rows in the outbox, 1,000,000 parked, 1,000,000 dead letters, 1,000,000 rows of delivery log. Milliseconds; prune was called twenty
-times while another session published, whose waits are the last line.
+times while another session published, whose waits are the last line. [The plans](evidence/plans.md).
 
 ${table(['', 'median', 'most'], rows)}
 
