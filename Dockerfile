@@ -2,7 +2,7 @@
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --ignore-scripts --no-audit --no-fund
+RUN npm ci --workspaces=false --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json ./
 COPY src ./src
 RUN npx tsc -b && find dist -name '*.tsbuildinfo' -delete
@@ -11,7 +11,7 @@ RUN npx tsc -b && find dist -name '*.tsbuildinfo' -delete
 FROM node:24-bookworm-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
+RUN npm ci --workspaces=false --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production WALPOST_CONFIG=/etc/walpost/walpost.yaml
@@ -20,6 +20,8 @@ COPY --from=packages /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY package.json LICENSE ./
 COPY sql ./sql
+# Errors and warnings point to these pages.
+COPY docs/*.md ./docs/
 USER node
 EXPOSE 9464
 # Follows WALPOST__HTTP__PORT; a port that only walpost.yaml names needs a health check of its own.

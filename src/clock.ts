@@ -12,14 +12,47 @@ export interface Timer {
   cancel(): void;
 }
 
+/** Node fires a longer timer at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => performance.now(),
   wallTime: () => Date.now(),
   schedule(delayMs, callback) {
+    if (delayMs > LONGEST_TIMER_MS) return scheduleInParts(delayMs, callback);
     const timer = setTimeout(callback, delayMs);
     return { cancel: () => clearTimeout(timer) };
   },
 };
+
+/** The same clock; what its callbacks throw goes to `onThrow`, since no caller of theirs could catch it. */
+export function guardedClock(clock: Clock, onThrow: (error: unknown) => void): Clock {
+  return {
+    now: () => clock.now(),
+    wallTime: () => clock.wallTime(),
+    schedule: (delayMs, callback) =>
+      clock.schedule(delayMs, () => {
+        try {
+          callback();
+        } catch (error) {
+          onThrow(error);
+        }
+      }),
+  };
+}
+
+function scheduleInParts(delayMs: number, callback: () => void): Timer {
+  let next: Timer | undefined;
+  const first = setTimeout(() => {
+    next = systemClock.schedule(delayMs - LONGEST_TIMER_MS, callback);
+  }, LONGEST_TIMER_MS);
+  return {
+    cancel: () => {
+      clearTimeout(first);
+      next?.cancel();
+    },
+  };
+}
 
 /** Resolves after the delay, or at once when the signal aborts; never rejects. */
 export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {

@@ -7,60 +7,84 @@
 import { hash } from 'node:crypto';
 import type { Event, Origin } from './event.ts';
 import { formatLsn } from './lsn.ts';
+import { formatMicros } from './pg-time.ts';
 import type { Batch } from './pipeline.ts';
 import { asWire, quoteJson, quoteJsonOrNull, wireString, type WireText } from './wire-text.ts';
+
+type EnvelopeOrigin = Pick<Origin, 'commitLsn' | 'committedAtMicros' | 'job'>;
+
+/** What an envelope is made of; walpost/sink shows sinks of others these fields and no more. */
+export interface EnvelopeFields extends Pick<
+  Event,
+  | 'eventId'
+  | 'eventType'
+  | 'eventVersion'
+  | 'organizationId'
+  | 'topic'
+  | 'entityType'
+  | 'entityId'
+  | 'target'
+  | 'idempotencyKey'
+  | 'payload'
+  | 'headers'
+  | 'createdAt'
+  | 'ordinal'
+> {
+  readonly origin: EnvelopeOrigin;
+}
 
 /**
  * One JSON object, built for each sink anew: an event that kept it would hold some thirty pieces of string until it
  * settles, and collecting those costs the process five times what building them again does.
  */
-export function envelopeOf(event: Event): WireText {
+export function envelopeOf(event: EnvelopeFields): WireText {
   return asWire(
     `{"event_id":${quoteJson(event.eventId)},"event_type":${quoteJson(event.eventType)},"event_version":${event.eventVersion}` +
       `,"organization_id":${quoteJson(event.organizationId)},"topic":${quoteJson(event.topic)}` +
       `,"entity_type":${quoteJsonOrNull(event.entityType)},"entity_id":${quoteJsonOrNull(event.entityId)}` +
       `,"target":${quoteJsonOrNull(event.target)},"idempotency_key":${quoteJsonOrNull(event.idempotencyKey)}` +
       `,"payload":${wireString(event.payload)},"headers":${wireString(event.headers)}` +
-      `,"created_at":${event.createdAt === null ? 'null' : `"${event.createdAt}"`}${originPart(event.origin)}${event.ordinal}` +
-      (event.origin.commitLsn === null ? ',"replay":true}' : ',"replay":false}'),
+      `,"created_at":${event.createdAt === null ? 'null' : `"${event.createdAt}"`}${originPart(event.origin)}${event.ordinal}${lastOriginEnd}`,
   );
 }
 
-let lastOrigin: Origin | null = null;
-let lastOriginPart = '';
+/** A row of the table that a job has found, or the stream. */
+export function sourceOf({ commitLsn }: Pick<Origin, 'commitLsn'>): 'stream' | 'table' {
+  return commitLsn === null ? 'table' : 'stream';
+}
 
-/** From `committed_at` up to the ordinal: the same for all events of a transaction. */
-function originPart(origin: Origin): string {
+const REPLAY = 'replay-';
+
+/**
+ * The replay that an operator has asked for, as `walpost replay` prints it. Other jobs are none: what a healing or a redrive
+ * sends is often a first delivery, and a receiver that skips replays would lose it.
+ */
+export function replayOf({ job }: Pick<Origin, 'job'>): string | null {
+  return job?.startsWith(REPLAY) ? job : null;
+}
+
+let lastOrigin: EnvelopeOrigin | null = null;
+let lastOriginPart = '';
+let lastOriginEnd = '';
+
+/** From `committed_at` up to the ordinal, and what follows it: the same for all events of a transaction. */
+function originPart(origin: EnvelopeOrigin): string {
   if (origin !== lastOrigin) {
     const { committedAtMicros, commitLsn } = origin;
     const time = committedAtMicros === null ? 'null' : `"${formatMicros(committedAtMicros)}"`;
     const lsn = commitLsn === null ? 'null' : `"${formatLsn(commitLsn)}"`;
     lastOrigin = origin;
     lastOriginPart = `,"committed_at":${time},"lsn":${lsn},"ordinal":`;
+    lastOriginEnd = `,"source":"${sourceOf(origin)}","replay":${quoteJsonOrNull(replayOf(origin))}}`;
   }
   return lastOriginPart;
-}
-
-const EPOCH_2000_SECONDS = Date.UTC(2000, 0, 1) / 1000;
-let lastSecond = Number.NaN;
-let lastSecondText = '';
-
-/** Microseconds since 2000-01-01 UTC, as the wire protocol counts, in RFC 3339: `2026-11-20T14:00:00.130000Z`. */
-export function formatMicros(microsSince2000: bigint): string {
-  const fraction = Number(((microsSince2000 % 1_000_000n) + 1_000_000n) % 1_000_000n);
-  const second = Number((microsSince2000 - BigInt(fraction)) / 1_000_000n);
-  if (second !== lastSecond) {
-    lastSecondText = new Date((second + EPOCH_2000_SECONDS) * 1000).toISOString().slice(0, 19);
-    lastSecond = second;
-  }
-  return `${lastSecondText}.${String(fraction).padStart(6, '0')}Z`;
 }
 
 export interface BatchIdentity {
   readonly sink: string;
   /** The replay or redrive job that sends the batch; null for live events. */
   readonly job: string | null;
-  readonly events: readonly Event[];
+  readonly events: readonly Pick<Event, 'eventId' | 'organizationId'>[];
 }
 
 /**
@@ -75,7 +99,7 @@ export function batchId({ sink, job, events }: BatchIdentity): string {
 
 export interface BatchBody {
   readonly sink: string;
-  readonly batch: Batch;
+  readonly batch: Pick<Batch, 'organizationId' | 'attempt' | 'job'> & { readonly events: readonly EnvelopeFields[] };
   /** By default the batch's own, for whoever has not worked it out already. */
   readonly id?: string;
 }

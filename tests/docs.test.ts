@@ -1,15 +1,68 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { ERROR_CODES } from '../src/errors.ts';
 import { Metrics } from '../src/observe/metrics.ts';
 
 const page = (name: string): string => readFileSync(new URL(`../docs/${name}`, import.meta.url), 'utf8');
 
+test('a link of a page leads to a file, and to a heading that is there', () => {
+  const root = new URL('../', import.meta.url);
+  const pages = [
+    'README.md',
+    'CONTRIBUTING.md',
+    'SECURITY.md',
+    'CHANGELOG.md',
+    ...readdirSync(new URL('docs', root), { recursive: true })
+      .map(String)
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => `docs/${name}`),
+  ];
+  const broken = pages.flatMap((name) => {
+    const url = new URL(name, root);
+    const links = [...readFileSync(url, 'utf8').matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link ?? '');
+    const relative = links.filter((link) => !/^[a-z]+:/.test(link));
+    return relative.filter((link) => !leadsSomewhere(new URL(link, url))).map((link) => `${name}: ${link}`);
+  });
+  expect(broken).toEqual([]);
+});
+
+function leadsSomewhere(target: URL): boolean {
+  const { hash } = target;
+  target.hash = '';
+  if (!existsSync(target)) return false;
+  if (hash === '') return true;
+  const headings = [...readFileSync(target, 'utf8').matchAll(/^#+ (.+)$/gm)].map(([, text]) => anchorOf(text ?? ''));
+  return headings.includes(hash.slice(1));
+}
+
+/** As GitHub makes it of a heading. */
+function anchorOf(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replace(/[^\w\- ]/g, '')
+    .replaceAll(' ', '-');
+}
+
 test('docs/errors.md has every code, and no other', () => {
   const named = [...page('errors.md').matchAll(/`([A-Z]+(?:_[A-Z0-9]+)*)`/g)].map(([, code]) => code ?? '');
   const codes = Object.keys(ERROR_CODES);
   expect(codes.filter((code) => !named.includes(code))).toEqual([]);
   expect(named.filter((name) => name !== 'UNEXPECTED' && !codes.includes(name) && name.includes('_'))).toEqual([]);
+});
+
+test('each row of what can keep rows out of the stream names a test that is there', () => {
+  const [, section = ''] = page('operations.md').split('## What can keep rows out of the stream, or stop it');
+  const rows = (section.split('\n## ')[0] ?? '')
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .slice(2);
+  expect(rows.length).toBeGreaterThan(25);
+  const wrong = rows.filter((row) => {
+    const [, file = '', name = ''] = /<!-- (tests\/\S+): (.+?) -->/.exec(row) ?? [];
+    const path = new URL(`../${file}`, import.meta.url);
+    return name === '' || !existsSync(path) || !readFileSync(path, 'utf8').includes(name);
+  });
+  expect(wrong).toEqual([]);
 });
 
 test('docs/operations.md has every metric, and no other', async () => {

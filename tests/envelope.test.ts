@@ -1,22 +1,14 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { batchBody, batchId, envelopeOf, formatMicros } from '../src/envelope.ts';
-import type { Event, Origin } from '../src/event.ts';
+import { batchBody, batchId, envelopeOf } from '../src/envelope.ts';
+import { formatMicros } from '../src/pg-time.ts';
+import type { Event } from '../src/event.ts';
 import { wireBytes, wireToText } from '../src/wire-text.ts';
+import { plainOrigin } from './support/plain-origin.ts';
 import { sampleBatch, sampleEvent } from './support/sample-event.ts';
 
-const scanned: Origin = {
-  commitLsn: null,
-  xid: null,
-  committedAtMicros: null,
-  unsettled: 0,
-  carried: true,
-  receivedAt: 0,
-  job: null,
-  endLsn: null,
-  visible: true,
-};
+const scanned = plainOrigin({ commitLsn: null, xid: null, committedAtMicros: null });
 
 const fixed = { eventId: 'e-1', organizationId: 'o-1', ordinal: 3 };
 
@@ -33,7 +25,7 @@ describe('an envelope', () => {
       '{"event_id":"e-1","event_type":"job.completed","event_version":1,"organization_id":"o-1","topic":"cataloging",' +
         '"entity_type":"job","entity_id":"17","target":null,"idempotency_key":null,"payload":{"n": 1.10},"headers":{"a": "b"},' +
         '"created_at":"2026-11-20T14:00:00.123456Z","committed_at":"2026-11-20T14:00:00.130000Z",' +
-        '"lsn":"0/16B3748","ordinal":3,"replay":false}',
+        '"lsn":"0/16B3748","ordinal":3,"source":"stream","replay":null}',
     );
   });
 
@@ -44,8 +36,20 @@ describe('an envelope', () => {
       committed_at: null,
       lsn: null,
       ordinal: null,
-      replay: true,
+      source: 'table',
+      replay: null,
     });
+  });
+
+  test.each([
+    ['replay-17', 'replay-17'],
+    ['repair-17', null],
+    ['heal-17', null],
+    ['redrive-17', null],
+    [null, null],
+  ])('sent by %s says replay %s', (job, replay) => {
+    const event = sampleEvent({ ...fixed, origin: { ...scanned, job }, ordinal: null });
+    expect(JSON.parse(wireToText(envelopeOf(event)))).toMatchObject({ source: 'table', replay });
   });
 
   test('of each transaction says its own, though the last one is remembered', () => {

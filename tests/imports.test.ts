@@ -47,13 +47,18 @@ describe('what the rule refuses', () => {
     ],
     [
       'the relay that loads the command line',
-      { 'relay.ts': "const cli = await import('./cli/program.ts');", 'cli/program.ts': '' },
-      'relay.ts -> cli/program.ts: relay may not import cli',
+      { 'relay/relay.ts': "const cli = await import('../cli/program.ts');", 'cli/program.ts': '' },
+      'relay/relay.ts -> cli/program.ts: relay may not import cli',
     ],
     [
       'a public door that imports a foundation',
       { 'client/index.ts': "import '../postgres/pool.ts';", 'postgres/pool.ts': '' },
       'client/index.ts -> postgres/pool.ts: client may not import postgres',
+    ],
+    [
+      'the door for sinks that imports a stage',
+      { 'sink/index.ts': "export { a } from '../sinks/registry.ts';", 'sinks/registry.ts': '' },
+      'sink/index.ts -> sinks/registry.ts: sink may not import sinks',
     ],
     [
       'a stage that imports the demo',
@@ -65,7 +70,26 @@ describe('what the rule refuses', () => {
       { 'slot/a.ts': "import './b.ts';", 'slot/b.ts': "import './a.ts';" },
       'cycle: slot/a.ts -> slot/b.ts -> slot/a.ts',
     ],
-    ['a place that nobody planned', { 'utils/misc.ts': '' }, 'utils/misc.ts: DESIGN section 6 knows no place utils/'],
+    [
+      'a place that nobody planned',
+      { 'utils/misc.ts': '' },
+      'utils/misc.ts: docs/architecture.md knows no place utils/',
+    ],
+    [
+      'a part of the relay that imports its connection',
+      { 'relay/chores.ts': "import './connection.ts';", 'relay/connection.ts': '' },
+      'relay/chores.ts -> relay/connection.ts: relay goes down, see docs/architecture.md',
+    ],
+    [
+      'a start that imports leadership',
+      { 'relay/starts/a.ts': "import '../leadership/b.ts';", 'relay/leadership/b.ts': '' },
+      'relay/starts/a.ts -> relay/leadership/b.ts: relay goes down, see docs/architecture.md',
+    ],
+    [
+      'a healing that imports what decides about a start',
+      { 'relay/healing/a.ts': "import '../starts/b.ts';", 'relay/starts/b.ts': '' },
+      'relay/healing/a.ts -> relay/starts/b.ts: relay goes down, see docs/architecture.md',
+    ],
     ['a file that is not there', { 'slot/a.ts': "import './gone.ts';" }, 'slot/a.ts -> slot/gone.ts: no such file'],
   ])('%s', (_name, files, expected) => {
     expect(violations(readImportGraph(plant({ ...event, ...files })))).toEqual([expected]);
@@ -75,13 +99,16 @@ describe('what the rule refuses', () => {
     const tree = plant({
       ...event,
       'main.ts': "import { run } from './cli/program.ts';",
-      'cli/program.ts': "import '../relay.ts';\nimport '../demo/run-demo.ts';",
+      'cli/program.ts': "import '../relay/relay.ts';\nimport '../demo/run-demo.ts';",
       'demo/run-demo.ts': "import { event } from '../event.ts';",
-      'relay.ts': "import './slot/stream.ts';\nimport './ack/watermark.ts';",
+      'relay/relay.ts': "import '../slot/stream.ts';\nimport '../ack/watermark.ts';\nimport './status/status.ts';",
+      'relay/status/status.ts': "import '../leadership/a.ts';\nimport '../term.ts';",
+      'relay/leadership/a.ts': "import '../term.ts';",
+      'relay/term.ts': '',
       'slot/stream.ts': "import '../postgres/pool.ts';\nimport './frame.ts';",
       'slot/frame.ts': "import pg from 'pg';",
       'ack/watermark.ts': "import '../event.ts'; // import '../slot/stream.ts'",
-      'postgres/pool.ts': "/* import '../relay.ts' */\nimport '../config/schema.ts';",
+      'postgres/pool.ts': "/* import '../relay/relay.ts' */\nimport '../config/schema.ts';",
       'config/schema.ts': "import '../event.ts';",
     });
     expect(violations(readImportGraph(tree))).toEqual([]);

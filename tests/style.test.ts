@@ -6,7 +6,9 @@ import { sourceFiles } from './support/import-graph.ts';
 
 const root = join(import.meta.dirname, '..');
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
-const sources = sourceFiles(join(root, 'src')).map((file) => `src/${file}`);
+const sources = ['src', 'packages/client/src', 'packages/consumer/src', 'packages/vocabulary'].flatMap((place) =>
+  sourceFiles(join(root, place)).map((file) => `${place}/${file}`),
+);
 const tracked = execFileSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' })
   .split('\0')
   .filter((path) => path !== '' && existsSync(join(root, path)));
@@ -25,7 +27,7 @@ test('no source file has more than 400 lines', () => {
   expect(sources.filter((path) => read(path).split('\n').length > 401)).toEqual([]);
 });
 
-test('no type escape in src', () => {
+test('no type escape in src and the packages', () => {
   const code = /^(?!\s*(?:\/\*|\*|\/\/)).*(?:\bas any\b|: any\b|<any>|\bany\[\])/;
   const comments = /@ts-(?:ignore|nocheck|expect-error)|oxlint-disable|eslint-disable/;
   expect([...linesThat(code, sources), ...linesThat(comments, sources)]).toEqual([]);
@@ -34,6 +36,11 @@ test('no type escape in src', () => {
 test('no test is left out or singled out', () => {
   const tests = tracked.filter((path) => path.endsWith('.test.ts') && path !== 'tests/style.test.ts');
   expect(linesThat(/\b(test|it|describe)\.(only|skip|todo)\b/, tests)).toEqual([]);
+});
+
+test('no connection of a test without a handler for its errors', () => {
+  const tests = tracked.filter((path) => /^tests\/.*\.ts$/.test(path) && path !== 'tests/support/client.ts');
+  expect(linesThat(/new pg\.(Client|Pool)\(/, tests)).toEqual([]);
 });
 
 test('no path of one machine in the tree', () => {

@@ -8,9 +8,9 @@ export const KEEPALIVE_BYTES = 8 * 1024 * 1024;
 export const KEEPALIVE_IDLE_BYTES = 64 * 1024;
 export const KEEPALIVE_IDLE_MS = 10_000;
 /**
- * Less than that is worth a few confirmations only, after one that was worth it: a slot lets go of WAL when it has been
- * confirmed beyond a record that the server writes some 15 s after the last change (a list of running transactions).
- * Then the cursor rests: its own row would make the WAL for the next advance.
+ * Follow-ups: confirmations of smaller gains, at most this many after a confirmation that was worth it. A slot releases WAL
+ * when it has been confirmed beyond a record that the server writes some 15 s after the last change (a list of running
+ * transactions). After the follow-ups nothing is confirmed until events come, since each cursor row makes new WAL itself.
  */
 export const FOLLOW_UPS = 4;
 

@@ -1,8 +1,8 @@
 /**
  * Turns the moving watermark into confirmations: the cursor row is committed first, then the slot is told.
  *
- * That order is what makes a slot's history provable: a slot that was confirmed beyond the cursor row cannot be one
- * that walpost confirmed. A failure in between only means that events come again.
+ * That order makes the history of a slot provable: a slot that is confirmed beyond the cursor row was not confirmed by
+ * walpost. A failure between the two only means that events come again.
  */
 import type { Clock, Timer } from '../clock.ts';
 import { LSN_ZERO, type Lsn } from '../lsn.ts';
@@ -23,7 +23,7 @@ export interface ConfirmerOptions {
 export class Confirmer {
   private readonly options: ConfirmerOptions;
   private timer: Timer | undefined;
-  /** The timer rings as soon as one may. */
+  /** The timer is set for the earliest moment at which a confirmation is allowed. */
   private isSoon = false;
   private writing: Promise<void> | undefined;
   private confirmed: Lsn = LSN_ZERO;
@@ -50,7 +50,7 @@ export class Confirmer {
       now: clock.now(),
     });
     if (delay === undefined) return;
-    this.timer?.cancel(); // of a follow-up, which an event does not wait for
+    this.timer?.cancel(); // it may be set for a follow-up (confirm-policy.ts), which is later
     this.isSoon = delay <= CONFIRM_INTERVAL_MS;
     this.timer = clock.schedule(delay, () => {
       this.timer = undefined;

@@ -6,19 +6,20 @@
  * is open. A later transaction that settles first waits in the queue; it moves the watermark when its turn comes.
  *
  * With nothing open a keepalive moves the watermark too: the server sends everything before the keepalive's position
- * first, so all of it was foreign to us or is settled. While something is open a keepalive says nothing, because a
- * transaction's commit record lies before its end LSN and after its changes.
+ * first, so none of it is ours, or it is settled. While a transaction is open a keepalive does not move the watermark:
+ * its position may lie behind changes of that transaction which are not settled.
  *
  * The watermark belongs to the connection: a new connection starts a new ledger, because the server sends everything
  * unconfirmed again and an old position could be of another timeline.
  */
-import type { Origin } from '../event.ts';
 import { Fifo } from '../fifo.ts';
 import { LSN_ZERO, type Lsn } from '../lsn.ts';
-import type { Settlement } from '../pipeline.ts';
+import { TransactionTicket } from './transaction-ticket.ts';
 
-export class Ledger implements Settlement {
-  private readonly open = new Fifo<Origin>();
+export class Ledger {
+  private readonly open = new Fifo<TransactionTicket>();
+  /** The ticket of the last transaction that began. */
+  private newest: TransactionTicket | undefined;
   private readonly onAdvance: () => void;
   private current: Lsn = LSN_ZERO;
   private transactionEnd: Lsn = LSN_ZERO;
@@ -43,28 +44,21 @@ export class Ledger implements Settlement {
   }
 
   /** The oldest transaction that is not settled. */
-  get oldestOpen(): Origin | undefined {
+  get oldestOpen(): TransactionTicket | undefined {
     return this.open.peek();
   }
 
-  begin(origin: Origin): void {
-    this.open.push(origin);
-  }
+  /** Opens the ticket of a transaction; the arguments are those of BeginTransaction. */
+  readonly begin = (commitLsn: Lsn, xid: number, committedAtMicros: bigint): TransactionTicket => {
+    const ticket = new TransactionTicket(this.advance, commitLsn, xid, committedAtMicros);
+    this.open.push(ticket);
+    this.newest = ticket;
+    return ticket;
+  };
 
-  hold(origin: Origin, count: number): void {
-    origin.unsettled += count;
-    origin.carried = true;
-  }
-
-  settle(origin: Origin): void {
-    origin.unsettled -= 1;
-    if (origin.unsettled < 0) throw new Error('settled more often than held');
-    if (origin.unsettled === 0 && origin.endLsn !== null) this.advance();
-  }
-
-  commit(origin: Origin, endLsn: Lsn): void {
-    origin.endLsn = endLsn;
-    if (origin.unsettled === 0) this.advance();
+  /** The transaction that began last ends here. */
+  commit(endLsn: Lsn): void {
+    this.newest?.close(endLsn);
   }
 
   keepalive(serverEnd: Lsn): void {
@@ -73,14 +67,13 @@ export class Ledger implements Settlement {
     this.onAdvance();
   }
 
-  private advance(): void {
+  private readonly advance = (): void => {
     const before = this.current;
-    for (let head = this.open.peek(); head !== undefined; head = this.open.peek()) {
-      if (head.endLsn === null || head.unsettled > 0) break;
+    for (let head = this.open.peek(); head?.isSettled === true; head = this.open.peek()) {
       this.open.shift();
-      if (head.endLsn > this.current) this.current = head.endLsn;
+      if (head.endLsn !== null && head.endLsn > this.current) this.current = head.endLsn;
       if (head.carried) this.transactionEnd = this.current;
     }
     if (this.current > before) this.onAdvance();
-  }
+  };
 }

@@ -7,7 +7,19 @@ export type ProcessAnswer =
   { readonly kind: 'answered'; readonly report: StatusReport } | { readonly kind: 'silent'; readonly reason: string };
 
 const ANSWER_LIMIT_MS = 6_000;
-const KEYS = ['version', 'at', 'leader', 'slot', 'lag', 'lanes', 'breakers', 'parked', 'deadLetters', 'jobs'];
+const KEYS = [
+  'version',
+  'at',
+  'leader',
+  'slot',
+  'lag',
+  'lanes',
+  'refusing',
+  'breakers',
+  'parked',
+  'deadLetters',
+  'jobs',
+];
 
 /** Asks /status where the configuration says that the process listens. */
 export async function askProcess({ http }: Pick<Config, 'http'>): Promise<ProcessAnswer> {

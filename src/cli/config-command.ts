@@ -1,6 +1,10 @@
 import { Command } from 'commander';
+import { ERROR_CODES } from '../errors.ts';
+import { printableLines } from '../observe/printable.ts';
 import { type ConfigFlags, readConfigWithSources, withConfigOptions } from './config-options.ts';
 import { EXIT } from './exit-code.ts';
+import { say, sayJson } from './output.ts';
+import { shown } from './print-error.ts';
 
 export function configCommand(): Command {
   return new Command('config')
@@ -17,14 +21,19 @@ function checkCommand(): Command {
     .description('List every problem of the configuration, with line and column.')
     .action(async (flags: ConfigFlags) => {
       const { ConfigError, formatProblem } = await import('../config/config-problem.ts');
+      const { idleSinks, idleSinkText } = await import('../config/idle-sinks.ts');
       try {
-        const { config, path } = await readConfigWithSources(flags);
+        const { config, draft, path, warnings } = await readConfigWithSources(flags);
         const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
         const parts = [count(Object.keys(config.sinks).length, 'sink'), count(config.routes.length, 'route')];
-        process.stdout.write(`${path} is valid: ${parts.join(', ')}.\n`);
+        say(`${path} is valid: ${parts.join(', ')}.`);
+        for (const name of idleSinks(config)) draft.report(['sinks', name], idleSinkText(name), { at: 'key' });
+        const said = [...warnings, ...draft.problems];
+        process.stderr.write(said.map((problem) => `warning: ${shown(formatProblem(problem))}\n`).join(''));
       } catch (error) {
         if (!(error instanceof ConfigError)) throw error;
-        process.stderr.write(error.problems.map((problem) => `${formatProblem(problem)}\n`).join(''));
+        process.stderr.write(error.problems.map((problem) => `${shown(formatProblem(problem))}\n`).join(''));
+        if (error.remedy !== ERROR_CODES.CONFIG_INVALID.remedy) process.stderr.write(`${shown(error.remedy)}\n`);
         process.exitCode = EXIT.usage;
       }
     });
@@ -39,8 +48,8 @@ function printCommand(): Command {
       const { formatPath } = await import('../config/config-problem.ts');
       const { draft } = await readConfigWithSources(flags);
       const entries = effectiveOptions(draft).map(({ path, value, source }) => [formatPath(path), { value, source }]);
-      const text = flags.json ? `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n` : effectiveYaml(draft);
-      process.stdout.write(text);
+      if (flags.json) sayJson(Object.fromEntries(entries));
+      else process.stdout.write(printableLines(effectiveYaml(draft)));
     });
 }
 

@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
-import type { LoadedConfig } from '../config/load-config.ts';
+import type { LoadedConfig, LoadOptions } from '../config/load-config.ts';
+import { withDotenv } from '../config/dotenv.ts';
 import type { Config } from '../config/schema.ts';
 import { WalpostError } from '../errors.ts';
 
@@ -28,7 +30,21 @@ export async function readConfig(flags: ConfigFlags): Promise<Config> {
   return (await readConfigWithSources(flags)).config;
 }
 
+/** Reads `.env` each time that it is called. */
+export function loadOptions(flags: ConfigFlags): LoadOptions {
+  return { path: flags.config, ...withDotenv(process.env, process.cwd()), overrides: flags.set ?? {} };
+}
+
 export async function readConfigWithSources(flags: ConfigFlags): Promise<LoadedConfig> {
   const { loadConfigWithSources } = await import('../config/load-config.ts');
-  return loadConfigWithSources({ path: flags.config, env: process.env, overrides: flags.set ?? {} });
+  return loadConfigWithSources(loadOptions(flags));
+}
+
+/** For a command that works without one: undefined when none is named, and the usual file is not there. */
+export async function readConfigIfThere(flags: ConfigFlags): Promise<Config | undefined> {
+  const { configPath, loadConfigWithSources } = await import('../config/load-config.ts');
+  const options = loadOptions(flags);
+  const isNamed = flags.config !== undefined || Boolean(options.env['WALPOST_CONFIG']);
+  if (!isNamed && !existsSync(configPath(options))) return undefined;
+  return loadConfigWithSources(options).config;
 }

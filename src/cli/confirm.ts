@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import { WalpostError } from '../errors.ts';
+import { printable } from '../observe/printable.ts';
 
 /** Asks on a terminal; elsewhere `yes` must have been said on the command line. */
 export async function confirm(question: string, yes: boolean | undefined): Promise<boolean> {
@@ -11,7 +12,7 @@ export async function confirm(question: string, yes: boolean | undefined): Promi
     });
   }
   const asking = createInterface({ input: process.stdin, output: process.stdout });
-  const answer = await asking.question(`${question} [y/N] `);
+  const answer = await asking.question(`${printable(question)} [y/N] `);
   asking.close();
   return /^y(es)?$/i.test(answer.trim());
 }

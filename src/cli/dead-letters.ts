@@ -1,25 +1,25 @@
 /** `walpost dead-letters`: what operators do about events that were given up on. */
 import type { Config } from '../config/schema.ts';
 import { WalpostError } from '../errors.ts';
+import { countLetters, type LetterCount, refuseGoneSinks, refuseWhenAllGone } from '../jobs/dead-letter-count.ts';
 import { type Job, type JobSpec, jobName } from '../jobs/job.ts';
 import { requestJob } from '../jobs/job-rows.ts';
-import {
-  countStored,
-  discardStored,
-  listStored,
-  readDeadLetter,
-  type StoredFilter,
-  type StoredRow,
-} from '../parking/stored-rows.ts';
+import { countStored, listStored, readDeadLetter, type StoredFilter, type StoredRow } from '../parking/stored-rows.ts';
 import { confirm } from './confirm.ts';
+import { discardFrom } from './discard-stored.ts';
+import { rateOf, usage } from './flag-values.ts';
 import { followJob } from './follow-job.ts';
 import { openJobDatabase } from './job-database.ts';
+import { jobJson, outcomeText, sentText } from './job-outcome.ts';
+import { refuseBrokenNames, refuseUnknownNames } from './known-names.ts';
 import { limitOf } from './parked.ts';
-import { progressLine } from './progress-line.ts';
-import { type ChangeFlags, type FilterFlags, storedFilter, usage } from './stored-filter.ts';
-import { textTable } from './text-table.ts';
+import { say, sayJson } from './output.ts';
+import { type ChangeFlags, type FilterFlags, storedFilter } from './stored-filter.ts';
+import { cut, recordText, textTable } from './text-table.ts';
 
 const NONE = 'No dead letter matches.';
+/** Everything else in a list is in words of ours or of the application. */
+const ANSWER = "the destination's own words";
 
 export interface DeadLetterFlags extends FilterFlags, ChangeFlags {}
 export interface DeadLetterListFlags extends FilterFlags {
@@ -31,18 +31,20 @@ export interface RedriveFlags extends DeadLetterFlags {
   readonly json?: boolean;
 }
 
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const letters = (count: number): string => `${count} dead letter${count === 1 ? '' : 's'}`;
 
 export async function listDeadLetters(config: Config, flags: DeadLetterListFlags): Promise<void> {
   const limit = limitOf(flags.limit);
   await using database = await openJobDatabase(config);
-  const rows = await listStored(database.pool, 'dead_letters', { ...storedFilter(flags, database.slot), limit });
-  if (flags.json) return say(JSON.stringify(rows, null, 2));
+  const filter = storedFilter(flags, database.slot);
+  const rows = await listStored(database.pool, 'dead_letters', { ...filter, limit });
+  if (rows.length === 0) await refuseBrokenNames(database.pool, config, flags);
+  if (flags.json) return sayJson(rows);
   if (rows.length === 0) return say('There are no dead letters.');
-  const head = ['id', 'sink', 'reason', 'tries', 'organization', 'type', 'event', 'stored at (UTC)', 'detail'];
+  const head = ['id', 'sink', 'reason', 'tries', 'organization', 'type', 'event', 'stored at (UTC)', 'detail', ANSWER];
   process.stdout.write(textTable(head, rows.map(cells)));
-  if (rows.length === limit) say('There may be more: --limit says how many are shown.');
+  const more = rows.length === limit ? (await countStored(database.pool, 'dead_letters', filter)) - limit : 0;
+  if (more > 0) say(`and ${more} more; --limit says how many are shown.`);
 }
 
 export async function showDeadLetter(config: Config, id: string, json: boolean): Promise<void> {
@@ -50,14 +52,9 @@ export async function showDeadLetter(config: Config, id: string, json: boolean):
   await using database = await openJobDatabase(config);
   const letter = await readDeadLetter(database.pool, database.slot, id);
   if (!letter) throw new WalpostError('DEAD_LETTER_UNKNOWN', { detail: `It is ${id}.` });
-  if (json) return say(JSON.stringify(letter, null, 2));
+  if (json) return sayJson(letter);
   const entries = Object.entries(letter).filter(([, value]) => value !== null);
-  process.stdout.write(
-    textTable(
-      ['', ''],
-      entries.map(([name, value]) => [name, String(value)]),
-    ).trimStart(),
-  );
+  process.stdout.write(recordText(entries.map(([name, value]) => [name === 'answer' ? ANSWER : name, String(value)])));
 }
 
 export async function redrive(config: Config, flags: RedriveFlags): Promise<void> {
@@ -65,36 +62,34 @@ export async function redrive(config: Config, flags: RedriveFlags): Promise<void
   const { pool, slot } = database;
   const filter = storedFilter(flags, slot);
   const spec = specOf(filter, flags.rate);
-  const count = await countStored(pool, 'dead_letters', filter);
+  const sinks = Object.keys(config.sinks);
+  refuseGoneSinks(spec.sinks ?? [], sinks);
+  const found = await countLetters(pool, { slot, spec }, { routes: config.routes, sinks });
+  refuseWhenAllGone(found, sinks);
+  const count = found.letters;
+  if (count === 0) await refuseUnknownNames(pool, config, flags);
+  if (!flags.json) for (const line of stayText(found)) say(line);
   if (flags.dryRun || count === 0) {
-    return flags.json
-      ? say(JSON.stringify({ dry_run: flags.dryRun === true, letters: count }))
-      : say(count === 0 ? NONE : `${letters(count)} would be sent again.`);
+    const to = sentText(found.sent);
+    if (flags.json) sayJson({ dry_run: flags.dryRun === true, ...letterJson(found) }, 0);
+    else say(count === 0 ? NONE : `${letters(count)} would be sent again${to === '' ? '' : ` (${to})`}.`);
+    return;
   }
   if (!(await confirm(`Send ${letters(count)} again?`, flags.yes))) return;
   const range = { fromLsn: null, afterSnapshot: null, beforeXid: null };
   const job = await requestJob(pool, { slot, kind: 'redrive', reason: null, spec, ...range });
   const ended = await followJob({ pool, job, expected: count, output: flags.json ? process.stderr : process.stdout });
-  if (flags.json) say(JSON.stringify({ dry_run: false, letters: count, job: jobJson(ended) }));
+  if (flags.json) sayJson({ dry_run: false, ...letterJson(found), job: jobJson(ended) }, 0);
   else say(endText(ended));
 }
 
-export async function discardDeadLetters(config: Config, flags: DeadLetterFlags): Promise<void> {
-  await using database = await openJobDatabase(config);
-  const filter = storedFilter(flags, database.slot);
-  const count = await countStored(database.pool, 'dead_letters', filter);
-  if (flags.dryRun || count === 0) return say(count === 0 ? NONE : `${letters(count)} would be deleted.`);
-  if (!(await confirm(`Delete ${letters(count)} for good?`, flags.yes))) return;
-  using progress = progressLine((gone) => `deleted ${gone} of ${count}`);
-  const gone = await discardStored(database.pool, 'dead_letters', filter, progress.show);
-  progress.clear();
-  say(`Deleted ${letters(gone)}.`);
+export function discardDeadLetters(config: Config, flags: DeadLetterFlags): Promise<void> {
+  return discardFrom('dead_letters', { none: NONE, counted: letters }, config, flags);
 }
 
 function specOf(filter: StoredFilter, rate: string | undefined): JobSpec {
   const { sink, organization, type: eventType, reason, before: storedBefore, ids: chosen, eventIds } = filter;
   if (reason === 'poison') throw usage('A poison is no event: it cannot be sent.');
-  if (rate !== undefined && !(Number(rate) > 0)) throw usage(`--rate takes events a second, not "${rate}".`);
   return {
     ...(sink !== undefined && { sinks: [sink] }),
     ...(organization !== undefined && { organization }),
@@ -103,22 +98,28 @@ function specOf(filter: StoredFilter, rate: string | undefined): JobSpec {
     ...(storedBefore !== undefined && { storedBefore }),
     ...(chosen !== undefined && { letters: chosen }),
     ...(eventIds !== undefined && { eventIds }),
-    ...(rate !== undefined && { rate: Number(rate) }),
+    ...(rate !== undefined && { rate: rateOf(rate) }),
   };
+}
+
+/** What a redrive leaves where it is, and why. */
+function stayText({ gone, unrouted }: LetterCount): string[] {
+  const sinks = Object.entries(gone).map(([sink, count]) => `${letters(count)} stay: there is no sink "${sink}".`);
+  return unrouted === 0 ? sinks : [...sinks, `${letters(unrouted)} stay: no route matches.`];
+}
+
+function letterJson({ letters: count, sent, unrouted, gone }: LetterCount): object {
+  return { letters: count, sinks: sent, unrouted, gone };
 }
 
 function endText(job: Job): string {
   if (job.state !== 'done') return `${jobName(job)} goes on without being watched; see \`walpost jobs list\`.`;
-  return `${jobName(job)}: done, ${letters(job.settled)} sent again; what failed again is a new dead letter.`;
-}
-
-function jobJson({ id, kind, state, scanned, settled }: Job): object {
-  return { id, kind, state, scanned, settled };
+  return `${jobName(job)}: done, ${letters(job.settled)} sent again${outcomeText(job)}; what failed again is a new dead letter.`;
 }
 
 function cells(row: StoredRow): string[] {
   const { id, sink, reason, attempts, organization_id: organization, event_type: type, event_id: event } = row;
-  const detail = (row.detail ?? '').slice(0, 80);
+  const [detail, answer] = [row.detail ?? '', row.answer ?? ''].map(cut);
   return [
     id,
     sink ?? '',
@@ -128,6 +129,7 @@ function cells(row: StoredRow): string[] {
     type ?? '',
     event ?? '',
     row.stored_at.slice(0, 19).replace('T', ' '),
-    detail,
+    detail ?? '',
+    answer ?? '',
   ];
 }

@@ -4,6 +4,8 @@ import { pause, systemClock } from '../clock.ts';
 import { WalpostError } from '../errors.ts';
 import { type Job, jobName } from '../jobs/job.ts';
 import { readJob } from '../jobs/job-rows.ts';
+import { printable } from '../observe/printable.ts';
+import { JobProgress } from './job-progress.ts';
 import { inspectSlot } from '../slot/slot-state.ts';
 
 export interface FollowOptions {
@@ -26,16 +28,17 @@ export async function followJob({ pool, job: asked, expected, output }: FollowOp
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, onSignal);
   const live = output.isTTY === true;
   let job = asked;
+  const progress = new JobProgress(expected);
   let told = { line: '', at: -Infinity };
   let lonely = false;
   try {
     while (!stop.signal.aborted && (job.state === 'queued' || job.state === 'running')) {
       if (job.state === 'queued' && !lonely && !(await isStreamed(pool, job.slot))) {
         lonely = true;
-        output.write(`No relay streams from ${job.slot} now: the job waits for one.\n`);
+        output.write(`${printable(`No relay streams from ${job.slot} now: the job waits for one.`)}\n`);
       }
-      const line = `${jobName(job)}: ${job.state}, ${job.settled} of about ${expected} events`;
-      if (line !== told.line && (live || systemClock.now() - told.at >= LINE_MS)) {
+      const line = progress.line(job, systemClock.now());
+      if (line !== told.line && systemClock.now() - told.at >= (live ? 0 : LINE_MS)) {
         output.write(live ? CLEAR_LINE + line : `${line}\n`);
         told = { line, at: systemClock.now() };
       }
@@ -51,7 +54,11 @@ export async function followJob({ pool, job: asked, expected, output }: FollowOp
 
 function judged(job: Job): Job {
   if (job.state === 'failed') throw new WalpostError('JOB_FAILED', { detail: `${jobName(job)}: ${job.error ?? ''}` });
-  if (job.state === 'cancelled') throw new WalpostError('JOB_CANCELLED', { detail: `It is ${jobName(job)}.` });
+  if (job.state === 'cancelled') {
+    throw new WalpostError('JOB_CANCELLED', {
+      detail: `It is ${jobName(job)}, and it had sent ${job.settled} events.`,
+    });
+  }
   return job;
 }
 

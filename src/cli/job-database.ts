@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import type { Config } from '../config/schema.ts';
 import { databaseError } from '../postgres/database-error.ts';
-import { assertMigrated } from '../postgres/migrate.ts';
+import { assertMigrated } from '../postgres/schema/migrate.ts';
 import { createPool } from '../postgres/pool.ts';
-import { slotName } from '../relay-ground.ts';
+import { slotOf } from '../relay/starts/start-facts.ts';
 
 export interface JobDatabase extends AsyncDisposable {
   readonly pool: pg.Pool;
@@ -15,8 +15,7 @@ export async function openJobDatabase(config: Config): Promise<JobDatabase> {
   const pool = createPool(config.database.url, { applicationName: 'walpost command', max: 2 });
   try {
     await assertMigrated(pool);
-    const { rows } = await pool.query<{ name: string }>('SELECT current_database()::text AS name');
-    return { pool, slot: slotName(config, rows[0]?.name ?? ''), [Symbol.asyncDispose]: () => pool.end() };
+    return { pool, slot: await slotOf(pool, config.source), [Symbol.asyncDispose]: () => pool.end() };
   } catch (error) {
     await pool.end();
     throw databaseError(error);

@@ -3,6 +3,8 @@ import { WalpostError } from '../errors.ts';
 import type { Job } from '../jobs/job.ts';
 import { formatLsn } from '../lsn.ts';
 import { type ConfigFlags, readConfig, withConfigOptions } from './config-options.ts';
+import { sayJson } from './output.ts';
+import { textTable } from './text-table.ts';
 
 interface JobsFlags extends ConfigFlags {
   readonly json?: boolean;
@@ -27,13 +29,14 @@ export function jobsCommand(): Command {
 
 async function list(flags: JobsFlags): Promise<void> {
   const config = await readConfig(flags);
-  const [{ openJobDatabase }, { listJobs }] = await Promise.all([
+  const [{ openJobDatabase }, { countJobs, listJobs }] = await Promise.all([
     import('./job-database.ts'),
     import('../jobs/job-rows.ts'),
   ]);
   await using database = await openJobDatabase(config);
   const jobs = await listJobs(database.pool);
-  process.stdout.write(flags.json ? `${JSON.stringify(jobs.map(jobJson), null, 2)}\n` : jobsText(jobs));
+  if (flags.json) sayJson(jobs.map(jobJson));
+  else process.stdout.write(jobsText(jobs, (await countJobs(database.pool)) - jobs.length));
 }
 
 async function cancel(id: string, flags: JobsFlags): Promise<void> {
@@ -54,7 +57,7 @@ async function cancel(id: string, flags: JobsFlags): Promise<void> {
   });
 }
 
-function jobsText(jobs: readonly Job[]): string {
+function jobsText(jobs: readonly Job[], more: number): string {
   if (jobs.length === 0) return 'There are no jobs.\n';
   const rows = jobs.map((job) => [
     job.id,
@@ -65,16 +68,7 @@ function jobsText(jobs: readonly Job[]): string {
     job.error ?? job.reason ?? '',
   ]);
   const head = ['id', 'kind', 'state', 'sent of scanned', 'asked for (UTC)', 'reason'];
-  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)));
-  return [head, ...rows]
-    .map(
-      (row) =>
-        `${row
-          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('');
+  return `${textTable(head, rows)}${more > 0 ? `and ${more} more\n` : ''}`;
 }
 
 function jobJson({ fromLsn, report, place, ...job }: Job): object {

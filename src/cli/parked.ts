@@ -1,21 +1,22 @@
 /** `walpost parked`: what operators do about events that wait for a sink. */
 import type { Config } from '../config/schema.ts';
-import {
-  countStored,
-  discardStored,
-  listStored,
-  moveParked,
-  type StoredRow,
-  wakeLanes,
-} from '../parking/stored-rows.ts';
+import { countStored, listStored, moveParked, type StoredRow, wakeLanes } from '../parking/stored-rows.ts';
 import { inspectSlot } from '../slot/slot-state.ts';
 import { confirm } from './confirm.ts';
+import { discardFrom } from './discard-stored.ts';
+import { usage } from './flag-values.ts';
 import { type JobDatabase, openJobDatabase } from './job-database.ts';
+import { refuseBrokenNames, refuseUnknownNames } from './known-names.ts';
+import { say, sayJson } from './output.ts';
 import { progressLine } from './progress-line.ts';
-import { type ChangeFlags, type FilterFlags, storedFilter, usage } from './stored-filter.ts';
-import { textTable } from './text-table.ts';
+import { type ChangeFlags, type FilterFlags, storedFilter } from './stored-filter.ts';
+import { cut, textTable } from './text-table.ts';
 
 const NONE = 'No parked event matches.';
+const HEAD_OF_EVENT = ['id', 'sink', 'organization', 'type', 'event', 'parked at (UTC)', 'job'];
+const HEAD = [...HEAD_OF_EVENT, 'tries of the lane', 'next try (UTC)', 'last reason'];
+/** The lane was not tried yet by this leader, or nobody leads. */
+const UNKNOWN = 'unknown';
 
 export interface ListFlags extends FilterFlags {
   readonly limit?: string;
@@ -28,7 +29,6 @@ export interface MoveFlags extends ParkedFlags {
   readonly force?: boolean;
 }
 
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const events = (count: number): string => `${count} parked event${count === 1 ? '' : 's'}`;
 
 export async function listParked(config: Config, flags: ListFlags): Promise<void> {
@@ -36,18 +36,19 @@ export async function listParked(config: Config, flags: ListFlags): Promise<void
   await using database = await openJobDatabase(config);
   const filter = storedFilter(flags, database.slot);
   const rows = await listStored(database.pool, 'parked', { ...filter, limit });
-  if (flags.json) return say(JSON.stringify(rows, null, 2));
+  if (rows.length === 0) await refuseBrokenNames(database.pool, config, flags);
+  if (flags.json) return sayJson(rows);
   if (rows.length === 0) return say('Nothing is parked.');
-  process.stdout.write(
-    textTable(['id', 'sink', 'organization', 'type', 'event', 'parked at (UTC)', 'job'], rows.map(cells)),
-  );
-  if (rows.length === limit) say(`There may be more: --limit says how many are shown.`);
+  process.stdout.write(textTable(HEAD, rows.map(cells)));
+  const more = rows.length === limit ? (await countStored(database.pool, 'parked', filter)) - limit : 0;
+  if (more > 0) say(`and ${more} more; --limit says how many are shown.`);
 }
 
 export async function retryParked(config: Config, flags: ParkedFlags): Promise<void> {
   await using database = await openJobDatabase(config);
   const filter = storedFilter(flags, database.slot);
   const count = await countStored(database.pool, 'parked', filter);
+  if (count === 0) await refuseUnknownNames(database.pool, config, flags);
   if (flags.dryRun || count === 0) return say(count === 0 ? NONE : `${events(count)} would be tried.`);
   const lanes = await wakeLanes(database.pool, filter);
   say(`${events(count)} in ${lanes} lane${lanes === 1 ? '' : 's'} are due now.`);
@@ -66,6 +67,7 @@ export async function move(config: Config, flags: MoveFlags): Promise<void> {
   await using database = await openJobDatabase(config);
   const filter = storedFilter({ ...flags, sink: from }, database.slot);
   const count = await countStored(database.pool, 'parked', filter);
+  if (count === 0) await refuseUnknownNames(database.pool, config, flags);
   if (flags.dryRun || count === 0) return say(count === 0 ? NONE : `${events(count)} of ${from} would go to ${to}.`);
   if (!(await confirm(`Move ${events(count)} of ${from} to ${to}?`, flags.yes))) return;
   using progress = progressLine((moved) => `moved ${moved} of ${count}`);
@@ -74,16 +76,8 @@ export async function move(config: Config, flags: MoveFlags): Promise<void> {
   say(`Moved ${events(moved)} of ${from} to ${to}.`);
 }
 
-export async function discardParked(config: Config, flags: ParkedFlags): Promise<void> {
-  await using database = await openJobDatabase(config);
-  const filter = storedFilter(flags, database.slot);
-  const count = await countStored(database.pool, 'parked', filter);
-  if (flags.dryRun || count === 0) return say(count === 0 ? NONE : `${events(count)} would be deleted.`);
-  if (!(await confirm(`Delete ${events(count)} for good?`, flags.yes))) return;
-  using progress = progressLine((gone) => `deleted ${gone} of ${count}`);
-  const gone = await discardStored(database.pool, 'parked', filter, progress.show);
-  progress.clear();
-  say(`Deleted ${events(gone)}.`);
+export function discardParked(config: Config, flags: ParkedFlags): Promise<void> {
+  return discardFrom('parked', { none: NONE, counted: events }, config, flags);
 }
 
 export function limitOf(text: string | undefined): number {
@@ -102,5 +96,9 @@ async function noteWhenAlone({ pool, slot }: JobDatabase): Promise<void> {
 
 function cells(row: StoredRow): string[] {
   const { id, sink, organization_id: organization, event_type: type, event_id: event, stored_at: at, job } = row;
-  return [id, sink ?? '', organization ?? '', type ?? '', event ?? '', at.slice(0, 19).replace('T', ' '), job ?? ''];
+  const moment = (time: string): string => time.slice(0, 19).replace('T', ' ');
+  const tries = row.attempts == null ? UNKNOWN : String(row.attempts);
+  const next = row.next_try_at == null ? (row.attempts == null ? UNKNOWN : 'now') : moment(row.next_try_at);
+  const reason = cut(row.reason ?? UNKNOWN);
+  return [id, sink, organization, type, event, moment(at), job, tries, next, reason].map((cell) => cell ?? '');
 }

@@ -2,10 +2,13 @@ import pc from 'picocolors';
 import { ConfigError, formatProblem } from '../config/config-problem.ts';
 import { messageOf, WalpostError } from '../errors.ts';
 import { wantsColor } from '../observe/color.ts';
+import { printable, printableLines } from '../observe/printable.ts';
 import { scrub } from '../observe/redact.ts';
+import { fitted, terminalWidth } from './text-table.ts';
 
 export interface ErrorOutput {
   readonly isTTY?: boolean;
+  readonly columns?: number;
   write(text: string): unknown;
 }
 
@@ -14,12 +17,19 @@ export function printError(error: unknown, output: ErrorOutput = process.stderr,
   const paint = pc.createColors(wantsColor(output));
   const known = error instanceof WalpostError ? error : undefined;
   const lines = [paint.red(known?.code ?? 'UNEXPECTED')];
-  if (error instanceof ConfigError) lines.push(...error.problems.map((problem) => `  ${formatProblem(problem)}`));
-  else lines.push(`  ${scrub(messageOf(error))}`);
-  lines.push(`  ${known?.remedy ?? 'Set WALPOST__LOG__LEVEL=debug to see where it comes from.'}`);
+  if (error instanceof ConfigError)
+    lines.push(...error.problems.map((problem) => `  ${shown(formatProblem(problem))}`));
+  else lines.push(`  ${shown(messageOf(error))}`);
+  lines.push(`  ${shown(known?.remedy ?? 'Set WALPOST__LOG__LEVEL=debug to see where it comes from.')}`);
+  const shownLines = lines.map((line) => fitted(line, terminalWidth(output)));
   const stack = error instanceof Error ? error.stack : undefined;
-  if (withStack && stack !== undefined) lines.push(scrub(stack));
-  output.write(`${lines.join('\n')}\n`);
+  if (withStack && stack !== undefined) shownLines.push(printableLines(scrub(stack)));
+  output.write(`${shownLines.join('\n')}\n`);
+}
+
+/** What went wrong may quote what others wrote. */
+export function shown(text: string): string {
+  return printable(scrub(text));
 }
 
 function wantsStack(): boolean {

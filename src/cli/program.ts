@@ -7,12 +7,15 @@ import { configCommand } from './config-command.ts';
 import { deadLettersCommand } from './dead-letters-command.ts';
 import { demoCommand } from './demo-command.ts';
 import { jobsCommand } from './jobs-command.ts';
+import { listenCommand } from './listen-command.ts';
 import { migrateCommand } from './migrate-command.ts';
 import { parkedCommand } from './parked-command.ts';
 import { pruneCommand } from './prune-command.ts';
 import { replayCommand } from './replay-command.ts';
 import { runCommand } from './run-command.ts';
+import { sendCommand } from './send-command.ts';
 import { statusCommand } from './status-command.ts';
+import { uninstallCommand } from './uninstall-command.ts';
 
 const EXAMPLES = `
 Examples:
@@ -20,6 +23,7 @@ Examples:
   walpost config check               list every problem of walpost.yaml
   walpost migrate --plan             what would be applied to the database
   walpost run --set log.level=debug  with one option changed
+  walpost listen                     print webhooks that come to this machine
   walpost status --watch             leader, slot, lag, lanes, breakers
   walpost replay --since 2h --dry-run  what would be sent again
   walpost parked retry --sink n8n    try a sink that is back at once
@@ -38,15 +42,38 @@ export function createProgram(): Command {
   program.addCommand(demoCommand().helpGroup('Set up:'));
   program.addCommand(configCommand());
   program.addCommand(migrateCommand());
+  program.addCommand(uninstallCommand());
   program.addCommand(runCommand());
   program.addCommand(statusCommand());
+  program.addCommand(listenCommand());
+  program.addCommand(sendCommand());
   program.addCommand(replayCommand());
   program.addCommand(jobsCommand());
   program.addCommand(deadLettersCommand());
   program.addCommand(parkedCommand());
   program.addCommand(pruneCommand());
+  program.hook('preAction', (_, command) => refuseEmptyFlags(command));
   settle(program);
   return program;
+}
+
+/** `--organization "$ORGANIZATION"` with a variable that is not set would mean every organization. */
+function refuseEmptyFlags(command: Command): void {
+  for (const option of command.options) {
+    const name = option.attributeName();
+    const value: unknown = command.getOptionValueSource(name) === 'cli' ? command.getOptionValue(name) : undefined;
+    const isEmpty = (Array.isArray(value) ? value : [value]).some(
+      (text) => typeof text === 'string' && text.trim() === '',
+    );
+    if (!isEmpty) continue;
+    const detail = `${option.long ?? option.flags} is empty: give it a value, or leave it out.`;
+    throw new WalpostError('USAGE', { detail, remedy: `See \`walpost ${pathOf(command)} --help\`.` });
+  }
+}
+
+function pathOf(command: Command): string {
+  const parent = command.parent?.parent ? `${command.parent.name()} ` : '';
+  return `${parent}${command.name()}`;
 }
 
 /** What holds for every command: errors are thrown, not printed, and help looks the same. */

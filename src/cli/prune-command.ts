@@ -9,6 +9,9 @@ interface PruneFlags extends ConfigFlags {
   readonly json?: boolean;
 }
 
+/** As prune.retention. */
+const LONGEST_MS = 3650 * 86_400_000;
+
 export function pruneCommand(): Command {
   return withConfigOptions(new Command('prune'))
     .description('Remove delivered events that are older than the retention, and keys, log rows and jobs past theirs.')
@@ -23,15 +26,17 @@ async function prune(flags: PruneFlags): Promise<void> {
   const config = await readConfig(flags);
   const retention = flags.retention === undefined ? config.prune.retention : parseDuration(flags.retention);
   const batch = flags.batch === undefined ? config.prune.batch : Number(flags.batch);
-  if (retention === undefined) throw new WalpostError('USAGE', { detail: '--retention is a duration, such as 72h.' });
+  if (retention === undefined || retention > LONGEST_MS) {
+    throw new WalpostError('USAGE', { detail: '--retention is a duration up to 3650d, such as 72h.' });
+  }
   if (!Number.isInteger(batch) || batch < 1 || batch > 100_000) {
     throw new WalpostError('USAGE', { detail: '--batch is a whole number from 1 to 100000.' });
   }
   const [{ createPool }, { pruneAll }] = await Promise.all([
     import('../postgres/pool.ts'),
-    import('../postgres/pruner.ts'),
+    import('../postgres/retention/prune.ts'),
   ]);
-  const pool = createPool(config.database.url, { applicationName: 'walpost prune', max: 1 });
+  const pool = createPool(config.database.url, { applicationName: 'walpost prune', max: 1, queryTimeoutMs: 65_000 });
   try {
     const removed = await pruneAll(pool, { retention, batch });
     const left = removed === 0 ? 'Nothing to remove.' : `Removed ${removed} rows.`;

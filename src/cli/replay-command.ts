@@ -8,6 +8,7 @@ export function replayCommand(): Command {
   return withConfigOptions(new Command('replay'))
     .description('Send events of the outbox again, from a position or a time on.')
     .helpGroup('Mend:')
+    .option('--all', 'everything that the outbox still holds')
     .option('--from-lsn <lsn>', 'everything committed at this position or later')
     .option('--since <time>', 'everything committed at this time or later, or so long ago (2h)')
     .option('--to-lsn <lsn>', 'nothing that began after this position')

@@ -1,13 +1,14 @@
 /** What the flags of `walpost replay` ask for; pure, but for what time it is. */
 import type { Config } from '../config/schema.ts';
-import { parseDuration } from '../config/units.ts';
-import { WalpostError } from '../errors.ts';
+import type { WalpostError } from '../errors.ts';
 import type { JobSpec } from '../jobs/job.ts';
 import type { ReplayWindow } from '../jobs/replay-plan.ts';
 import { type Lsn, parseLsn } from '../lsn.ts';
-import type { Moment } from '../postgres/checkpoint-lookup.ts';
+import type { ReplayPoint } from '../postgres/cursor/checkpoint-lookup.ts';
+import { pastMoment, rateOf, usage as badFlag } from './flag-values.ts';
 
 export interface ReplayFlags {
+  readonly all?: boolean;
   readonly fromLsn?: string;
   readonly since?: string;
   readonly toLsn?: string;
@@ -34,9 +35,12 @@ export interface ReplayRequest {
 
 /** Throws USAGE for what cannot be meant. */
 export function replayRequest(flags: ReplayFlags, config: Pick<Config, 'sinks'>, now = Date.now()): ReplayRequest {
-  const from = moment({ lsn: flags.fromLsn, lsnFlag: '--from-lsn', time: flags.since, timeFlag: '--since', now });
+  const begin = moment({ lsn: flags.fromLsn, lsnFlag: '--from-lsn', time: flags.since, timeFlag: '--since', now });
   const to = moment({ lsn: flags.toLsn, lsnFlag: '--to-lsn', time: flags.until, timeFlag: '--until', now });
-  if (!from) throw usage('Say from where with --from-lsn or --since.');
+  if (begin && flags.all) throw usage('--all excludes --from-lsn and --since.');
+  const from = flags.all ? 'everything' : begin;
+  if (!from) throw usage('Say from where with --from-lsn or --since, or --all.');
+  if (to && begin && isBefore(to, begin)) throw usage('It would end before it begins.');
   for (const name of flags.sink ?? []) {
     if (!Object.hasOwn(config.sinks, name)) {
       throw usage(`--sink names no sink: there is ${Object.keys(config.sinks).join(', ')}, not "${name}".`);
@@ -63,10 +67,16 @@ interface MomentFlags {
   readonly now: number;
 }
 
-function moment({ lsn, lsnFlag, time, timeFlag, now }: MomentFlags): Moment | undefined {
+function moment({ lsn, lsnFlag, time, timeFlag, now }: MomentFlags): ReplayPoint | undefined {
   if (lsn !== undefined && time !== undefined) throw usage(`${lsnFlag} and ${timeFlag} exclude each other.`);
   if (lsn !== undefined) return { lsn: lsnOf(lsn, lsnFlag) };
-  return time === undefined ? undefined : { time: timeOf(time, { flag: timeFlag, now }) };
+  return time === undefined ? undefined : { time: pastMoment(time, { flag: timeFlag, now }) };
+}
+
+/** A position and a time cannot be compared here. */
+function isBefore(first: ReplayPoint, second: ReplayPoint): boolean {
+  if ('lsn' in first) return 'lsn' in second && first.lsn < second.lsn;
+  return 'time' in second && first.time < second.time;
 }
 
 export function lsnOf(text: string, flag: string): Lsn {
@@ -75,25 +85,6 @@ export function lsnOf(text: string, flag: string): Lsn {
   return lsn;
 }
 
-/** A bare date or a time without a zone would be read in the zone of this machine: both must say theirs. */
-const RFC_3339 = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/i;
-
-function timeOf(text: string, { flag, now }: { flag: string; now: number }): Date {
-  const ago = parseDuration(text);
-  const time =
-    ago !== undefined ? new Date(now - ago) : RFC_3339.test(text) ? new Date(text.replace(' ', 'T')) : undefined;
-  if (!time || Number.isNaN(time.getTime())) {
-    throw usage(`${flag} takes a time like 2026-11-20T14:00:00Z, or how long ago like 2h, not "${text}".`);
-  }
-  return time;
-}
-
-function rateOf(text: string): number {
-  const rate = Number(text);
-  if (!(rate > 0) || !Number.isFinite(rate)) throw usage(`--rate takes events a second, not "${text}".`);
-  return rate;
-}
-
 function usage(detail: string): WalpostError {
-  return new WalpostError('USAGE', { detail, remedy: 'See `walpost replay --help`.' });
+  return badFlag(detail, 'See `walpost replay --help`.');
 }

@@ -8,9 +8,15 @@ import { countOutbox, type CountOf, type OutboxCount } from '../jobs/outbox-coun
 import { requireScanColumns } from '../jobs/outbox-scan.ts';
 import { planReplay, type ReplayPlan } from '../jobs/replay-plan.ts';
 import { formatLsn, type Lsn } from '../lsn.ts';
-import { outboxTable } from '../relay-outbox.ts';
+import type { Checkpoint } from '../postgres/cursor/checkpoint-lookup.ts';
+import { outboxTable } from '../relay/outbox-reader.ts';
 import { followJob } from './follow-job.ts';
 import { type JobDatabase, openJobDatabase } from './job-database.ts';
+import { jobJson, outcomeText } from './job-outcome.ts';
+import { rateText, secondsFor } from './job-progress.ts';
+import { refuseUnknownNames } from './known-names.ts';
+import { say, sayJson } from './output.ts';
+import { secondsText } from './quantity-text.ts';
 import { type ReplayConduct, type ReplayFlags, type ReplayRequest, replayRequest } from './replay-request.ts';
 
 export async function replay(config: Config, flags: ReplayFlags & ReplayConduct): Promise<void> {
@@ -19,18 +25,21 @@ export async function replay(config: Config, flags: ReplayFlags & ReplayConduct)
   const { pool, slot } = database;
   await requireScanColumns(pool, config.source.table);
   const plan = await planReplay(pool, { slot, ...request.window });
-  const count = await countOutbox(pool, outboxTable(config.source), { ...plan.range, filter: request.spec });
-  if (!flags.json) process.stdout.write(planText(plan, count));
+  const routing = { routes: config.routes, sinks: Object.keys(config.sinks), only: request.spec.sinks };
+  const count = await countOutbox(pool, outboxTable(config.source), { ...plan.range, filter: request.spec, routing });
+  const nothing = count.events + count.unrouted + count.elsewhere === 0;
+  if (nothing) await refuseUnknownNames(pool, config, { organization: flags.organization });
+  if (!flags.json) for (const line of planText(plan, count, request.spec.rate)) say(line);
   if (flags.dryRun) {
-    if (flags.json) printJson({ dry_run: true, ...planJson(plan, count) });
+    if (flags.json) sayJson({ dry_run: true, ...planJson(plan, count) });
     return;
   }
   if (!flags.yes && !(await agreed(count.events))) return;
   const job = await enqueue(database, plan, request);
   const output = flags.json ? process.stderr : process.stdout;
   const ended = await followJob({ pool, job, expected: count.events, output });
-  if (flags.json) printJson({ dry_run: false, ...planJson(plan, count), job: jobJson(ended) });
-  else process.stdout.write(endText(ended));
+  if (flags.json) sayJson({ dry_run: false, ...planJson(plan, count), job: jobJson(ended) });
+  else say(endText(ended));
 }
 
 /** `walpost run --replay-from-lsn`: the same job, for the relay that starts now. */
@@ -58,45 +67,59 @@ async function agreed(events: number): Promise<boolean> {
   return /^y(es)?$/i.test(answer.trim());
 }
 
-function planText({ from, oldest, newest }: ReplayPlan, count: OutboxCount): string {
-  const place = ({ lsn, takenAt }: ReplayPlan['from']): string => `${formatLsn(lsn)} (${takenAt})`;
+const placeText = ({ lsn, takenAt }: Checkpoint): string => `${formatLsn(lsn)} (${takenAt})`;
+
+function planText({ from, between }: ReplayPlan, count: OutboxCount, rate: number | undefined): string[] {
   return [
-    `Begins at ${place(from)}, the last checkpoint at or below what was asked for.`,
-    `There are checkpoints from ${place(oldest)} to ${place(newest)}.`,
+    from === null
+      ? 'Begins with the oldest row of the outbox.'
+      : `Begins at ${placeText(from)}, the last checkpoint at or below what was asked for.`,
+    ...(between ? [`There are checkpoints from ${placeText(between.oldest)} to ${placeText(between.newest)}.`] : []),
     `Events to send: ${count.events}`,
-    ...topText('by organization', count.organizations),
-    ...topText('by type', count.eventTypes),
-    '',
-  ].join('\n');
+    ...(rate === undefined || count.events === 0
+      ? []
+      : [`At ${rateText(rate)} that takes ${secondsText(secondsFor(count.events, rate))}.`]),
+    ...topText('by sink', count.sinks),
+    ...leftText(count),
+    ...topText('by organization', count.organizations, count.moreOrganizations),
+    ...topText('by type', count.eventTypes, count.moreEventTypes),
+  ];
 }
 
-function topText(title: string, counts: readonly CountOf[]): string[] {
-  return counts.length === 0
-    ? []
-    : [`  ${title}:`, ...counts.map(({ name, events }) => `    ${name ?? '-'}  ${events}`)];
+/** Rows of the range that are not among the events to send. */
+function leftText({ unrouted, elsewhere }: OutboxCount): string[] {
+  return [
+    ...(unrouted > 0 ? [`Match no route: ${unrouted}`] : []),
+    ...(elsewhere > 0 ? [`Are for other sinks only: ${elsewhere}`] : []),
+  ];
+}
+
+function topText(title: string, counts: readonly CountOf[], more = 0): string[] {
+  if (counts.length === 0) return [];
+  const lines = counts.map(({ name, events }) => `    ${name ?? '-'}  ${events}`);
+  return [`  ${title}:`, ...lines, ...(more > 0 ? [`    and ${more} more`] : [])];
 }
 
 function endText(job: Job): string {
-  if (job.state === 'done') return `${jobName(job)}: done, ${job.settled} events delivered, parked or dead-lettered.\n`;
-  return `${jobName(job)} goes on without being watched; see \`walpost jobs list\`.\n`;
+  if (job.state === 'done')
+    return `${jobName(job)}: done, ${job.settled} events sent${outcomeText(job)}; what failed is parked or a dead letter.`;
+  return `${jobName(job)} goes on without being watched; see \`walpost jobs list\`.`;
 }
 
-function planJson({ from, oldest, newest }: ReplayPlan, count: OutboxCount): object {
-  const place = ({ lsn, takenAt }: ReplayPlan['from']): object => ({ lsn: formatLsn(lsn), taken_at: takenAt });
+function planJson({ from, between }: ReplayPlan, count: OutboxCount): object {
+  const place = (checkpoint: Checkpoint | null | undefined): object | null =>
+    checkpoint ? { lsn: formatLsn(checkpoint.lsn), taken_at: checkpoint.takenAt } : null;
   return {
     from: place(from),
-    oldest: place(oldest),
-    newest: place(newest),
+    oldest: place(between?.oldest),
+    newest: place(between?.newest),
     events: count.events,
+    sinks: count.sinks,
+    unrouted: count.unrouted,
+    elsewhere: count.elsewhere,
     organizations: count.organizations,
+    more_organizations: count.moreOrganizations,
     event_types: count.eventTypes,
+    more_event_types: count.moreEventTypes,
   };
-}
-
-function jobJson({ id, kind, state, scanned, settled }: Job): object {
-  return { id, kind, state, scanned, settled };
-}
-
-function printJson(value: object): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { wantsColor } from '../observe/color.ts';
+import { printableJson } from '../observe/printable.ts';
 import { type ConfigFlags, readConfig, withConfigOptions } from './config-options.ts';
 import { EXIT } from './exit-code.ts';
 import type { GatheredStatus } from './gather-status.ts';
@@ -25,10 +26,13 @@ async function showStatus(flags: StatusFlags): Promise<void> {
   const config = await readConfig(flags);
   const { gatherStatus } = await import('./gather-status.ts');
   const { statusText } = await import('./status-view.ts');
+  const { terminalWidth } = await import('./text-table.ts');
   const live = flags.watch && process.stdout.isTTY && !flags.json;
   const show = async (): Promise<void> => {
     const status = await gatherStatus(config);
-    const text = flags.json ? jsonText(status, flags.watch === true) : statusText(status, wantsColor(process.stdout));
+    const text = flags.json
+      ? jsonText(status, flags.watch === true)
+      : statusText(status, wantsColor(process.stdout), terminalWidth(process.stdout));
     process.stdout.write(live ? CLEAR + text : text);
     const asked = status.process === 'answered' || status.database === 'answered';
     process.exitCode = asked ? EXIT.done : EXIT.failed;
@@ -46,5 +50,5 @@ async function showStatus(flags: StatusFlags): Promise<void> {
 
 function jsonText(status: GatheredStatus, oneLine: boolean): string {
   const { report, notes, process, database } = status;
-  return `${JSON.stringify({ ...report, asked: { process, database }, notes }, null, oneLine ? 0 : 2)}\n`;
+  return `${printableJson({ ...report, asked: { process, database }, notes }, oneLine ? 0 : 2)}\n`;
 }

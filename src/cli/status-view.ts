@@ -1,33 +1,44 @@
+import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
 import pc from 'picocolors';
-import type { StatusReport } from '../observe/status-report.ts';
+import { printableValue } from '../observe/printable.ts';
+import type { JobStatus, StatusReport } from '../observe/status-report.ts';
 import type { GatheredStatus } from './gather-status.ts';
 import { bytesText, secondsText } from './quantity-text.ts';
+import { wrapText } from './text-table.ts';
 
 type Paint = ReturnType<typeof pc.createColors>;
 type Row = [name: string, value: string];
 
 /** The status for people: two columns, no frames, nothing but text where there is no terminal. */
-export function statusText({ report, notes }: GatheredStatus, color: boolean): string {
+export function statusText(status: GatheredStatus, color: boolean, width?: number): string {
+  const { report, notes } = printableValue(status);
   const paint = pc.createColors(color);
   const rows: Row[] = [
     ...leaderRows(report, paint),
     ...slotRows(report, paint),
     ...flowRows(report),
     ...sinkRows(report, paint),
+    ...refusingRows(report, paint),
     ...storedRows(report, paint),
-    ...report.stalls.map(({ what, waiting, message }): Row => [
+    ...waitingRows(report, paint),
+    ...(report.stalls ?? []).map(({ what, waiting, message }): Row => [
       paint.red('stalled'),
       `${what}: ${waiting} events wait for the database, and with them the slot: ${message}`,
     ]),
+    ...(report.alerts ?? []).map(({ message, remedy }): Row => [paint.red('alert'), `${message} ${remedy}`]),
+    ...(report.alerts === null ? [['alerts', UNKNOWN] satisfies Row] : []),
   ];
+  const fitted = (text: string, indent: number): string =>
+    width === undefined ? text : wrapText(text, width - indent).join('\n');
   const table = new Table({ chars: NO_FRAME, style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 } });
-  for (const [name, value] of rows) table.push([paint.dim(name), printable(value)]);
+  const indent = Math.max(...rows.map(([name]) => stripVTControlCharacters(name).length)) + 2;
+  for (const [name, value] of rows) table.push([paint.dim(name), fitted(value, indent)]);
   const text = table
     .toString()
     .split('\n')
     .map((line) => line.trimEnd());
-  return `${[...text, ...notes.map((note) => paint.yellow(printable(note)))].join('\n')}\n`;
+  return `${[...text, ...notes.map((note) => fitted(paint.yellow(note), 0))].join('\n')}\n`;
 }
 
 const NO_FRAME = Object.fromEntries(
@@ -43,7 +54,7 @@ function leaderRows({ leader }: StatusReport, paint: Paint): Row[] {
 }
 
 function slotRows({ slot, lag }: StatusReport, paint: Paint): Row[] {
-  if (slot === null) return [['slot', 'unknown']];
+  if (slot === null) return [['slot', UNKNOWN]];
   const tint = slot.walStatus === 'reserved' ? paint.green : slot.walStatus === 'extended' ? paint.yellow : paint.red;
   const rows: Row[] = [
     [
@@ -57,50 +68,89 @@ function slotRows({ slot, lag }: StatusReport, paint: Paint): Row[] {
     ['unconfirmed', lag.unconfirmedBytes],
   ];
   const bytes = parts.flatMap(([name, value]) => (value === null ? [] : [`${name} ${bytesText(value)}`])).join(', ');
-  const safe = lag.safeBytes === null ? 'no limit' : bytesText(lag.safeBytes);
+  const retained = bytesText(lag.retainedBytes);
   return [
     ...rows,
     ['confirmed', slot.confirmedLsn ?? 'nothing'],
-    ['lag', lag.seconds === null ? bytes : `${secondsText(lag.seconds)}; ${bytes}`],
-    ['WAL kept', `${bytesText(lag.retainedBytes)}; before the slot is lost: ${safe}`],
+    ['lag', [...(lag.seconds === null ? [] : [secondsText(lag.seconds)]), bytes || UNKNOWN].join('; ')],
+    ['WAL kept', slot.walStatus === 'lost' ? retained : `${retained}; before the slot is lost: ${safeText(lag)}`],
   ];
+}
+
+function safeText({ safeBytes, unlimited }: StatusReport['lag']): string {
+  return safeBytes === null && unlimited ? 'no limit' : bytesText(safeBytes);
 }
 
 function flowRows(report: StatusReport): Row[] {
   if (report.lanes === null) return [];
   const lanes = Object.entries(report.lanes).filter(([, count]) => count > 0);
-  const open = report.openTransactions ?? 0;
+  const open = report.openTransactions ?? UNKNOWN;
+  const age = report.lastReceivedAgeSeconds;
   return [
     ['lanes', lanes.map(([state, count]) => `${count} ${state}`).join(', ') || 'none'],
     ['buffered', `${bytesText(report.bufferedBytes)} of ${bytesText(report.budgetBytes)}, ${open} open transactions`],
-    ['received', `${secondsText(report.lastReceivedAgeSeconds)} ago`],
+    ['received', age === null ? UNKNOWN : `${secondsText(age)} ago`],
   ];
 }
 
 function sinkRows({ breakers, parked }: StatusReport, paint: Paint): Row[] {
   const tints = { closed: paint.green, half_open: paint.yellow, open: paint.red };
   const names = { closed: 'closed', half_open: 'half open', open: 'open' };
-  const known = breakers.map(({ sink, state }): Row => {
-    const waiting = parked.find((each) => each.sink === sink)?.count ?? 0;
+  const known = (breakers ?? []).map(({ sink, state }): Row => {
+    const waiting = parked?.find((each) => each.sink === sink)?.count ?? 0;
     return [`sink ${sink}`, `breaker ${tints[state](names[state])}${waiting > 0 ? `, ${waiting} parked` : ''}`];
   });
-  const others = parked.filter(({ sink }) => !breakers.some((breaker) => breaker.sink === sink));
+  const others = (parked ?? []).filter(({ sink }) => !breakers?.some((breaker) => breaker.sink === sink));
   return [...known, ...others.map(({ sink, count }): Row => [`sink ${sink}`, `${count} parked`])];
 }
 
-function storedRows({ deadLetters, parked, jobs }: StatusReport, paint: Paint): Row[] {
-  const dead = deadLetters.reduce((sum, { count }) => sum + count, 0);
-  const reasons = deadLetters.map(
+function refusingRows({ refusing }: StatusReport, paint: Paint): Row[] {
+  return (refusing ?? []).map(({ sink, organizationId, since, events, eventIds, eventTypes, reason }): Row => {
+    const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+    const what = `${many(events, 'event')} of ${many(eventTypes, 'type')} refused`;
+    return [
+      paint.red('refusing'),
+      `${sink}, organization ${organizationId}: ${what} since ${since}, first ${eventIds[0] ?? 'unknown'}: ${reason}`,
+    ];
+  });
+}
+
+function storedRows({ deadLetters, parked, jobs, slot }: StatusReport, paint: Paint): Row[] {
+  const reasons = deadLetters?.map(
     ({ sink, reason, count }) => `${count} ${reason}${sink === null ? '' : ` (${sink})`}`,
   );
+  const dead = deadLetters && sum(deadLetters);
+  const open = jobs?.map((job) => jobText(job, slot));
   return [
-    ['parked', String(parked.reduce((sum, { count }) => sum + count, 0))],
-    ['dead letters', dead === 0 ? '0' : `${paint.red(String(dead))}: ${reasons.join(', ')}`],
-    ['jobs', jobs.map((job) => `${job.kind} ${job.id} ${job.state}, ${job.scanned} scanned`).join('; ') || 'none'],
+    ['parked', parked ? String(sum(parked)) : UNKNOWN],
+    ['dead letters', dead === null ? UNKNOWN : dead === 0 ? '0' : `${paint.red(String(dead))}: ${reasons?.join(', ')}`],
+    ['jobs', open ? open.join('; ') || 'none' : UNKNOWN],
   ];
 }
 
-/** Nothing that came from elsewhere moves the reader's cursor; our own colors pass. */
-function printable(text: string): string {
-  return text.replace(/\x1b(?!\[\d{1,2}m)|[\x00-\x1a\x1c-\x1f\x7f-\x9f]/g, ' ');
+function jobText({ id, kind, state, scanned, settled, reason }: JobStatus, slot: StatusReport['slot']): string {
+  const alone = slot !== null && !slot.active ? ', waits for a relay' : '';
+  const why = reason === null ? '' : ` (${reason})`;
+  return `${kind} ${id} ${state}, ${scanned} scanned, ${settled} sent${alone}${why}`;
+}
+
+function waitingRows({ waiting }: StatusReport, paint: Paint): Row[] {
+  if (!waiting) return [];
+  const rows = waiting.first.map((each): Row => {
+    const { sink, organizationId, since, parked, attempts, reason, nextTryAt, waitsFor } = each;
+    const time = (text: string): string => text.slice(0, 19).replace('T', ' ');
+    const name = `${sink}, organization ${organizationId}${each.lane === '' ? '' : `, lane ${each.lane}`}`;
+    const next = nextTryAt === null ? '' : ` (${time(nextTryAt)} UTC)`;
+    const tries = attempts === null ? [] : [`${attempts} failed`];
+    const parts = [`${parked} parked`, `since ${time(since)} UTC`, ...tries, `waits for ${waitsFor}${next}`];
+    return [paint.yellow('waiting'), `${name}: ${parts.join(', ')}${reason === null ? '' : `: ${reason}`}`];
+  });
+  const more = waiting.total - waiting.first.length;
+  return more > 0 ? [...rows, ['', `and ${more} more lanes that wait`]] : rows;
+}
+
+const UNKNOWN = 'unknown';
+
+function sum(counts: readonly { readonly count: number }[]): number {
+  return counts.reduce((total, { count }) => total + count, 0);
 }

@@ -1,9 +1,8 @@
 /** The flags by which operators choose parked events and dead letters. */
 import type { Command } from 'commander';
-import { parseDuration } from '../config/units.ts';
-import { WalpostError } from '../errors.ts';
 import type { StoredFilter } from '../parking/stored-rows.ts';
 import type { ConfigFlags } from './config-options.ts';
+import { pastMoment, usage } from './flag-values.ts';
 
 export interface FilterFlags extends ConfigFlags {
   readonly sink?: string;
@@ -39,7 +38,7 @@ export function withFilterOptions(command: Command, withReason: boolean): Comman
 }
 
 export function withChangeOptions(command: Command): Command {
-  return command.option('--dry-run', 'count, and change nothing').option('-y, --yes', 'do not ask');
+  return command.option('--dry-run', 'only say what would be done').option('-y, --yes', 'do not ask');
 }
 
 const REASONS = ['poison', 'unrouted', 'rejected', 'failed', 'unavailable', 'crash'];
@@ -59,20 +58,8 @@ export function storedFilter(flags: FilterFlags, slot: string, now = Date.now())
     ...(organization !== undefined && { organization }),
     ...(type !== undefined && { type }),
     ...(reason !== undefined && { reason }),
-    ...(olderThan !== undefined && { before: moment(olderThan, now) }),
+    ...(olderThan !== undefined && { before: pastMoment(olderThan, { flag: '--older-than', now }).toISOString() }),
     ...(ids.length > 0 && { ids }),
     ...(eventIds.length > 0 && { eventIds }),
   };
-}
-
-function moment(text: string, now: number): string {
-  const ago = parseDuration(text);
-  const isTime = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/i.test(text);
-  const time = ago !== undefined ? new Date(now - ago) : new Date(isTime ? text.replace(' ', 'T') : NaN);
-  if (!Number.isNaN(time.getTime())) return time.toISOString();
-  throw usage(`--older-than takes how long ago like 2h, or a time like 2026-11-20T14:00:00Z, not "${text}".`);
-}
-
-export function usage(detail: string): WalpostError {
-  return new WalpostError('USAGE', { detail });
 }

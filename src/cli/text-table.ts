@@ -1,9 +1,104 @@
-/** Columns as wide as they need to be, without frames; what came from elsewhere moves no cursor. */
-export function textTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const clean = rows.map((row) => row.map((cell) => cell.replace(/[\p{Cc}\p{Cf}]/gu, ' ')));
+/** Lists and records as text that fits the terminal. Where there is none, each row is one line, for grep and awk. */
+import { printable } from '../observe/printable.ts';
+
+/** Below this nothing can be laid out. */
+const NARROWEST = 40;
+
+/** Columns of the terminal; undefined where there is none. */
+export function terminalWidth(output: { readonly isTTY?: boolean; readonly columns?: number }): number | undefined {
+  return output.isTTY && output.columns !== undefined ? Math.max(NARROWEST, output.columns) : undefined;
+}
+
+/** Columns as wide as they need to be, without frames. Where they do not fit, a record of lines for each row. */
+export function textTable(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  width = terminalWidth(process.stdout),
+): string {
+  const clean = rows.map((row) => row.map(printable));
   const widths = head.map((title, column) => Math.max(title.length, ...clean.map((row) => (row[column] ?? '').length)));
+  const total = widths.reduce((sum, each) => sum + each + 2, -2);
+  if (width !== undefined && total > width) {
+    return clean
+      .map((row) =>
+        recordText(
+          head.map((name, column) => [name, row[column] ?? '']),
+          width,
+        ),
+      )
+      .join('\n');
+  }
   return [head, ...clean]
     .map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '))
     .map((line) => `${line.trimEnd()}\n`)
     .join('');
+}
+
+const MOST_IN_A_CELL = 80;
+
+/** What a cell of a list shows of a long text. */
+export function cut(text: string): string {
+  return text.length > MOST_IN_A_CELL ? `${text.slice(0, MOST_IN_A_CELL - 1)}…` : text;
+}
+
+/** Names and values in two columns; what is empty is left out. */
+export function recordText(
+  fields: readonly (readonly [name: string, value: string])[],
+  width = terminalWidth(process.stdout),
+): string {
+  const shown = fields.filter(([, value]) => value !== '');
+  const indent = Math.max(0, ...shown.map(([name]) => name.length)) + 2;
+  return shown
+    .map(([name, value]) => {
+      const lines = width === undefined ? [printable(value)] : wrapText(printable(value), width - indent);
+      return `${name.padEnd(indent)}${lines.join(`\n${' '.repeat(indent)}`)}\n`;
+    })
+    .join('');
+}
+
+const COLORS = /\x1b\[\d+m/g;
+
+/** A line for the terminal, or as it is where there is none; its own indent holds for all that it becomes. */
+export function fitted(line: string, width = terminalWidth(process.stdout)): string {
+  if (width === undefined) return line;
+  const indent = /^ */.exec(line)?.[0] ?? '';
+  return wrapText(line.slice(indent.length), width - indent.length)
+    .map((part) => indent + part)
+    .join('\n');
+}
+
+/** Lines of at most this width, broken at blanks where there are any. Colors have no width. */
+export function wrapText(text: string, width: number): string[] {
+  const lines: string[] = [''];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1) ?? '';
+    if (last === '' || lengthOf(last) + 1 + lengthOf(word) <= width) {
+      lines[lines.length - 1] = last === '' ? word : `${last} ${word}`;
+    } else lines.push(word);
+    while (lengthOf(lines.at(-1) ?? '') > width) {
+      const long = lines.pop() ?? '';
+      const at = placeOf(long, width);
+      lines.push(long.slice(0, at), long.slice(at));
+    }
+  }
+  return lines.map((line) => line.trimEnd());
+}
+
+function lengthOf(text: string): number {
+  return text.replace(COLORS, '').length;
+}
+
+/** Where so many visible characters have been seen. */
+function placeOf(text: string, visible: number): number {
+  let at = 0;
+  for (let seen = 0; seen < visible;) {
+    COLORS.lastIndex = at;
+    const color = COLORS.exec(text);
+    if (color?.index === at) at += color[0].length;
+    else {
+      at += 1;
+      seen += 1;
+    }
+  }
+  return at;
 }

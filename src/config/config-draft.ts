@@ -1,20 +1,20 @@
 import { formatPath, type ConfigProblem, type OptionPath } from './config-problem.ts';
 import { childOf } from './option-schema.ts';
 
-/** Where a value of the draft came from. */
+/** The origin of a value in the draft. */
 export interface Place {
   /** The file, `WALPOST__SECTION__KEY`, or `--set`. */
   readonly source: string;
-  /** Of the value, in the file. */
+  /** Position of the value in the file. */
   readonly line: number | null;
   readonly column: number | null;
-  /** Of its key, in the file. */
+  /** Position of its key in the file. */
   readonly key: { readonly line: number; readonly column: number } | null;
-  /** Written as text whatever it means, so that the option's type decides how it is read. */
+  /** The value was given as text, and the type of the option decides how it is parsed. */
   readonly textual: boolean;
-  /** The `${VARIABLES}` it was filled from; then it is never shown. */
+  /** The `${VARIABLES}` in the value. A value with variables is never shown. */
   readonly variables: readonly string[];
-  /** Why the value cannot be had at all. */
+  /** Why the value could not be read; null when it could. */
   readonly fault: string | null;
 }
 
@@ -22,64 +22,64 @@ export function outsideFile(source: string): Place {
   return { source, line: null, column: null, key: null, textual: true, variables: [], fault: null };
 }
 
-/** The configuration on its way: plain values as given, where each came from, and what was wrong so far. */
+/** The configuration before validation: plain values as given, the origin of each, and the problems found so far. */
 export class ConfigDraft {
   root: unknown = {};
   readonly problems: ConfigProblem[] = [];
-  readonly #places = new Map<string, Place>();
-  readonly #source: string;
+  private readonly known = new Map<string, Place>();
+  private readonly source: string;
 
-  /** @param source what problems without a place of their own are said to be in */
+  /** @param source named in problems that have no position */
   constructor(source: string) {
-    this.#source = source;
+    this.source = source;
   }
 
   mark(path: OptionPath, place: Place): void {
-    this.#places.set(keyOf(path), place);
+    this.known.set(keyOf(path), place);
   }
 
   /** Puts a value over whatever is there, with the maps that lead to it. */
   override(path: OptionPath, value: unknown, place: Place): void {
-    for (const key of this.#places.keys()) {
-      if (key.startsWith(keyOf(path))) this.#places.delete(key);
+    for (const key of this.known.keys()) {
+      if (key.startsWith(keyOf(path))) this.known.delete(key);
     }
     this.root = withValue(this.root, path, value);
     this.mark(path, place);
   }
 
-  /** Replaces a value in place, keeping where it came from. */
+  /** Replaces a value and keeps its origin. */
   rewrite(path: OptionPath, value: unknown): void {
     this.root = withValue(this.root, path, value);
   }
 
-  /** Where exactly this value was given; undefined when it was not. */
+  /** The origin of exactly this value; undefined when it was not given. */
   placeOf(path: OptionPath): Place | undefined {
-    return this.#places.get(keyOf(path));
+    return this.known.get(keyOf(path));
   }
 
   places(): { path: OptionPath; place: Place }[] {
-    return [...this.#places].map(([key, place]) => ({
+    return [...this.known].map(([key, place]) => ({
       path: JSON.parse(`[${key.slice(0, -1)}]`) as OptionPath,
       place,
     }));
   }
 
-  /** Reports at the value, or at the key; at what is nearest around it when the option is not there. */
+  /** Reports a problem at the value or its key. For an option that is missing, at the nearest map around it. */
   report(path: OptionPath, message: string, options: ReportOptions = {}): void {
     let place = this.placeOf(path);
     let spot = options.at === 'key' ? place?.key : place;
     for (let length = path.length - 1; place === undefined && length >= 0; length--) {
-      place = this.placeOf(path.slice(0, length)) ?? this.#placeBelow(path.slice(0, length));
+      place = this.placeOf(path.slice(0, length)) ?? this.placeBelow(path.slice(0, length));
       spot = place?.key ?? place;
     }
     const { line, column } = spot ?? place ?? { line: null, column: null };
     const shown = formatPath(options.shownAs ?? path);
-    this.problems.push({ source: place?.source ?? this.#source, line, column, path: shown, message });
+    this.problems.push({ source: place?.source ?? this.source, line, column, path: shown, message });
   }
 
-  #placeBelow(path: OptionPath): Place | undefined {
+  private placeBelow(path: OptionPath): Place | undefined {
     const prefix = keyOf(path);
-    const found = prefix === '' ? undefined : [...this.#places].find(([key]) => key.startsWith(prefix));
+    const found = prefix === '' ? undefined : [...this.known].find(([key]) => key.startsWith(prefix));
     return found?.[1];
   }
 }

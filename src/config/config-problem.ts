@@ -1,9 +1,9 @@
 import { WalpostError } from '../errors.ts';
 
-/** Names an option: keys of maps, places in lists. */
+/** Names an option by keys of maps and indexes of lists. */
 export type OptionPath = readonly (string | number)[];
 
-/** One thing that is wrong with the configuration; never holds the value of a secret or of a `${VARIABLE}`. */
+/** One problem of the configuration. It never shows the value of a secret or of a `${VARIABLE}`. */
 export interface ConfigProblem {
   /** The file, `WALPOST__SECTION__KEY`, or `--set`. */
   readonly source: string;
@@ -27,7 +27,7 @@ export function formatPath(path: OptionPath): string {
   return path.map((part, index) => (typeof part === 'number' ? `[${part}]` : index === 0 ? part : `.${part}`)).join('');
 }
 
-/** By line, and what is not in the file last. */
+/** By line; problems outside the file come last. */
 function byPosition(a: ConfigProblem, b: ConfigProblem): number {
   if (a.line !== b.line) return (a.line ?? Infinity) - (b.line ?? Infinity);
   return (a.column ?? 0) - (b.column ?? 0) || a.source.localeCompare(b.source) || a.path.localeCompare(b.path);
@@ -37,9 +37,10 @@ function byPosition(a: ConfigProblem, b: ConfigProblem): number {
 export class ConfigError extends WalpostError {
   readonly problems: readonly ConfigProblem[];
 
-  constructor(problems: readonly ConfigProblem[]) {
+  constructor(problems: readonly ConfigProblem[], remedy?: string) {
     const sorted = [...problems].sort(byPosition);
-    super('CONFIG_INVALID', { detail: `\n${sorted.map(formatProblem).join('\n')}` });
+    const detail = `\n${sorted.map(formatProblem).join('\n')}`;
+    super('CONFIG_INVALID', { detail, ...(remedy !== undefined && { remedy }) });
     this.problems = sorted;
   }
 }

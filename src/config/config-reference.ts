@@ -9,8 +9,16 @@ commented one in [examples/walpost.yaml](../examples/walpost.yaml).
 
 - **Variables.** \`\${NAME}\` takes the value of an environment variable, \`\${NAME:-default}\` falls back when it is unset or
   empty, \`$\${\` stands for the characters themselves. A variable that is missing is a problem, not an empty text.
+- **Files.** \`\${file:/run/secrets/x}\` takes the text of a file, without line breaks at its end. It is read again on SIGHUP,
+  while the environment of a process never changes.
+- **\`.env\`** in the working directory adds to the environment that the configuration sees. A variable that is set wins. Put a
+  value with \`#\` in single quotes, \`KEY='ab#cd'\`: without quotes it is refused, unless the \`#\` begins a comment after a blank.
+  Single, double and back quotes are taken off; in double quotes \`\\n\` is a line break. A file that walpost may not read counts as
+  absent, with a warning of \`config check\` and \`run\`. Variables of libpq, such as \`PGPASSWORD\`, have no effect there and are
+  refused, unless walpost.yaml takes them: \`\${PGPASSWORD}\` ([connecting](connecting.md#variables-of-libpq)).
 - **Environment.** Every option can also be set as \`WALPOST__SECTION__KEY\`: \`WALPOST__BATCHING__WINDOW=100ms\`,
   \`WALPOST__SINKS__N8N__URL=…\`, and lists and maps in YAML's flow form: \`WALPOST__DELIVERY__BACKOFF='[1m, 5m]'\`.
+  Only the file fills in \`\${…}\`: in such a variable, in \`--set\`, and in what walpost.yaml takes from \`.env\`, it is refused.
 - **Flags.** \`--set batching.window=100ms\` wins over the environment, which wins over the file.
 - **Durations** are written \`250ms\`, \`2s\`, \`1m\`, \`24h\`, \`3d\`; **sizes** \`512B\`, \`64KiB\`, \`1MiB\`, \`2GiB\`; **rates** \`100/s\`, \`30/m\`, \`500/h\`.
 - \`walpost config check\` lists every problem with its line and column, \`walpost config print\` shows what is in effect and

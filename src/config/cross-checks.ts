@@ -9,11 +9,17 @@ export interface CrossProblem {
 }
 
 /**
- * What must hold between options. Works on whatever was given, valid or not, so that these problems are reported in the
- * same go as those of single options.
+ * Checks between options. They accept invalid input too, so that their problems are reported together with those of single
+ * options.
  */
 export function crossCheck(config: unknown): CrossProblem[] {
-  return [...routesNameSinks(config), ...formerNamesAreFree(config), ...openHostNeedsToken(config)];
+  return [
+    ...routesNameSinks(config),
+    ...formerNamesAreFree(config),
+    ...newSlotHasName(config),
+    ...openHostNeedsToken(config),
+    ...filterNeedsPgoutput(config),
+  ];
 }
 
 function* routesNameSinks(config: unknown): Generator<CrossProblem> {
@@ -40,12 +46,29 @@ function* formerNamesAreFree(config: unknown): Generator<CrossProblem> {
   }
 }
 
+function* newSlotHasName(config: unknown): Generator<CrossProblem> {
+  const { slot, takes_over: former } = asMap(asMap(config)['source']);
+  if (former === undefined || slot !== undefined) return;
+  yield { path: ['source', 'takes_over'], message: 'needs the new name in source.slot', input: former };
+}
+
 function* openHostNeedsToken(config: unknown): Generator<CrossProblem> {
   const http = asMap(asMap(config)['http']);
   const host = http['host'];
   if (http['enabled'] === false || typeof host !== 'string' || isLoopback(host) || http['token'] !== undefined) return;
   const message = 'is reachable from other machines, so http.token must be set (or use 127.0.0.1)';
   yield { path: ['http', 'host'], message, input: host };
+}
+
+/** wal2json does not read publications: it would stream rows that the scans leave out. */
+function* filterNeedsPgoutput(config: unknown): Generator<CrossProblem> {
+  const { row_filter: filter, plugin } = asMap(asMap(config)['source']);
+  if (filter !== 'expected' || plugin !== 'wal2json') return;
+  yield {
+    path: ['source', 'row_filter'],
+    message: 'needs source.plugin: pgoutput, which alone reads publications',
+    input: filter,
+  };
 }
 
 function asMap(value: unknown): Record<string, unknown> {

@@ -3,6 +3,7 @@ import type { OptionPath } from './config-problem.ts';
 import { didYouMean } from './did-you-mean.ts';
 import type { Environment } from './interpolation.ts';
 import { childOf, childSchema, describeOption, keysOf, valueKind, type OptionSchema } from './option-schema.ts';
+import { outsideFault } from './outside-values.ts';
 import { typedText } from './typed-text.ts';
 
 const PREFIX = 'WALPOST__';
@@ -24,7 +25,7 @@ export function applyEnvironment(draft: ConfigDraft, schema: OptionSchema, env: 
     const text = env[name];
     const found = text === undefined ? undefined : resolveName(draft, schema, name);
     if (text === undefined || found === undefined) continue;
-    draft.override(found.path, typedText(found.schema, text), outsideFile(name));
+    draft.override(found.path, typedText(found.schema, text), { ...outsideFile(name), fault: outsideFault(text) });
   }
 }
 

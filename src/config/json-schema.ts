@@ -18,7 +18,7 @@ export function configJsonSchema(): Json {
 const VARIABLE = { type: 'string', pattern: '\\$\\{[A-Za-z_]' };
 
 function adapt(schema: Json): void {
-  for (const key of ['kind', 'min', 'max', 'format']) delete schema[key];
+  for (const key of ['kind', 'min', 'max', 'format', 'neverBlank']) delete schema[key];
   if (schema['secret'] === true) schema['writeOnly'] = true;
   delete schema['secret'];
   if (schema['type'] === 'object' && 'properties' in schema) loosen(schema);

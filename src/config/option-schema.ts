@@ -12,6 +12,8 @@ export interface Option {
   readonly schema: OptionSchema;
   readonly description: string;
   readonly secret: boolean;
+  /** One that comes out empty is a problem, and not as if it were left out. */
+  readonly neverBlank: boolean;
   readonly nullable: boolean;
   /** May be left out of its map, and then takes the default or means nothing. */
   readonly optional: boolean;
@@ -45,6 +47,7 @@ export function describeOption(wrapped: OptionSchema): Option {
     schema,
     description: typeof meta['description'] === 'string' ? meta['description'] : '',
     secret: meta['secret'] === true,
+    neverBlank: meta['neverBlank'] === true,
     nullable,
     optional,
     fallback,

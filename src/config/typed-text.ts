@@ -4,9 +4,10 @@ import type { OptionPath } from './config-problem.ts';
 import { describeOption, schemaAt, valueAt, valueKind, type OptionSchema } from './option-schema.ts';
 
 /**
- * Reads what was given as text (`${VARIABLES}`, the environment, flags) as its option's type wants it: a password of
- * digits stays text, a port becomes a number, `[1m, 2m]` a list. Also takes out what is there but empty, so that a
- * section whose keys are all commented out means its defaults. Returns the paths whose values cannot be had.
+ * Parses values that were given as text (`${VARIABLES}`, the environment, flags) by the type of their option: a password of
+ * digits stays text, a port becomes a number, `[1m, 2m]` a list. Also removes empty values, so that a section whose keys are
+ * all commented out has its defaults. Not so for what is never blank:
+ * a signing secret that comes out empty would silently mean requests without a signature. Returns the paths whose values could not be read.
  */
 export function settleText(draft: ConfigDraft, root: OptionSchema): OptionPath[] {
   const faulty: OptionPath[] = [];
@@ -20,6 +21,11 @@ export function settleText(draft: ConfigDraft, root: OptionSchema): OptionPath[]
     if (schema === undefined || path.length === 0) continue;
     const value = valueAt(draft.root, path);
     const option = describeOption(schema);
+    if (option.neverBlank && isBlank(value)) {
+      draft.report(path, `is empty${cause(place.variables)}; give it a value, or leave the option out`);
+      faulty.push(path);
+      continue;
+    }
     const empty = value === null || (value === '' && place.textual);
     if (empty && option.optional && !option.nullable) draft.rewrite(path, undefined);
     else if (place.textual && typeof value === 'string') {
@@ -35,4 +41,12 @@ export function typedText(schema: OptionSchema, text: string): unknown {
   if (valueKind(describeOption(schema).schema) === 'text') return text;
   const document = parseDocument(text, { prettyErrors: false });
   return document.errors.length > 0 ? text : (document.toJS({ maxAliasCount: 0 }) as unknown);
+}
+
+function isBlank(value: unknown): boolean {
+  return value === null || (typeof value === 'string' && value.trim() === '');
+}
+
+function cause(variables: readonly string[]): string {
+  return variables.length === 0 ? '' : `, as is the variable ${variables.join(', ')}`;
 }

@@ -38,9 +38,12 @@ interface Bounds {
   readonly max?: string;
 }
 
+/** No option means more, and an interval of Postgres can hold it. */
+const LONGEST = '3650d';
+
 /** A duration in the file, milliseconds in the program. */
 export function duration(bounds: Bounds = {}) {
-  return unit('duration', parseDuration, bounds, DURATION);
+  return unit('duration', parseDuration, { max: LONGEST, ...bounds }, DURATION);
 }
 
 /** A size in the file, bytes in the program. */

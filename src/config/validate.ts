@@ -5,6 +5,7 @@ import { crossCheck } from './cross-checks.ts';
 import { didYouMean } from './did-you-mean.ts';
 import { childOf, describeOption, holdsSecret, keysOf, schemaAt, valueAt } from './option-schema.ts';
 import { optionsSchema, type Config } from './schema.ts';
+import { startProblems } from './start-checks.ts';
 
 type Issue = z.core.$ZodIssue;
 
@@ -17,7 +18,7 @@ export function validate(draft: ConfigDraft, faulty: readonly OptionPath[]): Con
     if (issue.code === 'unrecognized_keys') for (const key of issue.keys) reportUnknown(draft, path, key);
     else if (!isKnown(path)) reportIssue(draft, issue, path);
   }
-  for (const { path, message } of crossCheck(draft.root)) {
+  for (const { path, message } of [...crossCheck(draft.root), ...startProblems(draft.root)]) {
     if (!isKnown(path)) draft.report(path, message + got(draft, path));
   }
   return draft.problems.length === 0 ? result.data : undefined;
@@ -86,7 +87,8 @@ function typeWording(expected: string, value: unknown): string {
 function boundWording(issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig, value: unknown): string {
   const small = issue.code === 'too_small';
   const bound = String(small ? issue.minimum : issue.maximum);
-  if (value === '' || (Array.isArray(value) && value.length === 0)) return 'must not be empty';
+  const empty = typeof value === 'string' ? value.trim() === '' : Array.isArray(value) && value.length === 0;
+  if (empty) return 'must not be empty';
   const least = issue.inclusive === false ? (small ? 'more than' : 'less than') : small ? 'at least' : 'at most';
   if (issue.origin === 'string') return `must have ${least} ${bound} characters`;
   return issue.origin === 'array' ? `must have ${least} ${bound} entries` : `must be ${least} ${bound}`;

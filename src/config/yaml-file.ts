@@ -3,7 +3,7 @@ import type { ConfigDraft } from './config-draft.ts';
 import type { OptionPath } from './config-problem.ts';
 import { expand, unveil, veil, type Environment } from './interpolation.ts';
 
-/** The parser's own messages can quote the file, and so a secret; these cannot. */
+/** Messages without text from the file. The parser's own messages may quote a secret. */
 const SYNTAX: Record<string, string> = {
   ALIAS_PROPS: 'an alias cannot have an anchor or a tag',
   BAD_INDENT: 'the indentation does not fit what is around it',
@@ -18,9 +18,9 @@ const SYNTAX: Record<string, string> = {
   TAG_RESOLVE_FAILED: 'unknown tag',
   UNEXPECTED_TOKEN: 'not expected here; is something missing before it, or should it be in quotes?',
 };
-/** A few aliases of aliases stand for millions of values. */
+/** A few nested aliases can expand to millions of values. */
 const MOST_NODES = 50_000;
-/** An alias inside its own anchor goes down for ever. */
+/** An alias inside its own anchor expands forever. */
 const MOST_DEPTH = 40;
 
 interface Reading {

@@ -1,8 +1,8 @@
 /**
- * What the reader must know of a column's type: whether its text is JSON, a time, or can hold more than ASCII.
+ * What the reader must know of a column's type: whether its text is JSON, a time, bytes, or can hold more than ASCII.
  * `opaque` is a type of the user's that the plugin did not describe.
  */
-export type ColumnType = 'json' | 'jsonb' | 'timestamp' | 'ascii' | 'text' | 'opaque';
+export type ColumnType = 'json' | 'jsonb' | 'timestamp' | 'bytea' | 'ascii' | 'text' | 'opaque';
 
 export interface Column {
   readonly name: string;
@@ -21,7 +21,7 @@ const KNOWN_TYPES: readonly (readonly [oid: number, name: string, type: ColumnTy
   [20, 'int8', 'ascii'],
   [21, 'int2', 'ascii'],
   [23, 'int4', 'ascii'],
-  [17, 'bytea', 'ascii'],
+  [17, 'bytea', 'bytea'],
 ];
 
 const BY_OID = new Map(KNOWN_TYPES.map(([oid, , type]) => [oid, type]));

@@ -5,20 +5,20 @@
  *
  * Only inserts of the source table become events, and messages of walpost.emit. A relation is described before its first
  * change and again after the table changed; on a new connection all of it is said again, so each connection needs a decoder
- * of its own. The source table is known by its name, so that rows of one that was dropped still count, and by its number,
- * so that rows which were written while it had another name do.
+ * of its own. A relation is the source table when it has the table's name or the table's number (oid). The name covers rows of
+ * a table that was dropped and made again; the number covers rows that were written while the table had another name.
  * https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
 import { WalpostError } from '../errors.ts';
 import type { Decoder, Step } from '../pipeline.ts';
 import { ByteCursor, malformed, messageType } from './byte-cursor.ts';
-import { DEFAULT_MAX_ROW_BYTES, type DecoderOptions, type IgnoredKind } from './decoder-options.ts';
+import { DEFAULT_MAX_ROW_BYTES, type DecoderOptions, type IgnoredKind, rowTooLong } from './decoder-options.ts';
 import { readRelation, TypeNames } from './relation.ts';
 import { RowReader } from './row-reader.ts';
 import { Row } from './row.ts';
 import { SignedMessages } from './signed-messages.ts';
 import { NEW_TUPLE, skipDelete, skipOrigin, skipUpdate } from './skipped-messages.ts';
-import { parseSourceTable, type SourceTable } from './source-table.ts';
+import { parseSourceTable, type SourceTable } from '../postgres/source/source-table.ts';
 import { Transaction } from './transaction.ts';
 import { isAsciiRow, readLargeTuple, readTuple, skipTuple } from './tuple.ts';
 
@@ -47,42 +47,43 @@ export function createPgoutputDecoder(options: DecoderOptions): Decoder {
 }
 
 class PgoutputDecoder implements Decoder {
-  readonly #options: DecoderOptions;
-  readonly #source: SourceTable;
-  readonly #maxRowBytes: number;
-  readonly #relations = new Map<number, Described>();
-  readonly #types = new TypeNames();
-  readonly #transaction = new Transaction();
-  readonly #messages: SignedMessages | null;
+  private readonly options: DecoderOptions;
+  private readonly source: SourceTable;
+  private readonly maxRowBytes: number;
+  private readonly relations = new Map<number, Described>();
+  private readonly types = new TypeNames();
+  private readonly transaction: Transaction;
+  private readonly messages: SignedMessages | null;
 
   constructor(options: DecoderOptions) {
-    this.#options = options;
-    this.#source = parseSourceTable(options.table);
-    this.#messages = options.messages ? new SignedMessages(options.messages) : null;
-    this.#maxRowBytes = options.maxRowBytes ?? DEFAULT_MAX_ROW_BYTES;
+    this.options = options;
+    this.source = parseSourceTable(options.table);
+    this.transaction = new Transaction(options.beginTransaction);
+    this.messages = options.messages ? new SignedMessages(options.messages) : null;
+    this.maxRowBytes = options.maxRowBytes ?? DEFAULT_MAX_ROW_BYTES;
   }
 
   decode(payload: Buffer): Step | undefined {
     switch (payload[0]) {
       case INSERT:
-        return this.#insert(payload);
+        return this.insert(payload);
       case BEGIN:
-        return this.#begin(new ByteCursor(payload, 1));
+        return this.begin(new ByteCursor(payload, 1));
       case COMMIT:
-        return this.#commit(new ByteCursor(payload, 1));
+        return this.commit(new ByteCursor(payload, 1));
       case RELATION:
-        return this.#relation(new ByteCursor(payload, 1));
+        return this.relation(new ByteCursor(payload, 1));
       case UPDATE:
       case DELETE:
-        return this.#ignoreChange(new ByteCursor(payload, 1), payload[0] === UPDATE ? 'update' : 'delete');
+        return this.ignoreChange(new ByteCursor(payload, 1), payload[0] === UPDATE ? 'update' : 'delete');
       case TRUNCATE:
-        return this.#ignoreTruncate(new ByteCursor(payload, 1));
+        return this.ignoreTruncate(new ByteCursor(payload, 1));
       case TYPE:
-        return this.#types.read(new ByteCursor(payload, 1));
+        return this.types.read(new ByteCursor(payload, 1));
       case ORIGIN:
         return skipOrigin(new ByteCursor(payload, 1));
       case MESSAGE:
-        return this.#message(payload);
+        return this.message(payload);
       default:
         throw malformed(
           payload.length === 0 ? 'A message is empty.' : `A message has the type ${messageType(payload)}.`,
@@ -90,90 +91,94 @@ class PgoutputDecoder implements Decoder {
     }
   }
 
-  #begin(cursor: ByteCursor): Step {
+  private begin(cursor: ByteCursor): Step {
     const commitLsn = cursor.uint64();
     const committedAtMicros = cursor.int64();
     const xid = cursor.uint32();
     cursor.finish();
-    return this.#transaction.begin(commitLsn, xid, committedAtMicros);
+    return this.transaction.begin(commitLsn, xid, committedAtMicros);
   }
 
-  #commit(cursor: ByteCursor): Step {
+  private commit(cursor: ByteCursor): Step {
     if (cursor.uint8() !== 0) throw malformed('A Commit has flags, which protocol version 1 does not know.');
     const commitLsn = cursor.uint64();
     const endLsn = cursor.uint64();
     cursor.skip(8); // the commit time, which Begin has said
     cursor.finish();
-    return this.#transaction.commit(commitLsn, endLsn);
+    return this.transaction.commit(commitLsn, endLsn);
   }
 
-  #relation(cursor: ByteCursor): undefined {
-    const { id, schema, name, columns } = readRelation(cursor, this.#types);
-    const { tableId } = this.#options;
-    const isSource = id === tableId || (schema === this.#source.schema && name === this.#source.name);
+  private relation(cursor: ByteCursor): undefined {
+    const { id, schema, name, columns } = readRelation(cursor, this.types);
+    const { tableId } = this.options;
+    const isSource = id === tableId || (schema === this.source.schema && name === this.source.name);
     const row = new Row(columns.length);
     const reread = (message: string): Row => {
       readTuple(message, INSERT_HEAD, row);
       return row;
     };
-    const reader = isSource ? new RowReader(columns, this.#options.mapping, reread) : null;
-    this.#relations.set(id, { table: `${schema}.${name}`, reader, row });
+    const reader = isSource
+      ? new RowReader(columns, this.options.mapping, { reread, payload: this.options.payload })
+      : null;
+    this.relations.set(id, { table: `${schema}.${name}`, reader, row });
   }
 
-  #insert(payload: Buffer): Step | undefined {
+  private insert(payload: Buffer): Step | undefined {
     if (payload.length < INSERT_HEAD) throw malformed('An Insert ends before its tuple.');
-    const { table, reader, row } = this.#described(payload.readUInt32BE(1));
+    const { table, reader, row } = this.described(payload.readUInt32BE(1));
     if (payload[INSERT_HEAD - 1] !== NEW_TUPLE) throw malformed('An Insert has no new tuple.');
     if (reader === null) {
       const cursor = new ByteCursor(payload, INSERT_HEAD);
       skipTuple(cursor);
-      return this.#ignored(cursor, 'insert', table);
+      return this.ignored(cursor, 'insert', table);
     }
-    const { origin } = this.#transaction;
-    if (payload.length > this.#maxRowBytes) {
-      readLargeTuple(payload, INSERT_HEAD, row);
-      const reason = `the row has ${payload.length} bytes, more than ${this.#maxRowBytes}`;
-      return reader.poison(row, reason, { origin, ordinal: this.#transaction.nextOrdinal() });
+    const { origin } = this.transaction;
+    if (payload.length > this.maxRowBytes) {
+      const bytes = readLargeTuple(payload, INSERT_HEAD, row);
+      if (bytes > this.maxRowBytes) {
+        const place = { origin, ordinal: this.transaction.nextOrdinal() };
+        return reader.poison(row, rowTooLong(bytes, this.maxRowBytes), place);
+      }
     }
     readTuple(payload.toString('latin1'), INSERT_HEAD, row);
     row.ascii = isAsciiRow(payload, row, reader.watched);
-    return reader.read(row, origin, this.#transaction.nextOrdinal());
+    return reader.read(row, origin, this.transaction.nextOrdinal());
   }
 
   /** Flags, LSN, prefix, content. */
-  #message(payload: Buffer): Step | undefined {
+  private message(payload: Buffer): Step | undefined {
     const cursor = new ByteCursor(payload, 1);
     const transactional = (cursor.uint8() & 1) === 1;
     cursor.skip(8);
     const prefix = cursor.cString();
     const content = payload.subarray(cursor.skip(cursor.uint32()));
     cursor.finish();
-    return this.#messages?.read({ prefix, transactional, content }, this.#transaction);
+    return this.messages?.read({ prefix, transactional, content }, this.transaction);
   }
 
-  #ignoreChange(cursor: ByteCursor, kind: 'update' | 'delete'): undefined {
-    const { table } = this.#described(cursor.uint32());
+  private ignoreChange(cursor: ByteCursor, kind: 'update' | 'delete'): undefined {
+    const { table } = this.described(cursor.uint32());
     if (kind === 'update') skipUpdate(cursor);
     else skipDelete(cursor);
-    this.#ignored(cursor, kind, table);
+    this.ignored(cursor, kind, table);
   }
 
-  #ignoreTruncate(cursor: ByteCursor): undefined {
+  private ignoreTruncate(cursor: ByteCursor): undefined {
     const count = cursor.uint32();
     cursor.skip(1); // CASCADE, RESTART IDENTITY
     const tables: string[] = [];
-    for (let left = count; left > 0; left--) tables.push(this.#described(cursor.uint32()).table);
-    this.#ignored(cursor, 'truncate', tables.join(', '));
+    for (let left = count; left > 0; left--) tables.push(this.described(cursor.uint32()).table);
+    this.ignored(cursor, 'truncate', tables.join(', '));
   }
 
-  #ignored(cursor: ByteCursor, kind: IgnoredKind, table: string): undefined {
+  private ignored(cursor: ByteCursor, kind: IgnoredKind, table: string): undefined {
     cursor.finish();
-    void this.#transaction.origin;
-    this.#options.onIgnored?.(kind, table);
+    void this.transaction.origin; // throws outside a transaction
+    this.options.onIgnored?.(kind, table);
   }
 
-  #described(id: number): Described {
-    const relation = this.#relations.get(id);
+  private described(id: number): Described {
+    const relation = this.relations.get(id);
     if (!relation) throw new WalpostError('UNKNOWN_RELATION', { detail: `Its identifier is ${id}.` });
     return relation;
   }

@@ -11,18 +11,18 @@ export interface Relation {
 
 /** What the stream said of types that are not the server's own; it says so before the relation that uses them. */
 export class TypeNames {
-  readonly #types = new Map<number, ColumnType>();
+  private readonly types = new Map<number, ColumnType>();
 
   /** Reads a Type message after its first byte: the identifier, then schema and name of the base type. */
   read(cursor: ByteCursor): undefined {
     const oid = cursor.uint32();
     const schema = cursor.cString();
-    this.#types.set(oid, columnTypeOfName(schema, cursor.cString()));
+    this.types.set(oid, columnTypeOfName(schema, cursor.cString()));
     cursor.finish();
   }
 
   typeOf(oid: number): ColumnType {
-    return this.#types.get(oid) ?? columnTypeOfOid(oid);
+    return this.types.get(oid) ?? columnTypeOfOid(oid);
   }
 }
 

@@ -25,3 +25,8 @@ export function cut(latin1: string, limit: number): string {
   while (end > 0 && (latin1.charCodeAt(end) & 0xc0) === 0x80) end--;
   return `${decodeLatin1(latin1.slice(0, end))}…`;
 }
+
+/** A json column may hold line breaks, but only between tokens, where a space means the same: an envelope is one line. */
+export function onOneLine(json: string): string {
+  return json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n]/g, ' ') : json;
+}

@@ -4,7 +4,7 @@
  *   <signature, 64 hex digits> 1 <key> <transaction> <bytes of each field, or - for null>\n<the fields, one after the other>
  *
  * Any role may write messages, so one counts only when its signature fits: HMAC-SHA256 over everything behind it, under a
- * secret that only the owner of the schema and the relay know (sql/033_emit.sql). The transaction is signed too: a message
+ * secret that only the owner of the schema and the relay know (sql/functions/06_emit.sql). The transaction is signed too: a message
  * that somebody has read from the WAL and written again is refused in every other transaction.
  *
  * What is refused is told and left out. It takes an ordinal all the same: what a key is worth may change between two
@@ -12,9 +12,9 @@
  */
 import { isAscii } from 'node:buffer';
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import type { EmitKey, Refusal } from '../emit-key.ts';
+import { KeysOutdated, type EmitKey, type MessageRefusal } from '../emit-key.ts';
 import type { Event, Origin, Poison } from '../event.ts';
-import { columnMapping, EVENT_FIELDS } from './column-mapping.ts';
+import { columnMapping, EVENT_FIELDS } from '../postgres/source/column-mapping.ts';
 import type { ColumnType } from './column-type.ts';
 import { RowReader } from './row-reader.ts';
 import { NULL, Row } from './row.ts';
@@ -24,19 +24,15 @@ export interface MessageOptions {
   /** The key of that number for a transaction. */
   readonly keyOf: (id: number, origin: Origin) => EmitKey;
   /** A message with our prefix is no event. */
-  readonly onRefused: (reason: Refusal) => void;
+  readonly onRefused: (reason: MessageRefusal) => void;
 }
 
 /** A logical message as the plugins hand it on. */
 export interface LogicalMessage {
   readonly prefix: string;
   readonly transactional: boolean;
-  readonly content: Buffer;
-}
-
-/** Thrown before anything of the message was used: read the keys, and decode it again. */
-export class KeysOutdated extends Error {
-  override readonly name = 'KeysOutdated';
+  /** Null: longer than any event, so no text was made of it. */
+  readonly content: Buffer | null;
 }
 
 const PREFIX = 'walpost';
@@ -55,7 +51,7 @@ const HEAD = new RegExp(`^[0-9a-f]{64} 1 (\\d{1,9}) (\\d{1,20})((?: (?:\\d{1,8}|
 /** More than any head has. */
 const HEAD_LIMIT = 256;
 /** More than any event that walpost.emit accepts; what is longer is not looked at. */
-const CONTENT_LIMIT = 4 * 1024 * 1024;
+export const CONTENT_LIMIT = 4 * 1024 * 1024;
 
 interface Head {
   readonly length: number;
@@ -66,38 +62,39 @@ interface Head {
 }
 
 export class SignedMessages {
-  readonly #options: MessageOptions;
-  readonly #reader: RowReader;
-  readonly #row = new Row(FIELDS.length);
+  private readonly options: MessageOptions;
+  private readonly reader: RowReader;
+  private readonly row = new Row(FIELDS.length);
 
   constructor(options: MessageOptions) {
-    this.#options = options;
+    this.options = options;
     const columns = FIELDS.map((name) => ({ name, type: TYPES[name] ?? 'text' }));
     const mapping = columnMapping({ preset: 'walpost', columns: {} });
-    this.#reader = new RowReader(columns, mapping, (text) => this.#rowOf(text, readHead(text)));
+    this.reader = new RowReader(columns, mapping, { reread: (text) => this.rowOf(text, readHead(text)) });
   }
 
   /** The event that a message is; undefined when it is none. Throws KeysOutdated. */
   read({ prefix, transactional, content }: LogicalMessage, transaction: Transaction): Event | Poison | undefined {
     if (prefix !== PREFIX) return undefined;
-    if (!transactional) return this.#refuse('not_transactional');
+    if (!transactional) return this.refuse('not_transactional');
     const { origin } = transaction;
-    const head = content.length > CONTENT_LIMIT ? undefined : readHead(content.toString('latin1', 0, HEAD_LIMIT));
-    const isWhole = head !== undefined && content.length === head.length + sum(head.sizes);
-    const refusal = isWhole ? this.#refusal(content, head, origin) : 'unsigned';
+    const head =
+      content && content.length <= CONTENT_LIMIT ? readHead(content.toString('latin1', 0, HEAD_LIMIT)) : undefined;
+    const isWhole = head !== undefined && content?.length === head.length + sum(head.sizes);
+    const refusal = isWhole ? this.refusal(content, head, origin) : 'unsigned';
     const ordinal = transaction.nextOrdinal();
-    if (refusal !== undefined) return this.#refuse(refusal);
-    const row = this.#rowOf(content.toString('latin1'), head);
+    if (!isWhole || refusal !== undefined) return this.refuse(refusal ?? 'unsigned');
+    const row = this.rowOf(content.toString('latin1'), head);
     row.ascii = isAscii(content);
-    return this.#reader.read(row, origin, ordinal);
+    return this.reader.read(row, origin, ordinal);
   }
 
-  #refuse(reason: Refusal): undefined {
-    this.#options.onRefused(reason);
+  private refuse(reason: MessageRefusal): undefined {
+    this.options.onRefused(reason);
   }
 
-  #refusal(content: Buffer, { key, xid }: Head, origin: Origin): Refusal | undefined {
-    const secret = this.#options.keyOf(key, origin);
+  private refusal(content: Buffer, { key, xid }: Head, origin: Origin): MessageRefusal | undefined {
+    const secret = this.options.keyOf(key, origin);
     if (secret === 'outdated') throw new KeysOutdated(`Key ${key} of walpost.emit is not known yet.`);
     if (typeof secret === 'string') return secret;
     const signature = Buffer.from(content.toString('latin1', 0, SIGNATURE_LENGTH), 'hex');
@@ -106,8 +103,8 @@ export class SignedMessages {
     return xid === origin.xid ? undefined : 'wrong_transaction';
   }
 
-  #rowOf(text: string, head: Head | undefined): Row {
-    const row = this.#row;
+  private rowOf(text: string, head: Head | undefined): Row {
+    const row = this.row;
     let at = head?.length ?? 0;
     head?.sizes.forEach((size, index) => {
       row.starts[index] = size === undefined ? NULL : at;

@@ -1,6 +1,6 @@
 /** Options of the output plugins for START_REPLICATION; the one who sends them quotes each value as a literal. */
 import { quoteIdentifier } from '../postgres/identifiers.ts';
-import { parseSourceTable, type SourceTable } from './source-table.ts';
+import { parseSourceTable, type SourceTable } from '../postgres/source/source-table.ts';
 
 export type PluginOptions = Readonly<Record<string, string>>;
 

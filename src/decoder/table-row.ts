@@ -1,8 +1,8 @@
 import type { Event, Origin, Poison } from '../event.ts';
 import { textToWire, wireString } from '../wire-text.ts';
-import type { ColumnMapping } from './column-mapping.ts';
+import type { ColumnMapping, PayloadForm } from '../postgres/source/column-mapping.ts';
 import { columnTypeOfOid, type Column } from './column-type.ts';
-import { DEFAULT_MAX_ROW_BYTES } from './decoder-options.ts';
+import { DEFAULT_MAX_ROW_BYTES, rowTooLong } from './decoder-options.ts';
 import { RowReader } from './row-reader.ts';
 import { NULL, Row } from './row.ts';
 
@@ -16,23 +16,25 @@ export interface ResultColumn {
 
 /**
  * Makes events of rows that a query read from the source table, by the same rules as those of the stream. A result names
- * the base type of a domain, so the types that are left over are the user's own, such as enums.
+ * the base type of a domain, so the types that are left over are the user's own, such as enums. `bytes`: of a row of which
+ * only the beginnings of the values were read.
  */
 export function tableRowReader(
   result: readonly ResultColumn[],
   mapping: ColumnMapping,
-): (values: readonly (string | null)[], origin: Origin) => Event | Poison {
+  payload: PayloadForm = 'typed',
+): (values: readonly (string | null)[], origin: Origin, bytes?: number) => Event | Poison {
   const columns = result.map(({ name, type }): Column => {
     const known = columnTypeOfOid(type);
     return { name, type: known === 'opaque' ? 'text' : known };
   });
-  const reader = new RowReader(columns, mapping);
+  const reader = new RowReader(columns, mapping, { payload });
   const row = new Row(columns.length);
-  return (values, origin) => {
+  return (values, origin, given) => {
     fill(row, values);
-    if (row.size <= DEFAULT_MAX_ROW_BYTES) return reader.read(row, origin, null);
-    const reason = `the row has ${row.size} bytes, more than ${DEFAULT_MAX_ROW_BYTES}`;
-    return reader.poison(row, reason, { origin, ordinal: null });
+    const bytes = given ?? row.size;
+    if (bytes <= DEFAULT_MAX_ROW_BYTES) return reader.read(row, origin, null);
+    return reader.poison(row, rowTooLong(bytes, DEFAULT_MAX_ROW_BYTES), { origin, ordinal: null });
   };
 }
 

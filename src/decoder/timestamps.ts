@@ -1,7 +1,9 @@
-import { formatMicros } from '../envelope.ts';
+import { formatMicros, POSTGRES_EPOCH_MS } from '../pg-time.ts';
 
 const ISO = /^(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(Z|[+-]\d\d(?::?\d\d)?(?::?\d\d)?)?$/;
-const EPOCH_2000_MS = Date.UTC(2000, 0, 1);
+/** Years 0001 to 9999, which RFC 3339 can write and Postgres can store. */
+export const EARLIEST_MICROS = -63_082_281_600_000_000n;
+export const LATEST_MICROS = 252_455_616_000_000_000n;
 const ZEROS = '000000';
 
 /**
@@ -12,10 +14,10 @@ export function timestampToRfc3339(text: string): string | undefined {
   return fromUtcSession(text) ?? isoToRfc3339(text);
 }
 
-/** The same for a text that nobody vouches for, in any zone. */
+/** The same for a text that nobody vouches for, in any zone. Year 0 is none for Postgres, and a zone may lead out of the years. */
 export function isoToRfc3339(text: string): string | undefined {
   const micros = microsSince2000(text);
-  return micros === undefined ? undefined : formatMicros(micros);
+  return micros === undefined || micros < EARLIEST_MICROS || micros >= LATEST_MICROS ? undefined : formatMicros(micros);
 }
 
 /** Reads ISO text into microseconds since 2000-01-01 UTC, the epoch of the wire protocol. */
@@ -27,7 +29,7 @@ export function microsSince2000(text: string): bigint | undefined {
   const ms = Date.parse(`${inUtc}Z`);
   // Date.parse takes a 30th of February for the 2nd of March.
   if (Number.isNaN(ms) || !new Date(ms).toISOString().startsWith(inUtc)) return undefined;
-  return BigInt(ms - EPOCH_2000_MS - zoneMs(zone)) * 1000n + BigInt(fraction.padEnd(6, '0'));
+  return BigInt(ms - POSTGRES_EPOCH_MS - zoneMs(zone)) * 1000n + BigInt(fraction.padEnd(6, '0'));
 }
 
 let lastSecond = '';

@@ -58,16 +58,18 @@ function uint32At(latin1: string, at: number): number {
   return high * 65_536 + ((latin1.charCodeAt(at + 2) << 8) | latin1.charCodeAt(at + 3));
 }
 
-/** The same for a row that is too long to become an event: of each column only the first bytes are kept. */
-export function readLargeTuple(bytes: Buffer, at: number, row: Row): void {
+/** The same for a row that may be too long to become an event: of each column only the first bytes are kept. Returns the bytes of all. */
+export function readLargeTuple(bytes: Buffer, at: number, row: Row): number {
   const cursor = new ByteCursor(bytes, at);
   const columns = row.starts.length;
   if (cursor.uint16() !== columns) throw otherCount();
   let text = '';
+  let sum = 0;
   for (let column = 0; column < columns; column++) {
     const kind = cursor.uint8();
     if (kind === KIND_TEXT) {
       const size = cursor.uint32();
+      sum += size;
       const start = cursor.skip(size);
       row.starts[column] = text.length;
       text += bytes.toString('latin1', start, start + Math.min(size, KEPT_OF_LARGE));
@@ -77,8 +79,9 @@ export function readLargeTuple(bytes: Buffer, at: number, row: Row): void {
     }
   }
   cursor.finish();
-  row.size = bytes.length;
+  row.size = sum;
   row.text = text;
+  return sum;
 }
 
 /** Walks over a tuple of a change that is ignored. */

@@ -14,10 +14,13 @@ export interface Wal2jsonColumn {
   readonly typeOid: number;
 }
 
-const BYTEA = 17;
+export const BYTEA = 17;
 
 export function parseMessage(payload: Buffer): Wal2jsonMessage {
-  const message = parseJson(quoteNumbers(payload.toString('latin1')));
+  return asMessage(parseJson(quoteNumbers(payload.toString('latin1'))));
+}
+
+export function asMessage(message: unknown): Wal2jsonMessage {
   if (!isObject(message) || typeof message['action'] !== 'string')
     throw malformed('A message of wal2json has no action.');
   return message as Wal2jsonMessage;
@@ -51,7 +54,7 @@ function asPostgresPrints(value: unknown, typeOid: number): string | null {
   return typeOid === BYTEA ? `\\x${value}` : value;
 }
 
-function parseJson(text: string): unknown {
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {

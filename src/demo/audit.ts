@@ -1,5 +1,5 @@
 /**
- * The comparison at the end of the demo: what the writers know against what the receiver saw.
+ * The comparison at the end of the demo: what the writers committed against what the receiver got.
  *
  * The writers know the outcome of each event because COMMIT or ROLLBACK has returned. Each organization is written by one
  * writer that counts its events up, so the numbers of an organization say its commit order without asking the database.

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import pg from 'pg';
 import type { Clock } from '../clock.ts';
 import { WalpostError } from '../errors.ts';
-import { migrate } from '../postgres/migrate.ts';
+import { migrate } from '../postgres/schema/migrate.ts';
 import type { DemoRecord } from './demo-record.ts';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from './postgres/embedded-postgres.ts';
 import { Receiver, type ReceiverOptions } from './receiver.ts';
 import { RelayProcess } from './relay-process.ts';
 import { SlotProbe } from './slot-probe.ts';
@@ -18,7 +18,7 @@ const SLOT = 'walpost_demo';
 export interface StageOptions {
   readonly record: DemoRecord;
   readonly clock: Clock;
-  /** What is being started, one line at a time. */
+  /** Called with a line for each part that is being started. */
   readonly say: (line: string) => void;
   readonly tamper?: ReceiverOptions['tamper'];
 }
@@ -28,15 +28,15 @@ export class DemoStage implements AsyncDisposable {
   readonly postgres: EmbeddedPostgres;
   readonly relay: RelayProcess;
   readonly probe: SlotProbe;
-  readonly #releases: readonly (() => Promise<void>)[];
-  readonly #directory: string;
+  private readonly releases: readonly (() => Promise<void>)[];
+  private readonly directory: string;
 
   private constructor(parts: Pick<DemoStage, 'postgres' | 'relay' | 'probe'>, building: Building) {
     this.postgres = parts.postgres;
     this.relay = parts.relay;
     this.probe = parts.probe;
-    this.#releases = building.releases;
-    this.#directory = building.directory;
+    this.releases = building.releases;
+    this.directory = building.directory;
   }
 
   static async set(options: StageOptions): Promise<DemoStage> {
@@ -62,19 +62,19 @@ export class DemoStage implements AsyncDisposable {
     throw new WalpostError('DEMO_FAILED', { detail: `${how} Its log: ${this.relay.logFile}` });
   }
 
-  /** Removes the files too; without this call the log of walpost stays, for reading. */
+  /** Also removes the files. Without this call the log of walpost is kept. */
   async removeFiles(): Promise<void> {
-    await rm(this.#directory, { recursive: true, force: true });
+    await rm(this.directory, { recursive: true, force: true });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await release(this.#releases);
+    await release(this.releases);
   }
 }
 
 interface Building {
   readonly directory: string;
-  /** In the order in which they came to life. */
+  /** In the order in which they were started. */
   readonly releases: (() => Promise<void>)[];
 }
 
@@ -126,7 +126,7 @@ async function createOrders(url: string): Promise<void> {
   }
 }
 
-/** Last come, first released; one that fails does not keep the others. */
+/** Releases in reverse order. A failure does not stop the other releases. */
 async function release(releases: readonly (() => Promise<void>)[]): Promise<void> {
   for (const each of releases.toReversed()) await each().catch(() => undefined);
 }

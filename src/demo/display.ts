@@ -4,7 +4,7 @@ import { formatBytes, formatCount, formatMilliseconds, formatRate } from './form
 import { renderFrame } from './live-view.ts';
 import type { Look } from './organization-grid.ts';
 
-/** What the demo writes to: standard output, or what a test listens with. */
+/** The output of the demo: standard output, or a stream of a test. */
 export interface DemoOutput {
   write(text: string): unknown;
   readonly isTTY?: boolean;
@@ -14,10 +14,10 @@ export interface DemoOutput {
 
 /** Shows figures while they change. */
 export interface Display {
-  /** How often figures are wanted. */
+  /** Milliseconds between two figures. */
   readonly intervalMs: number;
   show(figures: Figures): void;
-  /** Gives the terminal back. */
+  /** Restores the terminal. */
   close(): void;
 }
 
@@ -54,8 +54,8 @@ const CLEAR_LINE = '\x1b[K';
 const CLEAR_BELOW = '\x1b[J';
 
 /**
- * Draws on the alternate screen, so that nothing wraps or is left over when the terminal changes its size, and what was
- * on the terminal before is there again afterwards.
+ * Draws on the alternate screen. So nothing wraps or remains when the terminal changes its size, and the previous content of
+ * the terminal is restored afterwards.
  */
 function liveDisplay(output: DemoOutput): Display {
   const look = detectLook();

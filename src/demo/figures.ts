@@ -1,6 +1,6 @@
 import type { DemoRecord, OrganizationCounts } from './demo-record.ts';
 
-/** What the views show, at one moment. */
+/** The figures that the views show, at one moment. */
 export interface Figures {
   readonly title: string;
   readonly phase: 'writing' | 'delivering the rest';
@@ -32,31 +32,31 @@ const LAG_HISTORY = 30;
 /** Turns the record into figures: rates over the last two seconds, latencies over the last five. */
 export class FiguresMeter {
   phase: Figures['phase'] = 'writing';
-  readonly #record: DemoRecord;
-  readonly #title: string;
-  readonly #durationMs: number;
-  readonly #startedAt: number;
-  readonly #samples: Sample[] = [];
-  readonly #lagHistory: (number | undefined)[] = [];
+  private readonly record: DemoRecord;
+  private readonly title: string;
+  private readonly durationMs: number;
+  private readonly startedAt: number;
+  private readonly samples: Sample[] = [];
+  private readonly lagHistory: (number | undefined)[] = [];
 
   constructor(record: DemoRecord, options: { title: string; durationMs: number; startedAt: number }) {
-    this.#record = record;
-    this.#title = options.title;
-    this.#durationMs = options.durationMs;
-    this.#startedAt = options.startedAt;
+    this.record = record;
+    this.title = options.title;
+    this.durationMs = options.durationMs;
+    this.startedAt = options.startedAt;
   }
 
   read(now: number, wallTime: number, lagBytes: number | undefined): Figures {
-    const { committed, delivered, rolledBack, batches, organizations } = this.#record;
-    this.#lagHistory.push(lagBytes);
-    if (this.#lagHistory.length > LAG_HISTORY) this.#lagHistory.shift();
-    const rates = this.#rates({ at: now, committed, delivered });
-    const latencies = this.#record.recentLatencies(wallTime);
+    const { committed, delivered, rolledBack, batches, organizations } = this.record;
+    this.lagHistory.push(lagBytes);
+    if (this.lagHistory.length > LAG_HISTORY) this.lagHistory.shift();
+    const rates = this.rates({ at: now, committed, delivered });
+    const latencies = this.record.recentLatencies(wallTime);
     return {
-      title: this.#title,
+      title: this.title,
       phase: this.phase,
-      elapsedMs: now - this.#startedAt,
-      durationMs: this.#durationMs,
+      elapsedMs: now - this.startedAt,
+      durationMs: this.durationMs,
       committed,
       delivered,
       rolledBack,
@@ -64,15 +64,15 @@ export class FiguresMeter {
       ...rates,
       p50: latencies.quantile(0.5),
       p99: latencies.quantile(0.99),
-      lagHistory: [...this.#lagHistory],
+      lagHistory: [...this.lagHistory],
       organizations,
     };
   }
 
-  #rates(now: Sample): Pick<Figures, 'committedPerSecond' | 'deliveredPerSecond'> {
-    this.#samples.push(now);
-    while ((this.#samples[1]?.at ?? Infinity) <= now.at - RATE_OVER_MS) this.#samples.shift();
-    const first = this.#samples[0] ?? now;
+  private rates(now: Sample): Pick<Figures, 'committedPerSecond' | 'deliveredPerSecond'> {
+    this.samples.push(now);
+    while ((this.samples[1]?.at ?? Infinity) <= now.at - RATE_OVER_MS) this.samples.shift();
+    const first = this.samples[0] ?? now;
     const seconds = (now.at - first.at) / 1000;
     const rate = (count: number): number => (seconds > 0 ? count / seconds : 0);
     return {

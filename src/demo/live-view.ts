@@ -1,7 +1,7 @@
 import type { Figures } from './figures.ts';
 import { formatBytes, formatCount, formatMilliseconds, formatRate, formatSeconds } from './format-figure.ts';
 import { type Look, organizationGrid } from './organization-grid.ts';
-import { type Line, padLine, paintLine, type Piece, widthOf } from './text-line.ts';
+import { type Line, padLine, paintLine, type TextPiece, widthOf } from './text-line.ts';
 
 export interface ScreenSize {
   readonly columns: number;
@@ -10,7 +10,7 @@ export interface ScreenSize {
 
 const LABEL_WIDTH = 13;
 const FIELD_WIDTH = 36;
-/** Two fields stand side by side from here on. */
+/** Minimum width for two fields side by side. */
 const WIDE = 2 + 2 * FIELD_WIDTH;
 
 /** The whole view as lines that fit the terminal: no line wraps, and the last row stays free. */
@@ -25,11 +25,11 @@ export function renderFrame(figures: Figures, size: ScreenSize, look: Look): str
   return [...head, ...fields, ...grid, ...foot].slice(0, room).map((line) => paintLine(line, width));
 }
 
-/** In a narrow terminal the time stays longer than what Postgres it is. */
+/** A narrow terminal loses the version of Postgres before the time. */
 function header(figures: Figures, width: number, { colors }: Look): Line {
   const name: Line = [{ text: ' walpost demo', paint: colors.bold }];
   const over = figures.phase === 'writing' ? ` of ${formatSeconds(figures.durationMs)}` : `, ${figures.phase}`;
-  const time: Piece = { text: `${formatSeconds(figures.elapsedMs)}${over}`, paint: colors.cyan };
+  const time: TextPiece = { text: `${formatSeconds(figures.elapsedMs)}${over}`, paint: colors.cyan };
   const left = [[...name, { text: `  ${figures.title}` }], name].find(
     (line) => widthOf(line) + 2 + time.text.length < width,
   );

@@ -1,7 +1,7 @@
 import type pc from 'picocolors';
 import type { OrganizationCounts } from './demo-record.ts';
 import { formatCount } from './format-figure.ts';
-import { type Line, padLine, type Piece } from './text-line.ts';
+import { type Line, padLine, type TextPiece } from './text-line.ts';
 
 /** How the view is painted. */
 export interface Look {
@@ -14,7 +14,7 @@ const WANTED_CELL = 38;
 const SMALLEST_CELL = 18;
 const GAP = 2;
 
-/** A bar for each organization: what was delivered, and what is on the way. Says how many do not fit. */
+/** A bar for each organization: delivered events, and events in flight. Shows how many organizations do not fit. */
 export function organizationGrid(
   organizations: readonly OrganizationCounts[],
   room: { readonly width: number; readonly rows: number },
@@ -61,7 +61,7 @@ function drawCells(shown: readonly OrganizationCounts[], width: number, { colors
     const total = Math.round((Math.max(committed, arrived) / highest) * barWidth);
     const waiting = committed > arrived ? Math.max(1, Math.round(((committed - arrived) / highest) * barWidth)) : 0;
     const done = Math.max(0, total - waiting);
-    const bar: Piece[] = [
+    const bar: TextPiece[] = [
       { text: full.repeat(done), paint: colors.green },
       { text: empty.repeat(Math.min(waiting, barWidth - done)), paint: colors.yellow },
     ];

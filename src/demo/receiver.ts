@@ -11,7 +11,7 @@ export interface ReceiverOptions {
   readonly clock: Clock;
   /** `whsec_` and base64. */
   readonly secret: string;
-  /** Stands between a delivery and the record, so that a test can show that the audit sees what goes wrong. */
+  /** Called between a delivery and the record, so that a test can inject faults that the audit must find. */
   readonly tamper?: (batch: readonly Arrival[]) => readonly Arrival[];
 }
 
@@ -22,41 +22,41 @@ interface DeliveredEvent {
   readonly payload: { readonly number: number };
 }
 
-/** A webhook receiver on loopback that believes only what is signed. */
+/** A webhook receiver on loopback that accepts only signed requests. */
 export class Receiver {
-  readonly #options: ReceiverOptions;
-  readonly #key: Buffer;
-  readonly #server: Server;
+  private readonly options: ReceiverOptions;
+  private readonly key: Buffer;
+  private readonly server: Server;
 
   constructor(options: ReceiverOptions) {
-    this.#options = options;
-    this.#key = Buffer.from(options.secret.replace(/^whsec_/, ''), 'base64');
-    this.#server = createServer((request, response) => {
-      this.#receive(request, response).catch(() => response.destroy());
+    this.options = options;
+    this.key = Buffer.from(options.secret.replace(/^whsec_/, ''), 'base64');
+    this.server = createServer((request, response) => {
+      this.receive(request, response).catch(() => response.destroy());
     });
   }
 
-  /** Starts, and returns where. */
+  /** Starts, and returns the URL. */
   async listen(): Promise<string> {
-    this.#server.listen(0, '127.0.0.1');
-    await once(this.#server, 'listening');
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/orders`;
+    this.server.listen(0, '127.0.0.1');
+    await once(this.server, 'listening');
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/orders`;
   }
 
   async close(): Promise<void> {
-    if (!this.#server.listening) return;
-    const closed = once(this.#server, 'close');
-    this.#server.close();
-    this.#server.closeAllConnections();
+    if (!this.server.listening) return;
+    const closed = once(this.server, 'close');
+    this.server.close();
+    this.server.closeAllConnections();
     await closed;
   }
 
-  async #receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  private async receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const body = Buffer.concat(chunks);
-    const { record, clock, tamper } = this.#options;
-    if (!this.#isSigned(request, body)) {
+    const { record, clock, tamper } = this.options;
+    if (!this.isSigned(request, body)) {
       record.refused += 1;
       response.writeHead(401).end();
       return;
@@ -74,12 +74,12 @@ export class Receiver {
   }
 
   /** https://www.standardwebhooks.com/: HMAC-SHA256 over id, timestamp and body; one of the signatures must be ours. */
-  #isSigned(request: IncomingMessage, body: Buffer): boolean {
+  private isSigned(request: IncomingMessage, body: Buffer): boolean {
     const header = (name: string): string => String(request.headers[name] ?? '');
     const timestamp = header('webhook-timestamp');
-    if (Math.abs(this.#options.clock.wallTime() / 1000 - Number(timestamp)) > 300) return false;
+    if (Math.abs(this.options.clock.wallTime() / 1000 - Number(timestamp)) > 300) return false;
     const signed = Buffer.concat([Buffer.from(`${header('webhook-id')}.${timestamp}.`), body]);
-    const expected = createHmac('sha256', this.#key).update(signed).digest();
+    const expected = createHmac('sha256', this.key).update(signed).digest();
     return header('webhook-signature')
       .split(' ')
       .some((signature) => {

@@ -7,20 +7,20 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type Clock, pause } from '../clock.ts';
 
 export interface RelayProcessOptions {
-  /** What walpost.yaml says. */
+  /** The content of walpost.yaml. */
   readonly config: object;
-  /** Of our own; takes the configuration and the log. */
+  /** A directory of the demo, for the configuration and the log. */
   readonly directory: string;
   readonly clock: Clock;
 }
 
-/** `walpost run` drains when it is told to end, for at most this long before it is killed. */
+/** Maximum time in which `walpost run` may drain before it is killed. */
 const STOP_TIMEOUT_MS = 15_000;
 
-/** End of its standard input without a word means that the demo was killed: the relay must not stay behind, and has nothing to save. */
+/** When its standard input ends without a message, the demo was killed. The relay then ends too; it has nothing to save. */
 const WATCHDOG = 'read -r word; [ "$word" = done ] || { kill -KILL "$1"; rm -rf "$2"; }';
 
-/** Sources run through tsx, which is there when sources are. */
+/** Sources run through tsx, which is installed wherever sources are. */
 function walpostCommand(): string[] {
   if (!import.meta.url.endsWith('.ts')) return [fileURLToPath(new URL('../main.js', import.meta.url))];
   const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
@@ -37,15 +37,15 @@ export class RelayProcess {
   readonly logFile: string;
   /** Resolves with the exit code, or the name of the signal, when the process has ended. */
   readonly ended: Promise<string>;
-  readonly #child: ChildProcess;
-  readonly #clock: Clock;
-  readonly #dismissWatchdog: () => void;
+  private readonly child: ChildProcess;
+  private readonly clock: Clock;
+  private readonly dismissWatchdog: () => void;
 
   private constructor(child: ChildProcess, logFile: string, options: RelayProcessOptions) {
-    this.#child = child;
-    this.#clock = options.clock;
+    this.child = child;
+    this.clock = options.clock;
     this.logFile = logFile;
-    this.#dismissWatchdog = watchOver(child, options.directory);
+    this.dismissWatchdog = watchOver(child, options.directory);
     this.ended = new Promise((resolve) => {
       child.once('error', (error) => resolve(error.message));
       child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
@@ -59,7 +59,7 @@ export class RelayProcess {
     await writeFile(configFile, JSON.stringify(options.config, null, 2), { mode: 0o600 });
     const log = await open(logFile, 'a');
     try {
-      // A session of its own: Ctrl-C on the terminal must not reach it before the last events are through.
+      // A session of its own, so that Ctrl-C on the terminal does not reach it before the last events are delivered.
       const child = spawn(process.execPath, [...walpostCommand(), 'run', '--config', configFile], {
         cwd: options.directory,
         env: cleanEnvironment(),
@@ -73,23 +73,23 @@ export class RelayProcess {
   }
 
   get isRunning(): boolean {
-    return this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+    return this.child.pid !== undefined && this.child.exitCode === null && this.child.signalCode === null;
   }
 
   /** Lets it drain, and waits until it has gone. */
   async stop(): Promise<void> {
     if (this.isRunning) {
-      const exit = once(this.#child, 'exit');
+      const exit = once(this.child, 'exit');
       const patience = new AbortController();
-      this.#child.kill('SIGTERM');
-      const timeout = pause(this.#clock, STOP_TIMEOUT_MS, patience.signal).then(() => {
-        if (this.isRunning) this.#child.kill('SIGKILL');
+      this.child.kill('SIGTERM');
+      const timeout = pause(this.clock, STOP_TIMEOUT_MS, patience.signal).then(() => {
+        if (this.isRunning) this.child.kill('SIGKILL');
       });
       await exit;
       patience.abort();
       await timeout;
     }
-    this.#dismissWatchdog();
+    this.dismissWatchdog();
   }
 }
 

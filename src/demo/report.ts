@@ -2,7 +2,7 @@ import { type Audit, isClean } from './audit.ts';
 import { formatCount, formatMilliseconds } from './format-figure.ts';
 import type { LatencyHistogram } from './latency-histogram.ts';
 
-export interface Outcome {
+export interface DemoOutcome {
   readonly audit: Audit;
   readonly latencies: LatencyHistogram;
   /** Requests without a good signature. */
@@ -11,12 +11,12 @@ export interface Outcome {
   readonly relayFailure: string | undefined;
 }
 
-export function isSuccess(outcome: Outcome): boolean {
+export function isSuccess(outcome: DemoOutcome): boolean {
   return isClean(outcome.audit) && outcome.refused === 0 && outcome.relayFailure === undefined;
 }
 
 /** The comparison as a small table, with what it means in one sentence. */
-export function formatReport(outcome: Outcome): string {
+export function formatReport(outcome: DemoOutcome): string {
   const { audit, latencies, refused } = outcome;
   const rows: [string, string, string?][] = [
     ['committed', formatCount(audit.committed)],
@@ -37,7 +37,7 @@ export function formatReport(outcome: Outcome): string {
   return ['', 'What was committed, and what arrived:', '', ...table, '', verdict(outcome), ''].join('\n');
 }
 
-function verdict(outcome: Outcome): string {
+function verdict(outcome: DemoOutcome): string {
   if (outcome.relayFailure !== undefined) return `FAILED: walpost ended early (${outcome.relayFailure}).`;
   if (!isSuccess(outcome)) return 'FAILED: what arrived is not what was committed.';
   return 'Every committed event arrived: committed = delivered, order kept, rolled back = 0 delivered.';

@@ -22,12 +22,12 @@ export interface DemoOptions {
   /** One line a second instead of the live view. */
   readonly plain: boolean;
   readonly output: DemoOutput;
-  /** Ends the writing early; the comparison follows all the same. */
+  /** Ends the writing early; the comparison still follows. */
   readonly stop?: AbortSignal;
-  /** Ends the waiting for deliveries too. */
+  /** Also ends the wait for deliveries. */
   readonly abandon?: AbortSignal;
   readonly tamper?: ReceiverOptions['tamper'];
-  /** How long nothing may arrive before what is missing counts as missing. */
+  /** Milliseconds without an arrival after which missing events count as lost. */
   readonly patienceMs?: number;
 }
 
@@ -46,7 +46,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     const abandon = options.abandon ?? new AbortController().signal;
     await stage.ready(clock, abandon);
     const relayFailure = await play(stage, record, { ...options, abandon, clock });
-    // Whatever walpost still holds comes out now.
+    // walpost delivers what it still holds.
     await stage.relay.stop();
     const { written, arrivals, latencies, refused } = record;
     const outcome = { audit: audit(written, arrivals), latencies, refused, relayFailure };
@@ -130,7 +130,7 @@ async function write(url: string, record: DemoRecord, options: Play & { stop: Ab
   }
 }
 
-/** Resolves when all that was committed has arrived, when nothing arrives for too long, or when the signal aborts. */
+/** Resolves when all committed events have arrived, when nothing arrives for too long, or when the signal aborts. */
 async function waitForDelivery(
   record: DemoRecord,
   { clock, signal, patienceMs }: { clock: Clock; signal: AbortSignal; patienceMs: number },

@@ -1,11 +1,11 @@
 /** A piece of a line: its text, and how it is painted once its place is certain. */
-export interface Piece {
+export interface TextPiece {
   readonly text: string;
   readonly paint?: (text: string) => string;
 }
 
 /** A line of a terminal, before colour: its width is the number of its characters. */
-export type Line = readonly Piece[];
+export type Line = readonly TextPiece[];
 
 export function widthOf(line: Line): number {
   return line.reduce((width, piece) => width + piece.text.length, 0);

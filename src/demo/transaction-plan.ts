@@ -2,25 +2,25 @@
  * What the demo's application does: transactions of the kinds that an outbox has to get right. Most commit one event;
  * some commit many, over several organizations; some are rolled back; some roll back a savepoint and commit the rest.
  */
-export type Step =
+export type PlanStep =
   | { readonly kind: 'publish'; readonly organizations: readonly number[] }
   | { readonly kind: 'savepoint' | 'rollback to savepoint' };
 
 export interface TransactionPlan {
-  readonly steps: readonly Step[];
+  readonly steps: readonly PlanStep[];
   readonly end: 'commit' | 'rollback';
 }
 
 /** A number from 0 up to, not including, 1. */
 export type Random = () => number;
 
-const SAVEPOINT: Step = { kind: 'savepoint' };
-const BACK_TO_SAVEPOINT: Step = { kind: 'rollback to savepoint' };
+const SAVEPOINT: PlanStep = { kind: 'savepoint' };
+const BACK_TO_SAVEPOINT: PlanStep = { kind: 'rollback to savepoint' };
 
 /** Draws the next transaction of a writer; organizations are named by their index, one for each event. */
 export function planTransaction(random: Random, organizations: number): TransactionPlan {
   const below = (limit: number): number => Math.floor(random() * limit);
-  const publish = (events: number): Step => ({
+  const publish = (events: number): PlanStep => ({
     kind: 'publish',
     organizations: Array.from({ length: events }, () => below(organizations)),
   });

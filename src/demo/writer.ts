@@ -2,7 +2,7 @@ import pg from 'pg';
 import { type Clock, pause } from '../clock.ts';
 import type { WrittenEvent } from './audit.ts';
 import type { DemoRecord } from './demo-record.ts';
-import { planTransaction, type Random, type Step, type TransactionPlan } from './transaction-plan.ts';
+import { planTransaction, type Random, type PlanStep, type TransactionPlan } from './transaction-plan.ts';
 
 export interface WriterOptions {
   readonly url: string;
@@ -51,24 +51,24 @@ const MOST_BEHIND_MS = 1000;
 
 /** One connection of the demo's application, which commits transactions at a steady rate. */
 export class Writer {
-  readonly #options: WriterOptions;
-  readonly #client: pg.Client;
-  readonly #numbers: number[];
-  #failure: Error | undefined;
+  private readonly options: WriterOptions;
+  private readonly client: pg.Client;
+  private readonly numbers: number[];
+  private failure: Error | undefined;
 
   constructor(options: WriterOptions) {
-    this.#options = options;
-    this.#numbers = options.organizationIds.map(() => 0);
-    this.#client = new pg.Client({ connectionString: options.url, application_name: 'walpost demo' });
-    this.#client.on('error', (error) => (this.#failure ??= error));
+    this.options = options;
+    this.numbers = options.organizationIds.map(() => 0);
+    this.client = new pg.Client({ connectionString: options.url, application_name: 'walpost demo' });
+    this.client.on('error', (error) => (this.failure ??= error));
   }
 
   /** Writes until the signal aborts; the transaction that is open then is finished first. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, rate, random, organizationIds } = this.#options;
+    const { clock, rate, random, organizationIds } = this.options;
     let due = clock.now();
     while (!signal.aborted) {
-      const committed = await this.#transact(planTransaction(random, organizationIds.length));
+      const committed = await this.transact(planTransaction(random, organizationIds.length));
       due = Math.max(due + (committed * 1000) / rate, clock.now() - MOST_BEHIND_MS);
       await pause(clock, Math.max(0, due - clock.now()), signal);
     }
@@ -76,38 +76,38 @@ export class Writer {
 
   /** One last event for each organization: when it has arrived, all that came before it has been in its place. */
   async close(): Promise<void> {
-    const everyOrganization = this.#numbers.map((_, index) => index);
-    await this.#transact({ steps: [{ kind: 'publish', organizations: everyOrganization }], end: 'commit' });
+    const everyOrganization = this.numbers.map((_, index) => index);
+    await this.transact({ steps: [{ kind: 'publish', organizations: everyOrganization }], end: 'commit' });
   }
 
   async connect(): Promise<void> {
-    await this.#client.connect();
+    await this.client.connect();
   }
 
   async end(): Promise<void> {
-    await this.#client.end();
+    await this.client.end();
   }
 
   /** Carries out the plan, and tells the record once the outcome is certain. Returns how many events it committed. */
-  async #transact(plan: TransactionPlan): Promise<number> {
-    if (this.#failure) throw this.#failure;
+  private async transact(plan: TransactionPlan): Promise<number> {
+    if (this.failure) throw this.failure;
     const kept: Row[] = [];
     const lost: Row[] = [];
     let sinceSavepoint = 0;
-    await this.#client.query('BEGIN');
+    await this.client.query('BEGIN');
     for (const step of plan.steps) {
       if (step.kind === 'publish') {
-        kept.push(...(await this.#publish(step)));
+        kept.push(...(await this.publish(step)));
       } else if (step.kind === 'savepoint') {
         sinceSavepoint = kept.length;
-        await this.#client.query('SAVEPOINT step');
+        await this.client.query('SAVEPOINT step');
       } else {
         lost.push(...kept.splice(sinceSavepoint));
-        await this.#client.query('ROLLBACK TO SAVEPOINT step');
+        await this.client.query('ROLLBACK TO SAVEPOINT step');
       }
     }
     const commits = plan.end === 'commit';
-    await this.#client.query(commits ? 'COMMIT' : 'ROLLBACK');
+    await this.client.query(commits ? 'COMMIT' : 'ROLLBACK');
     const events = (rows: readonly Row[], committed: boolean): WrittenEvent[] =>
       rows.map((row) => ({
         eventId: row.event_id,
@@ -115,18 +115,18 @@ export class Writer {
         number: row.number,
         committed,
       }));
-    this.#options.record.wrote([...events(kept, commits), ...events(lost, false)]);
+    this.options.record.wrote([...events(kept, commits), ...events(lost, false)]);
     return commits ? kept.length : 0;
   }
 
-  async #publish(step: Extract<Step, { kind: 'publish' }>): Promise<Row[]> {
-    const organizationIds = step.organizations.map((index) => this.#options.organizationIds[index]);
+  private async publish(step: Extract<PlanStep, { kind: 'publish' }>): Promise<Row[]> {
+    const organizationIds = step.organizations.map((index) => this.options.organizationIds[index]);
     const numbers = step.organizations.map((index) => {
-      const next = (this.#numbers[index] ?? 0) + 1;
-      this.#numbers[index] = next;
+      const next = (this.numbers[index] ?? 0) + 1;
+      this.numbers[index] = next;
       return next;
     });
-    const { rows } = await this.#client.query<Row>({
+    const { rows } = await this.client.query<Row>({
       name: 'place orders',
       text: PLACE_ORDERS,
       values: [organizationIds, numbers],

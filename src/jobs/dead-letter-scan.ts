@@ -1,17 +1,19 @@
 /**
- * The dead letters as a source of a scan: a redrive.
+ * The dead letters as the source of a scan: a redrive.
  *
- * Each goes to the sink that it was meant for, or through the routes when it never had one. It is settled like any event;
- * when it fails again it is a new dead letter. So the old one is deleted with the place of its page. Letters that came
- * after the job was asked for are left alone, or a redrive would chase its own failures.
+ * Each letter goes to the sink that it was meant for, or through the routes when it never had one. It settles like any event,
+ * and becomes a new dead letter when it fails again. So the old letter is deleted when the place of its page is saved. A letter
+ * that still has no route stays. Letters that were stored after the job was requested are left alone, or a redrive would chase
+ * its own failures.
  */
 import type pg from 'pg';
 import type { Event, Origin } from '../event.ts';
+import { rfc3339Sql } from '../pg-time.ts';
 import { databaseError } from '../postgres/database-error.ts';
-import { textToWire } from '../wire-text.ts';
+import { storedEvent, type StoredEventRow } from '../stored-event.ts';
 import type { Job } from './job.ts';
 import { filterCondition, Values } from './job-filter.ts';
-import type { PageLimits, Place, ScanItem, ScanPage, ScanSource } from './scan.ts';
+import type { ScanLimits, ScanPlace, ScanItem, ScanPage, ScanSource } from './scan.ts';
 
 export interface DeadLetterScanOptions {
   readonly pool: pg.Pool;
@@ -20,21 +22,11 @@ export interface DeadLetterScanOptions {
   readonly sinks: readonly string[];
 }
 
-interface LetterRow {
-  readonly id: string;
+/** Which dead letters; without `createdAt` those that are there now. */
+export type LetterChoice = Pick<Job, 'slot' | 'spec'> & { readonly createdAt?: string };
+
+interface LetterRow extends StoredEventRow {
   readonly sink: string | null;
-  readonly event_id: string;
-  readonly organization_id: string;
-  readonly event_type: string;
-  readonly event_version: number;
-  readonly topic: string;
-  readonly entity_type: string | null;
-  readonly entity_id: string | null;
-  readonly target: string | null;
-  readonly idempotency_key: string | null;
-  readonly payload: string;
-  readonly headers: string;
-  readonly created: string | null;
 }
 
 const COLUMNS = {
@@ -51,7 +43,7 @@ export class DeadLetterScan implements ScanSource {
     this.options = options;
   }
 
-  async read(after: Place | null, origin: Origin, limits: PageLimits): Promise<ScanPage> {
+  async read(after: ScanPlace | null, origin: Origin, limits: ScanLimits): Promise<ScanPage> {
     const values = new Values();
     const sql = this.statement(after, limits, values);
     let rows: LetterRow[];
@@ -70,32 +62,25 @@ export class DeadLetterScan implements ScanSource {
       scanned: rows.length,
       place: last ? { xid: '0', seq: last.id } : after,
       last: last === undefined,
-      finish: (client) =>
-        remove(
-          client,
-          rows.map(({ id }) => id),
-        ),
+      keepsUnrouted: true,
+      finish: (client, unrouted) => {
+        const gone = items.flatMap((item, index) => (unrouted.has(item) ? [] : (rows[index]?.id ?? [])));
+        return remove(client, gone);
+      },
     };
   }
 
-  private statement(after: Place | null, limits: PageLimits, values: Values): string {
-    const { slot, spec, createdAt } = this.options.job;
+  private statement(after: ScanPlace | null, limits: ScanLimits, values: Values): string {
+    const { job, sinks } = this.options;
     const conditions = [
-      `slot = ${values.add(slot)}`,
+      letterCondition(job, values),
       `id > ${values.add(after?.seq ?? '0')}::bigint`,
-      `stored_at <= ${values.add(createdAt)}::timestamptz`,
-      "reason <> 'poison'",
-      `(sink IS NULL OR sink = ANY (${values.add(this.options.sinks)}::text[]))`,
-      filterCondition(spec, COLUMNS, values),
+      `(sink IS NULL OR sink = ANY (${values.add(sinks)}::text[]))`,
     ];
-    if (spec.sinks) conditions.push(`sink = ANY (${values.add(spec.sinks)}::text[])`);
-    if (spec.letters) conditions.push(`id = ANY (${values.add(spec.letters)}::bigint[])`);
-    if (spec.storedBefore !== undefined) conditions.push(`stored_at < ${values.add(spec.storedBefore)}::timestamptz`);
-    if (spec.reason !== undefined) conditions.push(`reason = ${values.add(spec.reason)}`);
     return `
       SELECT id::text, sink, event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target,
              idempotency_key, payload, headers,
-             to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created
+             ${rfc3339Sql('created_at')} AS created_at
         FROM (SELECT *, sum(octet_length(payload) + octet_length(headers)) OVER (ORDER BY id)
                         - octet_length(payload) - octet_length(headers) AS before
                 FROM (SELECT * FROM walpost.dead_letters WHERE ${conditions.join(' AND ')}
@@ -104,29 +89,26 @@ export class DeadLetterScan implements ScanSource {
   }
 }
 
+/** The dead letters that a redrive is about, whatever their sinks. */
+export function letterCondition({ slot, spec, createdAt }: LetterChoice, values: Values): string {
+  const conditions = [
+    `slot = ${values.add(slot)}`,
+    "reason <> 'poison' AND poison_row IS NULL",
+    filterCondition(spec, COLUMNS, values),
+  ];
+  if (createdAt !== undefined) conditions.push(`stored_at <= ${values.add(createdAt)}::timestamptz`);
+  if (spec.sinks) conditions.push(`sink = ANY (${values.add(spec.sinks)}::text[])`);
+  if (spec.letters) conditions.push(`id = ANY (${values.add(spec.letters)}::bigint[])`);
+  if (spec.storedBefore !== undefined) conditions.push(`stored_at < ${values.add(spec.storedBefore)}::timestamptz`);
+  if (spec.reason !== undefined) conditions.push(`reason = ${values.add(spec.reason)}`);
+  return conditions.join(' AND ');
+}
+
 async function remove(client: pg.ClientBase, ids: readonly string[]): Promise<void> {
   await client.query('DELETE FROM walpost.dead_letters WHERE id = ANY ($1::bigint[])', [ids]);
 }
 
 function eventOf(row: LetterRow, origin: Origin): Event {
-  return {
-    kind: 'event',
-    eventId: row.event_id,
-    organizationId: row.organization_id,
-    eventType: row.event_type,
-    eventVersion: row.event_version,
-    topic: row.topic,
-    entityType: row.entity_type,
-    entityId: row.entity_id,
-    target: row.target,
-    idempotencyKey: row.idempotency_key,
-    payload: textToWire(row.payload),
-    headers: textToWire(row.headers),
-    createdAt: row.created,
-    origin,
-    ordinal: null,
-    size: Buffer.byteLength(row.payload) + Buffer.byteLength(row.headers),
-    jobRow: row.id,
-    parkedId: null,
-  };
+  const size = Buffer.byteLength(row.payload) + Buffer.byteLength(row.headers);
+  return { ...storedEvent(row, origin), ordinal: null, size, jobRow: row.id, parkedId: null };
 }

@@ -1,3 +1,5 @@
+import { likePattern } from '../postgres/like-pattern.ts';
+
 /** Which events a job is about; what is left out does not restrict. */
 export interface JobFilter {
   readonly organization?: string;
@@ -16,7 +18,7 @@ export interface FilterColumns {
 }
 
 /** What an event without a topic has. */
-const DEFAULT_TOPIC = 'default';
+export const DEFAULT_TOPIC = 'default';
 
 /** Collects values for placeholders. */
 export class Values {
@@ -28,25 +30,25 @@ export class Values {
   }
 }
 
+/** The text of a column as its type prints it. A cast could be a function of the type's owner, run with the rights of the relay. */
+export function textOf(column: string | undefined): string {
+  return column === undefined ? 'NULL::text' : `CASE WHEN ${column} IS NOT NULL THEN format('%s', ${column}) END`;
+}
+
 /** A condition in SQL, `true` when nothing restricts. */
 export function filterCondition(filter: JobFilter, columns: FilterColumns, values: Values): string {
   const conditions: string[] = [];
   const demand = (column: string | undefined, operator: string, value: unknown): void => {
-    conditions.push(`${column ?? 'NULL'}::text ${operator} ${values.add(value)}`);
+    conditions.push(`(${textOf(column)}) ${operator} ${values.add(value)}`);
   };
   if (filter.organization !== undefined) demand(columns.organization, '=', filter.organization);
   if (filter.eventType !== undefined) demand(columns.eventType, 'LIKE', likePattern(filter.eventType));
   if (filter.topic !== undefined) {
-    conditions.push(`coalesce(${columns.topic ?? 'NULL'}::text, '${DEFAULT_TOPIC}') = ${values.add(filter.topic)}`);
+    conditions.push(`coalesce(${textOf(columns.topic)}, '${DEFAULT_TOPIC}') = ${values.add(filter.topic)}`);
   }
   if (filter.eventIds !== undefined)
-    conditions.push(`${columns.eventId ?? 'NULL'}::text = ANY (${values.add(filter.eventIds)}::text[])`);
+    conditions.push(`(${textOf(columns.eventId)}) = ANY (${values.add(filter.eventIds)}::text[])`);
   return conditions.length === 0
     ? 'true'
     : conditions.map((condition) => `coalesce(${condition}, false)`).join(' AND ');
-}
-
-/** The pattern of routes, in the words of LIKE. */
-export function likePattern(pattern: string): string {
-  return pattern.replace(/[\\%_]/g, '\\$&').replaceAll('*', '%');
 }

@@ -1,6 +1,7 @@
 /** walpost.jobs as anyone may use it: ask for a job, look at jobs, cancel one. */
 import type pg from 'pg';
 import { formatLsn, parseLsn } from '../lsn.ts';
+import { rfc3339Sql } from '../pg-time.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import type { Job, JobKind, JobRange, JobSpec, JobState } from './job.ts';
 
@@ -27,6 +28,8 @@ export interface JobRow {
   readonly place_seq: string | null;
   readonly scanned: string;
   readonly settled: string;
+  readonly sent: string;
+  readonly unrouted: string;
   readonly report: string | null;
   readonly error: string | null;
   readonly requested_by: string;
@@ -34,8 +37,8 @@ export interface JobRow {
 }
 
 export const JOB_COLUMNS = `id::text, slot, kind, state, reason, spec::text, from_lsn::text, after_snapshot::text, before_xid::text,
-  place_xid::text, place_seq::text, scanned::text, settled::text, report::text, error, requested_by,
-  to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at`;
+  place_xid::text, place_seq::text, scanned::text, settled::text, sent::text, unrouted::text, report::text, error, requested_by,
+  ${rfc3339Sql('created_at')} AS created_at`;
 
 export function toJob(row: JobRow): Job {
   const { place_xid: xid, place_seq: seq } = row;
@@ -52,6 +55,8 @@ export function toJob(row: JobRow): Job {
     place: xid === null || seq === null ? null : { xid, seq },
     scanned: Number(row.scanned),
     settled: Number(row.settled),
+    sent: JSON.parse(row.sent) as Job['sent'],
+    unrouted: Number(row.unrouted),
     report: row.report,
     error: row.error,
     requestedBy: row.requested_by,
@@ -79,13 +84,18 @@ export async function listJobs(db: JobConnection, limit = 50): Promise<readonly 
   return (await run(db, `SELECT ${JOB_COLUMNS} FROM walpost.jobs ORDER BY jobs.id DESC LIMIT $1`, [limit])).map(toJob);
 }
 
+export async function countJobs(db: JobConnection): Promise<number> {
+  const { rows } = await db.query<{ count: number }>('SELECT count(*)::integer AS count FROM walpost.jobs');
+  return rows[0]?.count ?? 0;
+}
+
 /** Those that are not over yet. */
 export async function openJobs(db: JobConnection, slot: string): Promise<readonly Job[]> {
   const where = `slot = $1 AND state IN ('queued', 'running') ORDER BY jobs.id`;
   return (await run(db, `SELECT ${JOB_COLUMNS} FROM walpost.jobs WHERE ${where}`, [slot])).map(toJob);
 }
 
-/** False when it is over already, or a healing, which nobody may cancel. */
+/** False when it is over already, or is a healing, which cannot be cancelled. */
 export async function cancelJob(db: JobConnection, id: string): Promise<boolean> {
   const rows = await run(
     db,

@@ -1,8 +1,8 @@
 /**
- * Runs what stands in walpost.jobs, one job after the other, beside the stream, for as long as this process leads.
+ * Runs the jobs of walpost.jobs beside the stream, one after the other, for as long as this process leads.
  *
- * A job that is under way when the connection ends stays `running`, and goes on behind its last saved page with the next
- * connection, here or elsewhere. An error that will not go away makes it `failed`; the stream does not suffer by it.
+ * A job that runs when the connection ends stays `running`. The next connection, in this or another process, goes on behind its
+ * last saved page. A permanent error makes the job `failed` and does not affect the stream.
  */
 import type pg from 'pg';
 import { pause, type Clock } from '../clock.ts';
@@ -11,10 +11,10 @@ import { formatLsn } from '../lsn.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import { inTransaction } from '../postgres/transaction.ts';
 import { type Job, jobName } from './job.ts';
-import { JobBell } from './job-bell.ts';
+import { JobNotifications } from './job-notifications.ts';
 import { readJob } from './job-rows.ts';
 import type { JobStore } from './job-store.ts';
-import { runScan, type ScanOutlet, type ScanProgress, type ScanSource } from './scan.ts';
+import { addCounts, runScan, ScanCancelled, type ScanOutlet, type ScanProgress, type ScanSource } from './scan.ts';
 
 export interface JobRunnerOptions {
   readonly store: JobStore;
@@ -25,7 +25,7 @@ export interface JobRunnerOptions {
   /** What the job reads; throws what will never work. */
   readonly sourceOf: (job: Job) => Promise<ScanSource>;
   readonly onEvent: (event: JobEvent) => void;
-  /** Running jobs is of no use any more: this process is not the leader. */
+  /** Further jobs are pointless: this process is not the leader any more. */
   readonly onLost: (error: unknown) => void;
 }
 
@@ -37,31 +37,29 @@ export interface JobEvent {
   readonly message?: string;
 }
 
-class Cancelled extends Error {}
-
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 15_000;
-/** An error of the server that comes so often in a row is the job's own. */
+/** Server errors in a row after which the job is `failed`. */
 const TRIES = 5;
 
 export class JobRunner {
   private readonly options: JobRunnerOptions;
-  private readonly bell: JobBell;
+  private readonly notifications: JobNotifications;
   private failures = 0;
 
   constructor(options: JobRunnerOptions) {
     this.options = options;
-    this.bell = new JobBell(options.pool, options.clock);
+    this.notifications = new JobNotifications(options.pool, options.clock);
   }
 
-  /** Until the signal aborts. Never rejects: what ends the connection is told to `onLost`. */
+  /** Runs until the signal aborts. Never rejects: an error that ends the connection goes to `onLost`. */
   async run(signal: AbortSignal): Promise<void> {
     try {
       while (!signal.aborted) await this.turn(signal);
     } catch (error) {
       if (!signal.aborted) this.options.onLost(error);
     } finally {
-      this.bell.close();
+      this.notifications.close();
     }
   }
 
@@ -70,7 +68,7 @@ export class JobRunner {
     const { store, clock, onEvent } = this.options;
     let job: Job | undefined;
     try {
-      await this.bell.listen();
+      await this.notifications.listen();
       job = await store.take();
       if (job) await this.runJob(job, signal);
       this.failures = 0;
@@ -84,7 +82,7 @@ export class JobRunner {
       await pause(clock, Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** Math.min(this.failures, 10)), signal);
       return;
     }
-    if (!job) await this.bell.wait(signal);
+    if (!job) await this.notifications.wait(signal);
   }
 
   private async runJob(job: Job, signal: AbortSignal): Promise<void> {
@@ -92,22 +90,51 @@ export class JobRunner {
     const name = jobName(job);
     onEvent({ job: name, what: job.place === null ? 'begun' : 'resumed', scanned: job.scanned, settled: job.settled });
     const source = await sourceOf(job);
-    let { scanned, settled } = job;
+    let { scanned, settled, sent, unrouted } = job;
     const save = async (progress: ScanProgress): Promise<void> => {
-      if (!(await this.save(job, progress))) throw new Cancelled();
+      if (!(await this.save(job, progress))) throw new ScanCancelled();
       this.failures = 0;
       scanned += progress.scanned;
       settled += progress.settled;
+      sent = addCounts(sent, progress.sent);
+      unrouted += progress.unrouted;
+    };
+    const [over, cancelled] = [new AbortController(), new AbortController()];
+    void this.watch(job, cancelled, AbortSignal.any([signal, over.signal]));
+    const scan = {
+      job: name,
+      source,
+      outlet,
+      clock,
+      from: job.place,
+      rate: job.spec.rate,
+      cancelled: cancelled.signal,
     };
     try {
-      await runScan({ job: name, source, outlet, clock, from: job.place, rate: job.spec.rate, save }, signal);
+      await runScan({ ...scan, save }, signal);
     } catch (error) {
-      if (!(error instanceof Cancelled)) throw error;
+      if (!(error instanceof ScanCancelled)) throw error;
       return onEvent({ job: name, what: 'cancelled', scanned, settled });
+    } finally {
+      over.abort();
     }
     const from_lsn = job.fromLsn === null ? null : formatLsn(job.fromLsn);
-    const done = await store.finish(job, { from_lsn, scanned, events: settled });
+    const done = await store.finish(job, { from_lsn, scanned, events: settled, sent, unrouted });
     onEvent({ job: name, what: done ? 'done' : 'cancelled', scanned, settled });
+  }
+
+  /** Aborts `cancelled` when the job was cancelled, so that a slow one need not come to its next page first. Never rejects. */
+  private async watch({ id }: Job, cancelled: AbortController, signal: AbortSignal): Promise<void> {
+    while (!cancelled.signal.aborted) {
+      await this.notifications.wait(signal);
+      if (signal.aborted) return;
+      try {
+        await this.notifications.listen();
+        if ((await readJob(this.options.pool, id))?.state === 'cancelled') cancelled.abort();
+      } catch {
+        // The next notification, or the next page, says it.
+      }
+    }
   }
 
   private save(job: Job, progress: ScanProgress): Promise<boolean> {

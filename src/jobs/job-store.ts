@@ -1,8 +1,10 @@
 /** walpost.jobs as the leader uses it: every write is fenced by its epoch. */
 import type pg from 'pg';
-import { type CursorStore, FENCE } from '../postgres/cursor-store.ts';
-import { databaseError } from '../postgres/database-error.ts';
-import { adoptAwaited } from '../postgres/source-identity.ts';
+import type { CursorStore } from '../postgres/cursor/cursor-store.ts';
+import { FENCE, writeFenced } from '../postgres/cursor/fence.ts';
+import { SQLSTATE } from '../postgres/sqlstate.ts';
+import { asciiText, stateOf } from '../postgres/storable.ts';
+import { adoptAwaited } from '../postgres/source/completeness.ts';
 import { inTransaction } from '../postgres/transaction.ts';
 import type { Job } from './job.ts';
 import { JOB_COLUMNS, type JobRow, toJob } from './job-rows.ts';
@@ -31,6 +33,7 @@ const BEGIN = `
   begun AS (
     UPDATE walpost.jobs AS j
        SET state = 'running', started_at = coalesce(started_at, clock_timestamp()), scanned = 0, settled = 0,
+           sent = '{}', unrouted = 0,
            place_xid = NULL, place_seq = NULL
       FROM fence WHERE j.id = $3 AND j.slot = fence.slot AND j.state IN ('queued', 'running') RETURNING j.id
   )
@@ -41,6 +44,11 @@ const SAVE = `
   saved AS (
     UPDATE walpost.jobs AS j
        SET place_xid = $4::xid8, place_seq = $5::bigint, scanned = scanned + $6, settled = settled + $7,
+           unrouted = unrouted + $8,
+           sent = (SELECT coalesce(jsonb_object_agg(sink, events), '{}')
+                     FROM (SELECT sink, sum(events::bigint) AS events
+                             FROM (SELECT * FROM jsonb_each_text(j.sent) UNION ALL SELECT * FROM jsonb_each_text($9::jsonb)) AS all_of (sink, events)
+                            GROUP BY sink) AS total),
            saved_at = clock_timestamp()
       FROM fence WHERE j.id = $3 AND j.slot = fence.slot AND j.state = 'running' RETURNING j.id
   )
@@ -54,9 +62,17 @@ const END = `
   )
   SELECT ${OWNED}, (SELECT count(*)::integer FROM ended) AS saved`;
 
+/** Jobs that name rows by snapshots and transactions of a history that has ended. */
+const END_REPLAYS = `
+  ${FENCED}
+  ended AS (
+    UPDATE walpost.jobs AS j SET state = 'failed', error = $3, ended_at = clock_timestamp()
+      FROM fence WHERE j.slot = fence.slot AND j.kind = 'replay' AND j.state IN ('queued', 'running') RETURNING j.id
+  )
+  SELECT ${OWNED}, (SELECT count(*)::integer FROM ended) AS saved`;
+
 interface Answer {
-  readonly owned: number;
-  readonly saved?: number;
+  readonly saved: number;
 }
 
 export type JobEnd =
@@ -74,7 +90,7 @@ export class JobStore {
 
   /** The job to run now; undefined when there is none. */
   async take(): Promise<Job | undefined> {
-    const row = await this.ask<JobRow & Answer>(TAKE, []);
+    const row = await this.ask<JobRow>(TAKE, []);
     return row.id === null ? undefined : toJob(row);
   }
 
@@ -85,19 +101,32 @@ export class JobStore {
 
   /** Saves how far the job has come. False when it was cancelled meanwhile. */
   async save(id: string, progress: ScanProgress, client?: pg.ClientBase): Promise<boolean> {
-    const { place, scanned, settled } = progress;
-    const row = await this.ask<Answer>(SAVE, [id, place?.xid ?? null, place?.seq ?? null, scanned, settled], client);
+    const { place, scanned, settled, unrouted, sent } = progress;
+    const counts = [scanned, settled, unrouted, JSON.stringify(sent)];
+    const row = await this.ask<Answer>(SAVE, [id, place?.xid ?? null, place?.seq ?? null, ...counts], client);
     return row.saved === 1;
   }
 
   /** Closes the job; pass the connection of the transaction that makes it true. False when it was over already. */
   async end(id: string, end: JobEnd, client?: pg.ClientBase): Promise<boolean> {
     const report = end.state === 'done' ? JSON.stringify(end.report) : null;
-    const values = [id, end.state, report, end.state === 'failed' ? end.error : null];
-    return (await this.ask<Answer>(END, values, client)).saved === 1;
+    const save = async (error: string | null): Promise<boolean> =>
+      (await this.ask<Answer>(END, [id, end.state, report, error], client)).saved === 1;
+    if (end.state !== 'failed') return save(null);
+    try {
+      return await save(end.error);
+    } catch (error) {
+      if (client || stateOf(error) !== SQLSTATE.untranslatableCharacter) throw error;
+      return save(asciiText(end.error));
+    }
   }
 
-  /** It has sent all: with its end the stream is whole, where it was waited for. False when it was cancelled meanwhile. */
+  /** Another history has begun: a replay that was requested in the previous one would leave out rows that were never sent. */
+  async endReplays(error: string, client: pg.ClientBase): Promise<void> {
+    await this.ask<Answer>(END_REPLAYS, [error], client);
+  }
+
+  /** Ends a job that has sent everything. A cursor that waits for it counts as complete then. False when it was cancelled meanwhile. */
   finish(job: Job, report: Readonly<Record<string, unknown>>): Promise<boolean> {
     return inTransaction(this.pool, async (client) => {
       if (!(await this.end(job.id, { state: 'done', report }, client))) return false;
@@ -106,18 +135,7 @@ export class JobStore {
     });
   }
 
-  private async ask<R extends Answer>(
-    sql: string,
-    values: readonly unknown[],
-    client: pg.ClientBase | pg.Pool = this.pool,
-  ): Promise<R> {
-    let row: R | undefined;
-    try {
-      row = (await client.query<R>(sql, [this.cursor.slot, this.cursor.epoch, ...values])).rows[0];
-    } catch (error) {
-      throw databaseError(error, 'writing a job');
-    }
-    if (row?.owned !== 1) throw this.cursor.lost();
-    return row;
+  private ask<R extends object>(sql: string, values: readonly unknown[], client: pg.ClientBase | pg.Pool = this.pool) {
+    return writeFenced<R>(client, this.cursor, { what: 'writing a job', sql, values });
   }
 }

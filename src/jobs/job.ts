@@ -1,6 +1,6 @@
 import type { Lsn } from '../lsn.ts';
 import type { JobFilter } from './job-filter.ts';
-import type { Place } from './scan.ts';
+import type { ScanPlace, SentCounts } from './scan.ts';
 
 export type JobKind = 'heal' | 'replay' | 'redrive';
 export type JobState = 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
@@ -17,6 +17,8 @@ export interface JobSpec extends JobFilter {
   readonly reason?: string;
   /** RFC 3339: only dead letters that were stored before; for a redrive. */
   readonly storedBefore?: string;
+  /** The relay asks for it itself, for rows that the stream may lack: receivers may never have had them. For a replay. */
+  readonly repairs?: boolean;
 }
 
 /** Which rows of the outbox, as a checkpoint knows them. */
@@ -37,9 +39,14 @@ export interface Job extends JobRange {
   readonly state: JobState;
   readonly reason: string | null;
   readonly spec: JobSpec;
-  readonly place: Place | null;
+  readonly place: ScanPlace | null;
   readonly scanned: number;
+  /** Events that went to a sink. */
   readonly settled: number;
+  /** How many went to which. */
+  readonly sent: SentCounts;
+  /** Events that no route matched. */
+  readonly unrouted: number;
   /** JSON; null until the job has ended. */
   readonly report: string | null;
   readonly error: string | null;
@@ -48,7 +55,7 @@ export interface Job extends JobRange {
   readonly createdAt: string;
 }
 
-/** What receivers and logs see: `replay-17`. */
-export function jobName({ kind, id }: Pick<Job, 'kind' | 'id'>): string {
-  return `${kind}-${id}`;
+/** What receivers and logs see: `replay-17`. Receivers know by it what an operator has asked for: see envelope.ts. */
+export function jobName({ kind, id, spec }: Pick<Job, 'kind' | 'id' | 'spec'>): string {
+  return `${kind === 'replay' && spec.repairs === true ? 'repair' : kind}-${id}`;
 }

@@ -3,7 +3,7 @@ import type { Event, Origin, Poison } from '../event.ts';
 import { quoteIdentifier } from '../postgres/identifiers.ts';
 import { parseSnapshot } from '../postgres/snapshot.ts';
 import { type FilterColumns, filterCondition, type JobFilter, type Values } from './job-filter.ts';
-import type { Place } from './scan.ts';
+import type { ScanPlace } from './scan.ts';
 
 /** The source table, and how its rows become events. */
 export interface OutboxTable {
@@ -11,8 +11,15 @@ export interface OutboxTable {
   readonly table: string;
   /** Event field to column; null where the table has none. */
   readonly mapping: Readonly<Record<string, string | null>>;
+  /** The publication whose row filter chooses among the rows; null where all are wanted. */
+  readonly filteredBy?: string | null;
   /** Called once a page; the values come in the order of `columns`, as Postgres prints them. */
-  readerFor(columns: readonly OutboxColumn[]): (values: readonly (string | null)[], origin: Origin) => Event | Poison;
+  /** Of a row that has more bytes than `maxRowBytes` the values are only beginnings, and the bytes are given. */
+  readerFor(
+    columns: readonly OutboxColumn[],
+  ): (values: readonly (string | null)[], origin: Origin, bytes?: number) => Event | Poison;
+  /** A longer row is not read: it can be longer than a string may be. */
+  readonly maxRowBytes: number;
 }
 
 export interface OutboxColumn {
@@ -31,7 +38,7 @@ export interface OutboxRange {
 }
 
 /** The part of the index (created_xid, seq) that has to be read. */
-export function spanCondition(range: OutboxRange, after: Place | null, values: Values): string {
+export function spanCondition(range: OutboxRange, after: ScanPlace | null, values: Values): string {
   const { afterSnapshot, beforeXid } = range;
   const conditions: string[] = [];
   if (after) {

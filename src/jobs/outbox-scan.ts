@@ -1,22 +1,23 @@
 /**
- * The outbox as a source of a scan.
+ * The outbox as the source of a scan.
  *
- * A page is one statement over a span of the index (created_xid, seq), which begins at the xmin of the snapshot whose rows
- * are left out; that snapshot then decides row by row. Filters only choose within the span, so that a filter that fits
- * hardly anything still comes to an end of each statement, and the place moves on.
+ * A page is one statement over a span of the index (created_xid, seq). The first span begins at the xmin of the snapshot whose
+ * rows are left out, and that snapshot then decides for each row. Filters only choose within the span, so that a statement
+ * ends, and the scan advances, also when the filter matches almost nothing.
  *
- * Row-level security could hide rows without an error. With row_security off it is an error; where a policy lets the
- * relay see every row, which is looked at in the same transaction, security stays on.
+ * Row-level security could hide rows without an error. With row_security off, hidden rows are an error. Security stays on where
+ * the policies let the relay see every row, which is checked in the same transaction.
  */
 import type pg from 'pg';
 import { WalpostError } from '../errors.ts';
 import type { Origin } from '../event.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import { quoteIdentifier, quoteQualified } from '../postgres/identifiers.ts';
-import { mayHideRows } from '../postgres/row-security.ts';
-import { filterCondition, Values } from './job-filter.ts';
+import { mayHideRows } from '../postgres/source/row-security.ts';
+import { filterCondition, Values, textOf } from './job-filter.ts';
 import { filterColumns, type OutboxRange, type OutboxTable, spanCondition, wantedCondition } from './outbox-range.ts';
-import type { PageLimits, Place, ScanItem, ScanPage, ScanSource } from './scan.ts';
+import { rowFilterCondition } from './row-filter.ts';
+import type { ScanLimits, ScanPlace, ScanItem, ScanPage, ScanSource } from './scan.ts';
 
 export interface OutboxScanOptions extends OutboxRange {
   readonly source: OutboxTable;
@@ -26,7 +27,7 @@ export interface OutboxScanOptions extends OutboxRange {
   readonly inTransaction: <T>(work: (client: pg.ClientBase) => Promise<T>) => Promise<T>;
 }
 
-/** Rows that one statement looks at, at least; most are wanted when there is no filter. */
+/** Minimum of rows that one statement reads. Without a filter most of them are wanted. */
 const SPAN = 1_000;
 const FILTERED_SPAN = 10_000;
 
@@ -34,8 +35,13 @@ const FILTERED_SPAN = 10_000;
 type RawRow = (string | null)[];
 const RAW = { getTypeParser: () => (value: string) => value };
 
-/** xid, seq, wanted, number in the span, whether nothing is behind; then the columns of the event. */
-const OWN_COLUMNS = 5;
+/**
+ * xid, seq, wanted, number in the span, whether nothing is behind; bytes and, of a row that is too long, the beginnings of
+ * its values as a JSON array; then the columns of the event, which are null in such a row.
+ */
+const OWN_COLUMNS = 7;
+/** Characters; a little more than a poison keeps. */
+const BEGINNING = 33_000;
 
 export class OutboxScan implements ScanSource {
   private readonly options: OutboxScanOptions;
@@ -46,12 +52,12 @@ export class OutboxScan implements ScanSource {
     this.columns = [...new Set(Object.values(options.source.mapping).filter((column) => column !== null))];
   }
 
-  async read(after: Place | null, origin: Origin, limits: PageLimits): Promise<ScanPage> {
+  async read(after: ScanPlace | null, origin: Origin, limits: ScanLimits): Promise<ScanPage> {
     const values = new Values();
-    const text = this.statement(after, limits, values);
     const result = await this.options.inTransaction(async (client) => {
       await watchRowSecurity(client, this.options.source.table);
       try {
+        const text = this.statement(after, limits, values, await rowFilterCondition(client, this.options.source));
         return await client.query<RawRow>({ text, values: values.list, rowMode: 'array', types: RAW });
       } catch (error) {
         throw databaseError(error, `scanning ${this.options.source.table}`);
@@ -60,31 +66,35 @@ export class OutboxScan implements ScanSource {
     const fields = result.fields.slice(OWN_COLUMNS).map(({ name, dataTypeID }) => ({ name, type: dataTypeID }));
     const read = this.options.source.readerFor(fields);
     const { sinks } = this.options;
+    const keepsUnrouted = sinks !== undefined; // a job for some sinks says nothing about events without a route
     const items = result.rows
       .filter(([, , wanted]) => wanted === 't')
       .map((row): ScanItem => {
-        const item = Object.assign(read(row.slice(OWN_COLUMNS), origin), { jobRow: `${row[0]}/${row[1]}` });
+        const [, , , , , bytes, beginnings] = row;
+        const values = beginnings ? (JSON.parse(beginnings) as (string | null)[]) : row.slice(OWN_COLUMNS);
+        const item = Object.assign(read(values, origin, Number(bytes)), { jobRow: `${row[0]}/${row[1]}` });
         return sinks === undefined ? { item } : { item, sinks };
       });
     const [xid, seq, , number, isEnd] = result.rows.at(-1) ?? [];
-    if (xid == null || seq == null) return { items, scanned: 0, place: after, last: true };
-    return { items, scanned: Number(number), place: { xid, seq }, last: isEnd === 't' };
+    if (xid == null || seq == null) return { items, scanned: 0, place: after, last: true, keepsUnrouted };
+    return { items, scanned: Number(number), place: { xid, seq }, last: isEnd === 't', keepsUnrouted };
   }
 
   /** The wanted rows within the limits, and the last row of the span, wanted or not, so that the place moves on. */
-  private statement(after: Place | null, limits: PageLimits, values: Values): string {
+  private statement(after: ScanPlace | null, limits: ScanLimits, values: Values, rowFilter: string): string {
     const { source, filter } = this.options;
-    const isFiltered = filterCondition(filter, filterColumns(source), new Values()) !== 'true';
+    const isFiltered = rowFilter !== 'true' || filterCondition(filter, filterColumns(source), new Values()) !== 'true';
     const span = isFiltered ? FILTERED_SPAN : Math.max(SPAN, limits.maxRows);
     const chosen = this.columns.map(quoteIdentifier);
-    const bytes = ['payload', 'headers']
-      .flatMap((field) => source.mapping[field] ?? [])
-      .map((column) => `coalesce(octet_length(${quoteIdentifier(column)}::text), 0)`);
+    const bytes = chosen.map((column) => `octet_length(format('%s', ${column}))`);
+    const columns = chosen.map((_, index) => `c${index}`);
+    const fits = `bytes <= ${source.maxRowBytes}`;
+    const beginnings = columns.map((column) => `left(${textOf(column)}, ${BEGINNING})`).join(', ');
     return `
       WITH span AS (
         SELECT created_xid, seq, ${chosen.map((column, index) => `${column} AS c${index}`).join(', ')},
                CASE WHEN walpost_wanted THEN ${bytes.join(' + ')} ELSE 0 END AS bytes, walpost_wanted AS wanted
-          FROM (SELECT *, ${wantedCondition(this.options, source, values)} AS walpost_wanted
+          FROM (SELECT *, ${wantedCondition(this.options, source, values)} AND ${rowFilter} AS walpost_wanted
                   FROM ${quoteQualified(source.table)}
                  WHERE ${spanCondition(this.options, after, values)}
                  ORDER BY created_xid, seq LIMIT ${span}) AS source
@@ -94,7 +104,8 @@ export class OutboxScan implements ScanSource {
           FROM span WINDOW place AS (ORDER BY created_xid, seq ROWS UNBOUNDED PRECEDING)
       )
       SELECT created_xid::text, seq::text, wanted, number::integer, number = total AND total < ${span},
-             ${chosen.map((column, index) => `c${index} AS ${column}`).join(', ')}
+             bytes::text, CASE WHEN NOT ${fits} THEN json_build_array(${beginnings})::text END,
+             ${chosen.map((column, index) => `CASE WHEN ${fits} THEN c${index} END AS ${column}`).join(', ')}
         FROM counted
        WHERE (wanted OR number = total) AND bytes_before < ${values.add(limits.maxBytes)}
          AND events <= ${values.add(limits.maxRows)}

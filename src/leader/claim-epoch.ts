@@ -1,6 +1,6 @@
 import { type Clock, pause } from '../clock.ts';
 import { messageOf } from '../errors.ts';
-import { type CursorClaim, CursorStore } from '../postgres/cursor-store.ts';
+import { type CursorClaim, CursorStore } from '../postgres/cursor/cursor-store.ts';
 import { createPool } from '../postgres/pool.ts';
 import type pg from 'pg';
 
@@ -11,7 +11,7 @@ export interface ClaimOptions {
   readonly clock: Clock;
   /** The name under which leaders write. */
   readonly applicationName: string;
-  /** A session that is in the way could not be ended. */
+  /** A session that blocks the claim could not be ended. */
   readonly onError: (message: string) => void;
 }
 
@@ -23,9 +23,8 @@ const END_BLOCKERS = `
    WHERE a.application_name = $2`;
 
 /**
- * Takes the next epoch. A transaction that the older leader has open on the cursor row, because its process is stopped in
- * the middle of it, would hold the claim up for as long as the process is stopped: after a moment its session is ended,
- * and what it has not committed comes again.
+ * Takes the next epoch. The older leader may have been suspended in the middle of a transaction on the cursor row, which would
+ * block the claim. Its session is ended after a moment. What that transaction has not committed comes again.
  */
 export async function claimEpoch(options: ClaimOptions): Promise<CursorStore> {
   const claimed = new AbortController();
@@ -41,7 +40,7 @@ export async function claimEpoch(options: ClaimOptions): Promise<CursorStore> {
   }
 }
 
-/** Over a connection of its own: the pool may have only the one that waits. */
+/** Over a connection of its own: the only one of the pool may be the one that waits. */
 async function endBlockers(pid: number, options: ClaimOptions, signal: AbortSignal): Promise<void> {
   const { url, clock, applicationName } = options;
   await pause(clock, PATIENCE_MS, signal);

@@ -1,30 +1,30 @@
 /**
- * How often a process was started without getting anywhere, kept in the cursor row.
+ * Counts starts without progress in the cursor row, and finds the event that ends the process.
  *
- * A process that ends in good order, on request or with an error, says so; one that is killed, aborted or out of memory
- * cannot. If the next start finds the cursor where the last one found it, nothing was achieved in between. From the
- * second such start on the relay goes carefully: one event at a time, each noted in the row before a sink gets it. The
- * event that is noted when a process dies is suspected, and blamed when it is noted at a second death as well; the next
- * process makes it a dead letter instead of sending it. One death proves nothing: kills from outside, one after the other,
- * always meet some event.
+ * A process that ends in good order, on request or with an error, records a clean shutdown. A process that is killed, aborted
+ * or out of memory cannot. A start that finds the cursor where the last start found it is a start without progress. From the
+ * second one on the relay goes carefully: one event at a time, each recorded in the row before a sink gets it. The event that
+ * is recorded when a process dies is a suspect. It is blamed when it is recorded at a second death too, and then the next
+ * process stores it as a dead letter instead of sending it. One death proves nothing, because a kill from outside always
+ * meets some event.
  *
- * Being with a sink for long says less: a kill that has nothing to do with the event meets it again and again. So an event
- * that had been there for a while is suspected only after many more starts.
+ * An event that stays with a slow sink for long meets such kills again and again, so it becomes a suspect only after many
+ * more starts.
  */
 import type pg from 'pg';
 import type { Event } from '../event.ts';
 import { formatLsn } from '../lsn.ts';
-import type { CursorStore } from '../postgres/cursor-store.ts';
+import type { CursorStore } from '../postgres/cursor/cursor-store.ts';
 import { databaseError } from '../postgres/database-error.ts';
 
 /**
- * Of so many starts without progress the first goes at full speed: a process that is killed from outside every few seconds
- * could move the cursor then, and hardly while it goes carefully.
+ * One start without progress in this many goes at full speed. A process that is killed from outside every few seconds can
+ * move the cursor at full speed, and hardly while it goes carefully.
  */
 const FULL_SPEED_EVERY = 3;
-/** An event is blamed at so many deaths. */
+/** Deaths at which an event must have been in flight before it is blamed. */
 const DEATHS_TO_BLAME = 2;
-/** From this start on an event is suspected even when it had been with a sink for long. */
+/** From this start on, an event that had been with a sink for long is a suspect too. */
 const CERTAIN_FROM = 10;
 
 /** One event on its way to one sink. */
@@ -50,14 +50,19 @@ export function suspectKey({ sink, event_id: id, origin }: Suspect): string {
   return JSON.stringify([sink, id, origin]);
 }
 
-/** `blamed` with one more death of the event in flight; each suspect has its deaths. */
+/** The list `blamed` after a death: the event in flight is added with one death, or gets one more. */
 const ONE_MORE_DEATH = `
   (SELECT coalesce(jsonb_agg(e), '[]') FROM jsonb_array_elements(c.blamed) AS e WHERE e - 'deaths' <> c.in_flight - 'waited')
   || jsonb_build_array((c.in_flight - 'waited') || jsonb_build_object('deaths', 1 + coalesce(
        (SELECT (e ->> 'deaths')::integer FROM jsonb_array_elements(c.blamed) AS e
          WHERE e - 'deaths' = c.in_flight - 'waited'), 0)))`;
 
-/** $3: this process has led before, and lives. A death with an event in flight is one without progress in any case. */
+/**
+ * Counts a start. A start is stuck when an event was in flight, or when the cursor has not moved since the last start.
+ *   starts   unchanged when this process has led before ($3), one more when stuck, else 1
+ *   blamed   emptied after progress; unchanged when nothing was in flight, when this process lives, or when the event had
+ *            waited long and there were few starts; else with one more death of the event in flight
+ */
 const BEGIN = `
   UPDATE walpost.cursor AS c
      SET starts = n.starts, starts_lsn = c.lsn, in_flight = NULL,
@@ -123,7 +128,7 @@ export class CrashRecord {
   }
 
   /** The process is about to end in good order, or lives on without this connection. */
-  async endInOrder(): Promise<void> {
+  async recordCleanShutdown(): Promise<void> {
     this.ended = true;
     await this.pool.query(END, [this.cursor.slot, this.cursor.epoch]);
   }

@@ -2,8 +2,8 @@ import type { Batch, Destination, Verdicts } from '../pipeline.ts';
 import type { LeaderLock } from './leader-lock.ts';
 
 /**
- * A destination that gets nothing more from a process that may not lead any more. When a process wakes from a standstill,
- * answers and timers of the time before are waiting, and the first of them would send the next batch.
+ * A destination that receives nothing from a process that may no longer lead. When a suspended process resumes, answers and
+ * timers of the time before are queued, and the first of them would send the next batch.
  */
 export function fencedDestination(destination: Destination, lock: Pick<LeaderLock, 'isHeld'>): Destination {
   return {

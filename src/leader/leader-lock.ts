@@ -7,66 +7,57 @@
  * pg_advisory_lock holds a snapshot for as long as it waits, so that VACUUM removes nothing and CREATE INDEX CONCURRENTLY
  * does not end; and each wait that times out is an error in the server's log.
  *
- * A process that is stopped, or cut off, keeps its session and with it the lock. So the session has an idle timeout:
- * a holder that does not ping for that long is thrown out by the server (57P05), and the lock is free. The holder counts
- * the same time from its own side, a little earlier (lease.ts). When it may have run out, because a ping was not answered
- * or because this process itself stood still, the lock counts as lost before anything else is done.
+ * A process that is stopped, or cut off, keeps its session and with it the lock. So the session has an idle timeout: when the
+ * holder does not ping for that long, the server ends the session (57P05), and the lock is free. The holder measures the same
+ * time itself, from a little earlier (lease.ts). When that time may have run out, because a ping was not answered or because
+ * this process was suspended, the lock counts as lost before anything else is done.
  *
- * The lock decides who works. It does not protect what is written: that is the epoch's part (postgres/cursor-store.ts),
- * because between looking at the lock and writing any time can pass.
+ * Any role may take an advisory lock, this one too. So the holder is looked up (walpost.leader_lock). A holder that cannot lead
+ * is reported as a problem, and the process does not count as a standby.
+ *
+ * The lock decides who works. It does not protect what is written, because any time can pass between checking the lock and
+ * writing. That is what the epoch is for (postgres/cursor/cursor-store.ts).
  * https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
  */
+import type pg from 'pg';
 import { type Clock, pause, type Timer } from '../clock.ts';
 import { messageOf, WalpostError } from '../errors.ts';
-import { leaseLeft, type Moment, momentOf } from './lease.ts';
+import { leaseLeft, type LeaseTime, leaseTimeOf } from './lease.ts';
+import { HOLDER, type LockHolder } from './lock-holder.ts';
 import { leaderLockKey } from './lock-key.ts';
 import { LockSession } from './lock-session.ts';
 
 export interface LeaderLockOptions {
   readonly url: string;
   readonly slot: string;
-  /** A holder that is silent for so many milliseconds loses the lock. */
+  /** Milliseconds of silence after which a holder loses the lock. */
   readonly takeoverAfter: number;
   readonly clock: Clock;
   /** Somebody else holds the lock; called at first, and then every few seconds. Undefined is not known. */
   readonly onWaiting?: (holder: LockHolder | undefined) => void;
 }
 
-/** The session that holds the lock. */
-export interface LockHolder {
-  readonly pid: number;
-  /** null for a local socket, or where the role may not see it. */
-  readonly address: string | null;
-}
-
-/** Distance of two tries, and so the longest that a lock that was given up lies unused. */
+/** Time between two tries: the maximum time for which a released lock stays unused. */
 export const TURN_MS = 250;
-/** The holder is looked up once in so many turns: pg_locks is not free on a busy server. */
-const TURNS_BETWEEN_LOOKS = 20;
+/** The holder is looked up only in one turn of this many, because pg_locks is expensive on a busy server. */
+const TURNS_PER_LOOKUP = 20;
 
 const TRY = 'SELECT pg_try_advisory_lock($1) AS held';
-const HOLDER = `
-  SELECT l.pid, host(a.client_addr) AS address
-    FROM pg_locks l
-         JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
-         LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-   WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
-     AND (l.classid::bigint << 32 | l.objid::bigint) = $1`;
 
 export class LeaderLock implements AsyncDisposable {
   private readonly session: LockSession;
   private readonly takeoverAfter: number;
   private readonly clock: Clock;
   private readonly loss = new AbortController();
-  private asked: Moment;
+  private askedAt: LeaseTime;
   private timer: Timer | undefined;
   private released = false;
 
-  private constructor(session: LockSession, options: LeaderLockOptions, asked: Moment) {
+  private constructor(session: LockSession, options: LeaderLockOptions, askedAt: LeaseTime) {
     this.session = session;
     this.takeoverAfter = options.takeoverAfter;
     this.clock = options.clock;
-    this.asked = asked;
+    this.askedAt = askedAt;
     session.ended.addEventListener('abort', () => this.lose(session.ended.reason), { once: true });
     if (session.ended.aborted) this.lose(session.ended.reason);
     this.schedulePing();
@@ -84,16 +75,16 @@ export class LeaderLock implements AsyncDisposable {
     }
   }
 
-  /** Aborted with LEADERSHIP_LOST when the lock is not surely ours any more; not when it was released. */
+  /** Aborted with LEADERSHIP_LOST when the lock may no longer be held; not when it was released. */
   get lost(): AbortSignal {
     return this.loss.signal;
   }
 
-  /** Looks at the clock too: false at once after a standstill, whatever else is in the queue of events. */
+  /** Reads the clock too: false at once after a suspension, before any queued callback runs. */
   isHeld(): boolean {
     if (this.released || this.lost.aborted) return false;
     if (this.left > 0) return true;
-    this.lose(new Error(`this process stood still for ${(this.takeoverAfter / 1000).toFixed(1)} s or longer`));
+    this.lose(new Error(`this process was suspended for ${(this.takeoverAfter / 1000).toFixed(1)} s or longer`));
     return false;
   }
 
@@ -105,7 +96,7 @@ export class LeaderLock implements AsyncDisposable {
   }
 
   private get left(): number {
-    return leaseLeft(this.asked, momentOf(this.clock), this.takeoverAfter);
+    return leaseLeft(this.askedAt, leaseTimeOf(this.clock), this.takeoverAfter);
   }
 
   private schedulePing(): void {
@@ -115,13 +106,13 @@ export class LeaderLock implements AsyncDisposable {
 
   private async ping(): Promise<void> {
     if (!this.isHeld()) return;
-    const asked = momentOf(this.clock);
+    const askedAt = leaseTimeOf(this.clock);
     try {
       await this.session.ask('SELECT 1', [], this.left);
     } catch (error) {
       return this.lose(error);
     }
-    if (this.isHeld()) this.asked = asked; // an answer that comes after a standstill renews nothing
+    if (this.isHeld()) this.askedAt = askedAt; // an answer that is read after a suspension renews nothing
     this.schedulePing();
   }
 
@@ -133,18 +124,18 @@ export class LeaderLock implements AsyncDisposable {
   }
 }
 
-/** Resolves with the moment when the try was made that got the lock. */
-async function waitForTurn(session: LockSession, options: LeaderLockOptions, signal: AbortSignal): Promise<Moment> {
+/** Resolves with the time at which the successful try was sent. */
+async function waitForTurn(session: LockSession, options: LeaderLockOptions, signal: AbortSignal): Promise<LeaseTime> {
   const { clock, slot, takeoverAfter, onWaiting } = options;
   const key = [leaderLockKey(slot).toString()];
   const over = AbortSignal.any([signal, session.ended]);
   for (let turn = 0; ; turn++) {
     over.throwIfAborted();
-    const asked = momentOf(clock);
+    const askedAt = leaseTimeOf(clock);
     const [answer] = await session.ask<{ held: boolean }>(TRY, key, takeoverAfter);
-    if (answer?.held) return asked;
-    if (onWaiting && turn % TURNS_BETWEEN_LOOKS === 0) {
-      onWaiting((await session.ask<{ pid: number; address: string | null }>(HOLDER, key, takeoverAfter))[0]);
+    if (answer?.held) return askedAt;
+    if (onWaiting && turn % TURNS_PER_LOOKUP === 0) {
+      onWaiting((await session.ask<LockHolder & pg.QueryResultRow>(HOLDER, [slot], takeoverAfter))[0]);
     }
     await pause(clock, TURN_MS, over);
   }

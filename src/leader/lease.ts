@@ -1,22 +1,22 @@
 import type { Clock } from '../clock.ts';
 
 /** One moment on both clocks. */
-export interface Moment {
+export interface LeaseTime {
   readonly now: number;
   readonly wall: number;
 }
 
-export function momentOf(clock: Clock): Moment {
+export function leaseTimeOf(clock: Clock): LeaseTime {
   return { now: clock.now(), wall: clock.wallTime() };
 }
 
 /**
- * How long the lock is still surely ours, zero or less when it may not be.
+ * Milliseconds for which the lock is certainly held; zero or less when it may be lost.
  *
- * The server gives the lock up `length` after the last statement that it has answered. Counted from the sending of that
- * statement our time ends first. The clock that never jumps stands still while a machine sleeps, the other one can be
- * set: the longer of the two counts, since a lock that is given up without need costs one connection.
+ * The server releases the lock `length` after the last statement that it has answered. This side counts from when it sent that
+ * statement, so its time ends first. The monotonic clock stops while a machine sleeps, and the wall clock can be set. The
+ * larger of the two counts, because a lock that is given up without need costs only one connection.
  */
-export function leaseLeft(asked: Moment, at: Moment, length: number): number {
-  return length - Math.max(at.now - asked.now, at.wall - asked.wall);
+export function leaseLeft(askedAt: LeaseTime, at: LeaseTime, length: number): number {
+  return length - Math.max(at.now - askedAt.now, at.wall - askedAt.wall);
 }

@@ -1,17 +1,17 @@
 import net from 'node:net';
-import pg from 'pg';
-import { parseIntoClientConfig } from 'pg-connection-string';
+import type pg from 'pg';
 import type { Clock } from '../clock.ts';
 import { WalpostError } from '../errors.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import { textTypes } from '../postgres/pool.ts';
+import { connectSession, sessionClient } from '../postgres/session.ts';
 
 /** What pg_stat_activity shows for the session that holds the lock, or waits for it. */
 export const LOCK_APPLICATION_NAME = 'walpost leader';
 
 export interface LockSessionOptions {
   readonly url: string;
-  /** The server ends the session after so many milliseconds without a statement. */
+  /** Milliseconds without a statement after which the server ends the session. */
   readonly idleTimeout: number;
   readonly clock: Clock;
 }
@@ -22,20 +22,18 @@ const CLOSE_TIMEOUT_MS = 1_000;
 /** A connection of its own, so that nothing else can end it, use it, or keep it busy. */
 export class LockSession implements AsyncDisposable {
   private readonly client: pg.Client;
+  private readonly settings: Readonly<Record<string, string>>;
   private readonly socket: net.Socket;
   private readonly clock: Clock;
   private readonly over = new AbortController();
 
   private constructor(options: LockSessionOptions) {
     const { url, idleTimeout, clock } = options;
-    const parsed = parseIntoClientConfig(url);
-    const settings = `-c idle_session_timeout=${idleTimeout} -c statement_timeout=${idleTimeout}`;
+    this.settings = { idle_session_timeout: String(idleTimeout), statement_timeout: String(idleTimeout) };
     this.clock = clock;
     this.socket = new net.Socket();
-    this.client = new pg.Client({
-      ...parsed,
-      options: [parsed.options, settings].filter(Boolean).join(' '),
-      application_name: LOCK_APPLICATION_NAME,
+    const session = { url, applicationName: LOCK_APPLICATION_NAME, settings: this.settings };
+    this.client = sessionClient(session, {
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       keepAlive: true,
       keepAliveInitialDelayMillis: Math.min(idleTimeout, 10_000),
@@ -52,13 +50,15 @@ export class LockSession implements AsyncDisposable {
     const abort = (): void =>
       session.cut(new WalpostError('CONNECTION_LOST', { detail: 'It was not wanted any more.' }));
     signal.addEventListener('abort', abort, { once: true });
+    const timer = options.clock.schedule(CONNECT_TIMEOUT_MS, () => session.socket.destroy());
     try {
-      await session.client.connect();
+      await connectSession(session.client, session.settings);
       return session;
     } catch (error) {
       session.socket.destroy();
       throw databaseError(error, 'the session of the leader lock');
     } finally {
+      timer.cancel();
       signal.removeEventListener('abort', abort);
     }
   }

@@ -1,7 +1,4 @@
-/**
- * Makes a question that costs something safe to ask often: who asks while an answer is on its way gets that answer, and
- * nobody waits longer than `limitMs`.
- */
+/** Makes an expensive call safe to repeat: calls that overlap share one answer, and none waits longer than `limitMs`. */
 export function boundedCall<T>(ask: () => Promise<T>, limitMs: number): () => Promise<T> {
   let underway: Promise<T> | undefined;
   return () => {

@@ -1,21 +1,22 @@
 /**
- * walpost.delivery_log: what became of each attempt, for people who ask later.
+ * walpost.delivery_log: the outcome of each attempt, for operators.
  *
- * It is written beside the path of the events and never holds it up: attempts gather in a bounded buffer, a writer takes
- * them out in chunks, and where the database is slower than the attempts the oldest rows are left out and counted.
+ * It is written beside the path of the events and never delays it. Attempts collect in a bounded buffer, and a writer stores
+ * them in chunks. When the database is slower than the attempts, the oldest rows are left out and counted.
  */
 import type pg from 'pg';
 import { pause, type Clock } from '../clock.ts';
 import type { Config } from '../config/schema.ts';
 import { messageOf } from '../errors.ts';
 import { Fifo } from '../fifo.ts';
-import type { Batch, Verdict, Verdicts } from '../pipeline.ts';
-import { scrub } from './redact.ts';
+import { ownCopy } from '../own-copy.ts';
+import { type Batch, OWN_LANE, type Verdict, type Verdicts } from '../pipeline.ts';
+import { asciiText, refusesContent } from '../postgres/storable.ts';
 
 export interface DeliveryLogOptions {
   readonly mode: Config['delivery']['log'];
   readonly clock: Clock;
-  /** So many rows were left out. */
+  /** Rows were left out, because the buffer was full. */
   readonly onDropped: (count: number) => void;
   readonly onError: (message: string) => void;
 }
@@ -31,7 +32,7 @@ export interface LogTarget {
   readonly pool: pg.Pool;
   readonly slot: string;
   /** The database cannot be reached any more. */
-  readonly broken: AbortSignal;
+  readonly revoked: AbortSignal;
 }
 
 interface Row {
@@ -39,26 +40,25 @@ interface Row {
   readonly size: number;
 }
 
-const MOST_ROWS = 5_000;
-const MOST_BYTES = 4 * 1024 ** 2;
+const MAX_ROWS = 5_000;
+const MAX_BYTES = 4 * 1024 ** 2;
 const CHUNK = 500;
 const GATHER_MS = 500;
 const AGAIN_MS = 5_000;
 const LAST_WRITE_MS = 2_000;
-const REASON_LENGTH = 300;
 
 const INSERT = `
   INSERT INTO walpost.delivery_log
-    (slot, sink, organization_id, first_event_id, last_event_id, event_ids, events, attempt, job, outcome, reason, duration_ms, at)
-  SELECT $1, e.sink, e.organization, e.ids ->> 0, e.ids ->> -1, ARRAY(SELECT jsonb_array_elements_text(e.ids)),
-         jsonb_array_length(e.ids), e.attempt, e.job, e.outcome, e.reason, e.took, to_timestamp(e.at / 1000)
-    FROM unnest($2::text[], $3::text[], $4::jsonb[], $5::integer[], $6::text[], $7::text[], $8::text[], $9::real[],
-                $10::float8[]) AS e (sink, organization, ids, attempt, job, outcome, reason, took, at)`;
+    (slot, sink, organization_id, lane, first_event_id, last_event_id, event_ids, events, attempt, job, outcome, reason, answer, duration_ms, at)
+  SELECT $1, e.sink, e.organization, e.lane, e.ids ->> 0, e.ids ->> -1, ARRAY(SELECT jsonb_array_elements_text(e.ids)),
+         jsonb_array_length(e.ids), e.attempt, e.job, e.outcome, e.reason, e.answer, e.took, to_timestamp(e.at / 1000)
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[], $6::integer[], $7::text[], $8::text[], $9::text[],
+                $10::text[], $11::real[], $12::float8[]) AS e (sink, organization, lane, ids, attempt, job, outcome, reason, answer, took, at)`;
 
 /** Old rows go in small deletes. */
 const PRUNE = `
   DELETE FROM walpost.delivery_log WHERE id IN (
-    SELECT id FROM walpost.delivery_log WHERE at < clock_timestamp() - make_interval(hours => walpost.setting('delivery_log_hours', 168)::integer)
+    SELECT id FROM walpost.delivery_log WHERE at < clock_timestamp() - make_interval(hours => walpost_internal.setting('delivery_log_hours', 168)::integer)
      ORDER BY at LIMIT $1)`;
 const PRUNE_ROWS = 1_000;
 
@@ -80,32 +80,36 @@ export class DeliveryLog {
     if (mode === 'off') return;
     const verdict = worst(verdicts);
     if (mode === 'failures' && verdict.kind === 'delivered') return;
-    const { organizationId, events, attempt, job = null } = batch;
+    const { organizationId, lane = OWN_LANE, events, attempt, job = null } = batch;
     const ids = JSON.stringify(events.map(({ eventId }) => eventId)); // a copy: the ids are slices of rows
-    const reason = verdict.kind === 'delivered' ? null : scrub(verdict.reason).slice(0, REASON_LENGTH);
+    const { reason = null, answer = null } = verdict.kind === 'delivered' ? {} : verdict;
     const values = [
       sink,
-      Buffer.from(organizationId).toString(),
+      ownCopy(organizationId),
+      lane,
       ids,
       attempt,
       job,
       verdict.kind,
       reason,
+      answer,
       milliseconds,
       clock.wallTime(),
     ];
-    this.add({ values, size: ids.length + 300 });
+    this.add({ values, size: ids.length + 300 + (answer?.length ?? 0) });
   };
 
   /** Writes what gathers until it is disposed, and then what is left, if that is quick. */
-  writeTo({ pool, slot, broken }: LogTarget): AsyncDisposable {
+  writeTo({ pool, slot, revoked }: LogTarget): AsyncDisposable {
     const ending = new AbortController();
     const writing = this.options.mode === 'off' ? Promise.resolve() : this.writeUntil(ending.signal, pool, slot);
     return {
       [Symbol.asyncDispose]: async () => {
         ending.abort();
-        if (broken.aborted) return;
-        await Promise.race([writing, pause(this.options.clock, LAST_WRITE_MS)]);
+        if (revoked.aborted) return;
+        const written = new AbortController(); // a timer that is left would keep the process alive
+        const last = writing.finally(() => written.abort());
+        await Promise.race([last, pause(this.options.clock, LAST_WRITE_MS, written.signal)]);
       },
     };
   }
@@ -114,7 +118,7 @@ export class DeliveryLog {
     this.rows.push(row);
     this.bytes += row.size;
     let dropped = 0;
-    while (this.rows.length > MOST_ROWS || this.bytes > MOST_BYTES) {
+    while (this.rows.length > MAX_ROWS || this.bytes > MAX_BYTES) {
       this.bytes -= this.rows.shift()?.size ?? 0;
       dropped += 1;
     }
@@ -143,14 +147,41 @@ export class DeliveryLog {
       chunk.push(row);
       this.bytes -= row.size;
     }
-    const columns = Array.from({ length: 9 }, (_, index) => chunk.map(({ values }) => values[index]));
     try {
-      await pool.query(INSERT, [slot, ...columns]);
+      await this.insert(chunk, pool, slot);
     } catch (error) {
       this.options.onDropped(chunk.length);
       throw error;
     }
   }
+
+  /** Where the server refuses what a row holds, what we and receivers said goes in ASCII, and a row that does not is left out. */
+  private async insert(chunk: readonly Row[], pool: pg.Pool, slot: string): Promise<void> {
+    const columns = (rows: readonly Row[]) =>
+      Array.from({ length: 11 }, (_, at) => rows.map(({ values }) => values[at]));
+    for (const form of [chunk, chunk.map(inAscii)]) {
+      try {
+        await pool.query(INSERT, [slot, ...columns(form)]);
+        return;
+      } catch (error) {
+        if (!refusesContent(error)) throw error;
+      }
+    }
+    if (chunk.length === 1) return this.options.onDropped(1);
+    const half = chunk.length >> 1;
+    await this.insert(chunk.slice(0, half), pool, slot);
+    await this.insert(chunk.slice(half), pool, slot);
+  }
+}
+
+/** From here on the values are not the event's. */
+const OWN_VALUES = 6;
+
+function inAscii({ values, size }: Row): Row {
+  return {
+    size,
+    values: values.map((value, at) => (at >= OWN_VALUES && typeof value === 'string' ? asciiText(value) : value)),
+  };
 }
 
 /** Removes what is older than `delivery_log_hours` of walpost.settings; resolves with the number of rows. */
@@ -164,9 +195,9 @@ export async function pruneDeliveryLog(pool: pg.Pool, signal: AbortSignal): Prom
   return pruned;
 }
 
-/** The first answer that is not `delivered`. */
+/** The first answer that is not `delivered`; an event that was not sent has none. */
 function worst(verdicts: Verdicts): Verdict {
   if (!Array.isArray(verdicts)) return verdicts as Verdict;
   const each = verdicts as readonly Verdict[];
-  return each.find(({ kind }) => kind !== 'delivered') ?? { kind: 'delivered' };
+  return each.find((verdict) => verdict.kind !== 'delivered' && !('unsent' in verdict)) ?? { kind: 'delivered' };
 }

@@ -1,6 +1,6 @@
-/** What is known about the process's progress, in milliseconds. */
+/** Measurements of the process, in milliseconds. */
 export interface Vitals {
-  /** The longest that the event loop was held up lately. */
+  /** The longest recent delay of the event loop. */
   readonly loopLag: number;
 }
 
@@ -9,12 +9,12 @@ export interface Health {
   readonly detail: string;
 }
 
-/** A restart helps against a loop that stands still, and against nothing less: a server or sink that is away is no reason. */
+/** The process is unhealthy only when its event loop is blocked. A restart does not help against a server or sink that is unavailable. */
 export const HEALTH_LIMITS = { loopLag: 10_000 };
 
 export function assessHealth(vitals: Vitals, limits: typeof HEALTH_LIMITS = HEALTH_LIMITS): Health {
   if (vitals.loopLag > limits.loopLag) {
-    return { alive: false, detail: `the event loop was held up for ${Math.round(vitals.loopLag)} ms` };
+    return { alive: false, detail: `the event loop was blocked for ${Math.round(vitals.loopLag)} ms` };
   }
   return { alive: true, detail: 'alive' };
 }

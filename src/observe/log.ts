@@ -2,6 +2,7 @@ import { pino, type Logger as PinoLogger } from 'pino';
 import { messageOf } from '../errors.ts';
 import { wantsColor } from './color.ts';
 import { prettyLine } from './pretty-line.ts';
+import { printableJsonText } from './printable.ts';
 import { CENSOR, REDACTED_PATHS, scrub } from './redact.ts';
 
 /** Takes fields first, then the message: `log.info({ sink }, 'sink opened')`. */
@@ -24,7 +25,8 @@ export function createLog(options: LogOptions): Logger {
   const destination = options.destination ?? process.stderr;
   const format = options.format ?? (destination.isTTY ? 'pretty' : 'json');
   const color = wantsColor(destination);
-  const write = (line: string): unknown => destination.write(format === 'pretty' ? prettyLine(line, color) : line);
+  const write = (line: string): unknown =>
+    destination.write(format === 'pretty' ? prettyLine(line, color) : printableJsonText(line));
   const withStack = options.level === 'debug';
   return pino(
     {

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { REFUSALS, type Refusal } from '../emit-key.ts';
+import { REFUSALS, type MessageRefusal } from '../emit-key.ts';
 import { VERSION } from '../version.ts';
 import { StatusGauges } from './status-gauges.ts';
 import type { StatusReport } from './status-report.ts';
@@ -16,42 +16,47 @@ const WINDOW = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
  */
 export class Metrics {
   readonly contentType: string;
-  readonly #registry = new Registry();
-  readonly #gauges: StatusGauges;
-  #status: (() => Promise<StatusReport>) | undefined;
+  private readonly registry = new Registry();
+  private readonly gauges: StatusGauges;
+  private status: (() => Promise<StatusReport>) | undefined;
 
-  readonly #received = this.#counter('events_received_total', 'Events that came from the slot.');
-  readonly #dropped = this.#counter('events_dropped_total', 'Events that no route matched, with unrouted: drop.');
-  readonly #unlogged = this.#counter('delivery_log_dropped_total', 'Attempts left out of walpost.delivery_log.');
-  readonly #refused = this.#counter('messages_refused_total', 'Logical messages that are no events.', ['reason']);
-  readonly #delivered = this.#counter('events_delivered_total', 'Events that a sink accepted.', ['sink']);
-  readonly #parked = this.#counter('events_parked_total', 'Events stored for a sink that was away.', ['sink']);
-  readonly #dead = this.#counter('events_dead_lettered_total', 'Events stored for a person.', ['sink', 'reason']);
-  readonly #latency = this.#histogram(
+  private readonly receivedTotal = this.counter('events_received_total', 'Events that came from the slot.');
+  private readonly droppedTotal = this.counter(
+    'events_dropped_total',
+    'Events that no route matched, with unrouted: drop.',
+  );
+  private readonly unlogged = this.counter('delivery_log_dropped_total', 'Attempts left out of walpost.delivery_log.');
+  private readonly refused = this.counter('messages_refused_total', 'Logical messages that are no events.', ['reason']);
+  private readonly deliveredTotal = this.counter('events_delivered_total', 'Events that a sink accepted.', ['sink']);
+  private readonly parkedTotal = this.counter('events_parked_total', 'Events stored for a sink that was away.', [
+    'sink',
+  ]);
+  private readonly dead = this.counter('events_dead_lettered_total', 'Events stored for a person.', ['sink', 'reason']);
+  private readonly latency = this.histogram(
     'commit_to_delivery_seconds',
     { help: 'From the commit of the oldest event of a batch to its delivery.', buckets: LATENCY },
     ['sink'],
   );
-  readonly #window = this.#histogram('window_wait_seconds', {
+  private readonly window = this.histogram('window_wait_seconds', {
     help: 'From the first event of a window to its close.',
     buckets: WINDOW,
   });
-  readonly #request = this.#histogram(
+  private readonly requestSeconds = this.histogram(
     'sink_request_seconds',
     { help: 'One attempt to deliver a batch.', buckets: REQUEST },
     ['sink', 'outcome'],
   );
-  readonly #deliveredOf = new Map<string, Counter.Internal>();
-  readonly #latencyOf = new Map<string, Histogram.Internal<'sink'>>();
-  readonly #requestOf = new Map<string, Histogram.Internal<'sink' | 'outcome'>>();
+  private readonly deliveredOf = new Map<string, Counter.Internal>();
+  private readonly latencyOf = new Map<string, Histogram.Internal<'sink'>>();
+  private readonly requestOf = new Map<string, Histogram.Internal<'sink' | 'outcome'>>();
 
   /** @param sinks counted from zero, so that a rate has a beginning */
   constructor(sinks: readonly string[] = []) {
-    this.contentType = this.#registry.contentType;
-    this.#gauges = new StatusGauges(this.#registry);
+    this.contentType = this.registry.contentType;
+    this.gauges = new StatusGauges(this.registry);
     const info = { name: 'walpost_build_info', help: 'The version, as a label.', labelNames: ['version'] };
-    new Gauge({ ...info, registers: [this.#registry] }).set({ version: VERSION }, 1);
-    for (const reason of REFUSALS) this.#refused.inc({ reason }, 0);
+    new Gauge({ ...info, registers: [this.registry] }).set({ version: VERSION }, 1);
+    for (const reason of REFUSALS) this.refused.inc({ reason }, 0);
     for (const sink of sinks) {
       this.delivered(sink, 0);
       this.parked(sink, 0);
@@ -60,71 +65,71 @@ export class Metrics {
 
   /** Rows of walpost.delivery_log that were left out. */
   deliveryLogDropped(count: number): void {
-    this.#unlogged.inc(count);
+    this.unlogged.inc(count);
   }
 
   received(count: number): void {
-    this.#received.inc(count);
+    this.receivedTotal.inc(count);
   }
 
   dropped(count: number): void {
-    this.#dropped.inc(count);
+    this.droppedTotal.inc(count);
   }
 
-  messageRefused(reason: Refusal): void {
-    this.#refused.inc({ reason });
+  messageRefused(reason: MessageRefusal): void {
+    this.refused.inc({ reason });
   }
 
   delivered(sink: string, count: number): void {
-    remember(this.#deliveredOf, sink, () => this.#delivered.labels(sink)).inc(count);
+    remember(this.deliveredOf, sink, () => this.deliveredTotal.labels(sink)).inc(count);
   }
 
   parked(sink: string, count: number): void {
-    this.#parked.inc({ sink }, count);
+    this.parkedTotal.inc({ sink }, count);
   }
 
   /** @param sink null when the event never had one */
   deadLettered(sink: string | null, reason: string, count: number): void {
-    this.#dead.inc({ sink: sink ?? 'none', reason }, count);
+    this.dead.inc({ sink: sink ?? 'none', reason }, count);
   }
 
   commitToDelivery(sink: string, seconds: number): void {
-    remember(this.#latencyOf, sink, () => this.#latency.labels(sink)).observe(Math.max(0, seconds));
+    remember(this.latencyOf, sink, () => this.latency.labels(sink)).observe(Math.max(0, seconds));
   }
 
   windowWait(seconds: number): void {
-    this.#window.observe(seconds);
+    this.window.observe(seconds);
   }
 
   request(sink: string, outcome: RequestOutcome, seconds: number): void {
-    remember(this.#requestOf, `${outcome} ${sink}`, () => this.#request.labels(sink, outcome)).observe(seconds);
+    remember(this.requestOf, `${outcome} ${sink}`, () => this.requestSeconds.labels(sink, outcome)).observe(seconds);
   }
 
   /** Gauges are filled from this when somebody asks for the metrics. */
   collectFrom(status: () => Promise<StatusReport>): void {
-    this.#status = status;
+    this.status = status;
   }
 
   /** The text that Prometheus reads. A status that cannot be had leaves the gauges unknown, not stale. */
   async render(): Promise<string> {
     try {
-      this.#gauges.fill(await this.#status?.());
+      this.gauges.fill(await this.status?.());
     } catch {
-      this.#gauges.fill(undefined);
+      this.gauges.fill(undefined);
     }
-    return this.#registry.metrics();
+    return this.registry.metrics();
   }
 
-  #counter<L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> {
-    return new Counter({ name: `walpost_${name}`, help, labelNames, registers: [this.#registry] });
+  private counter<L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> {
+    return new Counter({ name: `walpost_${name}`, help, labelNames, registers: [this.registry] });
   }
 
-  #histogram<L extends string>(
+  private histogram<L extends string>(
     name: string,
     options: { help: string; buckets: number[] },
     labelNames: L[] = [],
   ): Histogram<L> {
-    return new Histogram({ name: `walpost_${name}`, ...options, labelNames, registers: [this.#registry] });
+    return new Histogram({ name: `walpost_${name}`, ...options, labelNames, registers: [this.registry] });
   }
 }
 

@@ -1,4 +1,5 @@
 import pc from 'picocolors';
+import { printable, printableJson, printableLines } from './printable.ts';
 
 /** `14:02:11.123 info  slot opened  slot=walpost_app lag=12` from one JSON line of the log. */
 export function prettyLine(json: string, color: boolean): string {
@@ -11,25 +12,20 @@ export function prettyLine(json: string, color: boolean): string {
     tint ? tint(name) : name,
     printable(typeof msg === 'string' ? msg : ''),
   ];
-  const pairs = Object.entries(fields).map(([key, value]) => `${paint.dim(`${key}=`)}${fieldText(value)}`);
+  const pairs = Object.entries(fields).map(([key, value]) => `${paint.dim(`${printable(key)}=`)}${fieldText(value)}`);
   if (pairs.length > 0) parts.push(` ${pairs.join(' ')}`);
   return `${parts.join(' ')}${errorText(err)}\n`;
 }
 
 function fieldText(value: unknown): string {
-  if (typeof value === 'string') return /^[\w./:@+-]+$/.test(value) ? value : JSON.stringify(value);
-  return JSON.stringify(value) ?? String(value);
+  if (typeof value === 'string') return /^[\w./:@+-]+$/.test(value) ? value : printableJson(value);
+  return printableJson(value);
 }
 
 function errorText(err: unknown): string {
   if (typeof err !== 'object' || err === null) return '';
   const { code, message, cause, stack } = err as Record<string, unknown>;
   const head = typeof code === 'string' ? `${code}: ${String(message)}` : String(message);
-  const trace = typeof stack === 'string' ? `\n${stack.replace(/^/gm, '    ')}` : '';
+  const trace = typeof stack === 'string' ? `\n${printableLines(stack).replace(/^/gm, '    ')}` : '';
   return `\n    ${printable(head)}${trace}${errorText(cause)}`;
-}
-
-/** Control characters would let text from elsewhere move the cursor of the reader's terminal. */
-function printable(text: string): string {
-  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, ' ');
 }

@@ -28,34 +28,34 @@ function createGauges(registry: Registry) {
 
 /** The gauges, filled from one status report; NaN is unknown. */
 export class StatusGauges {
-  readonly #gauges: ReturnType<typeof createGauges>;
+  private readonly gauges: ReturnType<typeof createGauges>;
 
   constructor(registry: Registry) {
-    this.#gauges = createGauges(registry);
+    this.gauges = createGauges(registry);
   }
 
   fill(report: StatusReport | undefined): void {
-    const { walStatus, breaker, lanes, parked, dead, leader } = this.#gauges;
+    const { walStatus, breaker, lanes, parked, dead, leader } = this.gauges;
     for (const gauge of [walStatus, breaker, lanes, parked, dead]) gauge.reset();
-    this.#fillNumbers(report);
+    this.fillNumbers(report);
     leader.set(report?.leader.role === 'leader' ? 1 : 0);
     if (report === undefined) return;
     const slot = report.slot?.walStatus;
     if (slot !== undefined) for (const status of WAL_STATUSES) walStatus.set({ status }, slot === status ? 1 : 0);
-    for (const { sink, state } of report.breakers) breaker.set({ sink }, BREAKER_VALUES[state]);
+    for (const { sink, state } of report.breakers ?? []) breaker.set({ sink }, BREAKER_VALUES[state]);
     for (const [state, count] of Object.entries(report.lanes ?? {})) lanes.set({ state }, count);
-    for (const { sink, count } of report.parked) parked.set({ sink }, count);
-    for (const { sink, reason, count } of report.deadLetters) dead.set({ sink: sink ?? 'none', reason }, count);
+    for (const { sink, count } of report.parked ?? []) parked.set({ sink }, count);
+    for (const { sink, reason, count } of report.deadLetters ?? []) dead.set({ sink: sink ?? 'none', reason }, count);
   }
 
-  #fillNumbers(report: StatusReport | undefined): void {
-    const { retained, unconfirmed, unread, safe, oldest, buffered, budget, open, age } = this.#gauges;
+  private fillNumbers(report: StatusReport | undefined): void {
+    const { retained, unconfirmed, unread, safe, oldest, buffered, budget, open, age } = this.gauges;
     const { lag } = report ?? {};
     const values: [Gauge, number | null | undefined][] = [
       [retained, lag?.retainedBytes],
       [unconfirmed, lag?.unconfirmedBytes],
       [unread, lag?.unreadBytes],
-      [safe, lag?.safeBytes ?? (report?.slot && Infinity)],
+      [safe, lag?.safeBytes ?? (lag?.unlimited ? Infinity : null)],
       [oldest, lag?.seconds],
       [buffered, report?.bufferedBytes],
       [budget, report?.budgetBytes],

@@ -1,28 +1,54 @@
+import type { WalpostError } from '../errors.ts';
 import type { Service } from '../service.ts';
 
-/** What `walpost status`, /status and the gauges of /metrics tell; one object, so that they never disagree. */
+/**
+ * What `walpost status`, /status and the gauges of /metrics report; one object, so that they never disagree. null is unknown,
+ * and is never shown as 0 or as none.
+ */
 export interface StatusReport {
   readonly version: string;
   /** When it was true, RFC 3339. */
   readonly at: string;
   readonly leader: LeaderStatus;
-  /** null when the database could not be asked. */
   readonly slot: SlotStatus | null;
   readonly lag: Lag;
-  /** Lanes by state, such as gathering, sending, resting; null when no process told. */
+  /** Lanes by state, such as gathering, sending, backing_off. */
   readonly lanes: Readonly<Record<string, number>> | null;
-  readonly breakers: readonly BreakerStatus[];
+  /** Lanes whose destination answers and refuses everything they send, at most 20. */
+  readonly refusing: readonly RefusingLane[] | null;
+  readonly breakers: readonly BreakerStatus[] | null;
   /** What all events in the process hold, and what they may hold. */
   readonly bufferedBytes: number | null;
   readonly budgetBytes: number | null;
   /** Transactions with an event that is not settled. */
   readonly openTransactions: number | null;
   readonly lastReceivedAgeSeconds: number | null;
-  readonly parked: readonly ParkedCount[];
-  readonly deadLetters: readonly DeadLetterCount[];
-  readonly jobs: readonly JobStatus[];
-  /** What cannot be stored, so that the slot waits; empty in good times. */
-  readonly stalls: readonly Stall[];
+  readonly parked: readonly ParkedCount[] | null;
+  /** As the database has it, so the same with and without a process. */
+  readonly waiting: WaitingLanes | null;
+  readonly deadLetters: readonly DeadLetterCount[] | null;
+  /** Queued or running. */
+  readonly jobs: readonly JobStatus[] | null;
+  /** Writes that fail, so that the slot waits; empty when all is well. */
+  readonly stalls: readonly Stall[] | null;
+  /** Problems that a person has to act on, as far as the process knows; walpost.alerts has the whole list. */
+  readonly alerts: readonly Alert[] | null;
+}
+
+export interface Alert {
+  /** As in walpost.alerts. */
+  readonly name: string;
+  readonly severity: 'warning' | 'critical';
+  /** The slot. */
+  readonly subject: string;
+  /** One line. */
+  readonly message: string;
+  readonly remedy: string;
+}
+
+/** The problem as walpost.alerts names it too. */
+export function toAlert({ code, message, remedy }: WalpostError, subject: string): Alert {
+  return { name: code.toLowerCase(), severity: 'critical', subject, message, remedy };
 }
 
 export interface Stall {
@@ -54,7 +80,7 @@ export interface SlotStatus {
   readonly confirmedLsn: string | null;
 }
 
-/** Bytes of WAL, and time; null is unknown. */
+/** Bytes of WAL, and time. */
 export interface Lag {
   /** Written by the server and not received. */
   readonly unreadBytes: number | null;
@@ -62,8 +88,10 @@ export interface Lag {
   readonly unconfirmedBytes: number | null;
   /** Kept on the server's disk for the slot. */
   readonly retainedBytes: number | null;
-  /** May still be written before the slot is lost; null also when there is no limit. */
+  /** May still be written before the slot is lost; null also when there is no limit, and when it is lost. */
   readonly safeBytes: number | null;
+  /** The server keeps WAL for the slot without a limit (max_slot_wal_keep_size is -1). */
+  readonly unlimited: boolean | null;
   /** Age of the oldest unsettled event; 0 when there is none. */
   readonly seconds: number | null;
 }
@@ -73,10 +101,49 @@ export interface BreakerStatus {
   readonly state: 'closed' | 'half_open' | 'open';
 }
 
+/** It waits for a person or for the destination; nothing of it is given up. */
+export interface RefusingLane {
+  readonly sink: string;
+  readonly organizationId: string;
+  /** Which lane of the organization; '' is its own. */
+  readonly lane: string;
+  /** RFC 3339. */
+  readonly since: string;
+  /** Events that were refused alone, the ids of the first ten, and how many event types they have. */
+  readonly events: number;
+  readonly eventIds: readonly string[];
+  readonly eventTypes: number;
+  /** The last answer for the first of them, one line. */
+  readonly reason: string;
+}
+
 export interface ParkedCount {
   readonly sink: string;
   readonly count: number;
   readonly oldestAgeSeconds: number | null;
+}
+
+export interface WaitingLanes {
+  readonly total: number;
+  /** The first twenty, by the time since when they wait. */
+  readonly first: readonly WaitingLane[];
+}
+
+export interface WaitingLane {
+  readonly sink: string;
+  readonly organizationId: string;
+  /** Which lane of the organization; '' is its own. */
+  readonly lane: string;
+  /** RFC 3339. */
+  readonly since: string;
+  /** Its events in walpost.parked; counting ends at 10,000. */
+  readonly parked: number;
+  /** Failures in a row, and why the last one; null when it does not fail. */
+  readonly attempts: number | null;
+  readonly reason: string | null;
+  readonly nextTryAt: string | null;
+  /** In words, such as `its next try` or `a person: dead letter 12 blocks it`. */
+  readonly waitsFor: string;
 }
 
 export interface DeadLetterCount {
@@ -91,6 +158,10 @@ export interface JobStatus {
   readonly kind: string;
   readonly state: string;
   readonly scanned: number;
+  /** Events that went to a sink. */
+  readonly settled: number;
+  /** Why it was made; null where a person asked for it. */
+  readonly reason: string | null;
 }
 
 export interface Readiness {

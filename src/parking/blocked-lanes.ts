@@ -6,7 +6,7 @@ import { databaseError } from '../postgres/database-error.ts';
 export async function readBlockedLanes(pool: pg.Pool, slot: string): Promise<readonly LaneName[]> {
   try {
     const { rows } = await pool.query<LaneName & object>(
-      `SELECT DISTINCT sink, organization_id AS "organizationId" FROM walpost.dead_letters
+      `SELECT DISTINCT sink, organization_id AS "organizationId", lane FROM walpost.dead_letters
         WHERE slot = $1 AND blocks AND sink IS NOT NULL AND organization_id IS NOT NULL`,
       [slot],
     );

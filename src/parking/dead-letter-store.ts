@@ -1,21 +1,25 @@
 import type pg from 'pg';
-import type { Event, Poison } from '../event.ts';
+import type { Event, Origin, Poison } from '../event.ts';
 import { formatLsn } from '../lsn.ts';
-import type { DeadLetter } from '../pipeline.ts';
-import { type CursorStore, FENCE } from '../postgres/cursor-store.ts';
-import { databaseError } from '../postgres/database-error.ts';
+import { formatMicros } from '../pg-time.ts';
+import { type DeadLetter, OWN_LANE } from '../pipeline.ts';
+import type { CursorStore } from '../postgres/cursor/cursor-store.ts';
+import { FENCE, OWNED, writeFenced } from '../postgres/cursor/fence.ts';
+import { SQLSTATE } from '../postgres/sqlstate.ts';
+import { refusesContent, stateOf } from '../postgres/storable.ts';
 import { wireToText } from '../wire-text.ts';
+import { BARE, type Form, OURS_IN_ASCII, REDUCED, type Value } from './letter-forms.ts';
 
 const CHUNK_LETTERS = 500;
 const CHUNK_BYTES = 4 * 1024 ** 2;
 
-type Value = string | number | boolean | null;
-
 /** Columns of walpost.dead_letters with the type that carries them, and where each value comes from. */
 const COLUMNS: readonly (readonly [name: string, type: string, valueOf: (letter: DeadLetter) => Value])[] = [
   ['sink', 'text', (letter) => letter.sink],
+  ['lane', 'text', (letter) => letter.lane ?? OWN_LANE],
   ['reason', 'text', (letter) => letter.reason],
   ['detail', 'text', (letter) => oneLine(letter.detail)],
+  ['answer', 'text', ({ answer }) => (answer === undefined ? null : oneLine(answer))],
   ['attempts', 'integer', (letter) => letter.attempts],
   ['blocks', 'boolean', (letter) => letter.blocks === true],
   ['commit_lsn', 'pg_lsn', ({ item }) => (item.origin.commitLsn === null ? null : formatLsn(item.origin.commitLsn))],
@@ -32,7 +36,7 @@ const COLUMNS: readonly (readonly [name: string, type: string, valueOf: (letter:
   ['payload', 'text', ofEvent((event) => wireToText(event.payload))],
   ['headers', 'text', ofEvent((event) => wireToText(event.headers))],
   ['created_at', 'timestamptz', ofEvent((event) => event.createdAt)],
-  ['committed_at', 'timestamptz', ({ item }) => postgresTimestamp(item.origin.committedAtMicros)],
+  ['committed_at', 'timestamptz', ({ item }) => committedAt(item.origin)],
   ['poison_row', 'text', ({ item }) => (item.kind === 'poison' ? item.row.replaceAll('\0', '\ufffd') : null)],
 ];
 
@@ -45,12 +49,20 @@ const INSERT = `
       FROM fence,
            unnest(${COLUMNS.map(([, type], index) => `$${index + 3}::${type}[]`).join(', ')})
            WITH ORDINALITY AS letter (${NAMES}, number)
+     WHERE NOT (letter.commit_lsn IS NULL AND letter.sink IS NULL AND EXISTS (
+             SELECT FROM walpost.dead_letters AS known
+              WHERE known.slot = fence.slot AND known.event_id = letter.event_id AND known.reason = letter.reason
+                AND (known.organization_id, known.event_type, known.payload)
+                    IS NOT DISTINCT FROM (letter.organization_id, letter.event_type, letter.payload)))
      ORDER BY letter.number
     ON CONFLICT DO NOTHING
   )
-  SELECT count(*)::integer AS owned FROM fence`;
+  ${OWNED}`;
 
-/** Stores what is given up. When it resolves, every letter is committed; one that was stored before is not stored twice. */
+/**
+ * Stores what is given up. When it resolves, every letter is committed; one that was stored before is not stored twice. The
+ * stream knows it by its position. A job has none: what no route takes, and a row that is no event, it finds each time again.
+ */
 export class DeadLetterStore {
   private readonly pool: pg.Pool;
   private readonly cursor: CursorStore;
@@ -64,20 +76,40 @@ export class DeadLetterStore {
     for (const chunk of chunksOf(letters)) await this.storeChunk(chunk);
   };
 
-  private async storeChunk(chunk: readonly DeadLetter[]): Promise<void> {
-    const arrays = COLUMNS.map(([, , valueOf]) => chunk.map(valueOf));
-    let owned: number | undefined;
+  async storeInAnyForm(letter: DeadLetter): Promise<void> {
     try {
-      const { rows } = await this.pool.query<{ owned: number }>(INSERT, [
-        this.cursor.slot,
-        this.cursor.epoch,
-        ...arrays,
-      ]);
-      owned = rows[0]?.owned;
+      await this.storeChunk([letter]);
     } catch (error) {
-      throw databaseError(error, 'storing dead letters');
+      if (!refusesContent(error)) throw error;
+      await this.storeReduced(letter, error);
     }
-    if (owned !== 1) throw this.cursor.lost();
+  }
+
+  /** One letter that the server refuses for what it holds; in the barest form only its position and the reason are left. */
+  readonly storeReduced = async (letter: DeadLetter, refusal: unknown): Promise<void> => {
+    const state = `SQLSTATE ${stateOf(refusal) ?? 'unknown'}`;
+    const detail = `${letter.detail} (stored in a reduced form: ${state})`;
+    try {
+      await this.insert([{ ...letter, detail }], REDUCED);
+    } catch (error) {
+      if (!refusesContent(error)) throw error;
+      await this.insert([{ ...letter, detail: `it could not be stored: ${state}` }], BARE);
+    }
+  };
+
+  /** Where the database has no character for what we or a receiver said, that is written in ASCII. */
+  private async storeChunk(chunk: readonly DeadLetter[]): Promise<void> {
+    try {
+      await this.insert(chunk);
+    } catch (error) {
+      if (stateOf(error) !== SQLSTATE.untranslatableCharacter) throw error;
+      await this.insert(chunk, OURS_IN_ASCII);
+    }
+  }
+
+  private async insert(chunk: readonly DeadLetter[], form: Form = (_, value) => value): Promise<void> {
+    const arrays = COLUMNS.map(([name, , valueOf]) => chunk.map((letter) => form(name, valueOf(letter))));
+    await writeFenced(this.pool, this.cursor, { what: 'storing dead letters', sql: INSERT, values: arrays });
   }
 }
 
@@ -106,13 +138,6 @@ function oneLine(text: string): string {
   return text.replace(/[\s\0]+/g, ' ').trim();
 }
 
-const POSTGRES_EPOCH_MS = Date.UTC(2000, 0, 1);
-
-/** RFC 3339 with all six digits of the microseconds. */
-function postgresTimestamp(micros: bigint | null): string | null {
-  if (micros === null) return null;
-  const fraction = ((micros % 1_000_000n) + 1_000_000n) % 1_000_000n;
-  const seconds = Number((micros - fraction) / 1_000_000n);
-  const whole = new Date(POSTGRES_EPOCH_MS + seconds * 1000).toISOString().slice(0, 19);
-  return `${whole}.${fraction.toString().padStart(6, '0')}Z`;
+function committedAt({ committedAtMicros }: Origin): string | null {
+  return committedAtMicros === null ? null : formatMicros(committedAtMicros);
 }

@@ -1,21 +1,32 @@
 /**
  * Writes to Postgres that must happen, in chunks, for as long as it takes.
  *
- * What arrives while a write is under way goes together in the next one. A write that fails is tried again with growing
- * patience: until then nobody is called back, so the events count as unsettled, the slot waits, and nothing is lost.
+ * What arrives during a write goes together into the next one. A write that fails is tried again after growing waits. Until it
+ * succeeds nobody is called back, so the events count as unsettled, the slot waits, and nothing is lost.
+ *
+ * When the server refuses the content of an item, trying again does not help. Such items are found by bisection and stored one
+ * by one in a form that the server accepts, so that no content holds the slot.
  */
 import { pause, type Clock } from '../clock.ts';
-import { WalpostError, messageOf } from '../errors.ts';
+import { asDefect, WalpostError, messageOf } from '../errors.ts';
+import { refusesContent } from '../postgres/storable.ts';
+
+/** The table that the items go to. */
+export interface DurableWriter<T> {
+  /** Commits the items; doing so a second time has no effect. */
+  write(items: readonly T[]): Promise<void>;
+  /** Commits one item whose content the server refuses, in a form that it accepts. */
+  writeReduced?(item: T, refusal: unknown): Promise<void>;
+  /** Bytes of an item. */
+  sizeOf(item: T): number;
+}
 
 export interface DurableQueueOptions<T> {
-  /** Commits the items; doing so a second time has no effect. */
-  readonly write: (items: readonly T[]) => Promise<void>;
-  /** Bytes of an item. */
-  readonly sizeOf: (item: T) => number;
+  readonly writer: DurableWriter<T>;
   readonly clock: Clock;
   /** A write failed and will be tried again. */
   readonly onStall: (message: string, waiting: number) => void;
-  /** Writing is of no use any more: this process is not the leader. */
+  /** Further writes are pointless: this process is not the leader any more, or what was told of a write has a fault. */
   readonly onLost: (error: WalpostError) => void;
 }
 
@@ -52,7 +63,7 @@ export class DurableQueue<T> {
 
   /** `done` is called once the item is committed. */
   add(item: T, done: () => void): void {
-    this.waiting.push({ item, size: this.options.sizeOf(item), done });
+    this.waiting.push({ item, size: this.options.writer.sizeOf(item), done });
     if (this.writing) return;
     this.writing = true;
     queueMicrotask(() => void this.writeAll()); // what is added in the same turn goes together
@@ -68,7 +79,7 @@ export class DurableQueue<T> {
     while (this.waiting.length > 0 && !this.closing.signal.aborted) {
       const chunk = this.nextChunk();
       try {
-        await this.options.write(chunk.map(({ item }) => item));
+        await this.write(chunk.map(({ item }) => item));
       } catch (error) {
         if (this.closing.signal.aborted) return;
         if (error instanceof WalpostError && error.code === 'LEADERSHIP_LOST') {
@@ -84,9 +95,34 @@ export class DurableQueue<T> {
       wait = FIRST_WAIT_MS;
       this.stalledBy = undefined;
       this.waiting.splice(0, chunk.length);
-      for (const { done } of chunk) done();
+      if (!this.tell(chunk)) return;
     }
     this.writing = false;
+  }
+
+  /** False when one of those that waited for the write has a fault. */
+  private tell(chunk: readonly Waiting<T>[]): boolean {
+    try {
+      for (const { done } of chunk) done();
+      return true;
+    } catch (error) {
+      this.close();
+      this.options.onLost(asDefect(error));
+      return false;
+    }
+  }
+
+  private async write(items: readonly T[]): Promise<void> {
+    const { writer } = this.options;
+    try {
+      return await writer.write(items);
+    } catch (error) {
+      if (!writer.writeReduced || !refusesContent(error)) throw error;
+      if (items.length === 1) return writer.writeReduced(items[0] as T, error);
+    }
+    const half = items.length >> 1;
+    await this.write(items.slice(0, half));
+    await this.write(items.slice(half));
   }
 
   private nextChunk(): readonly Waiting<T>[] {

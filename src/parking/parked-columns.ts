@@ -1,25 +1,13 @@
 /** Columns of walpost.parked: what goes into them from an event, and how an event comes out again. */
-import type { Event } from '../event.ts';
+import type { Event, Origin } from '../event.ts';
 import { formatLsn, parseLsn } from '../lsn.ts';
-import { textToWire, wireToText } from '../wire-text.ts';
+import { storedEvent, type StoredEventRow } from '../stored-event.ts';
+import { wireToText } from '../wire-text.ts';
 
 type Value = string | number | null;
 
 /** A row of the page query; `committed` in microseconds since 2000, `waited` in milliseconds since it was received. */
-export interface ParkedRow {
-  readonly id: string;
-  readonly organization_id: string;
-  readonly event_id: string;
-  readonly event_type: string;
-  readonly event_version: number;
-  readonly topic: string;
-  readonly entity_type: string | null;
-  readonly entity_id: string | null;
-  readonly target: string | null;
-  readonly idempotency_key: string | null;
-  readonly payload: string;
-  readonly headers: string;
-  readonly created_at: string | null;
+export interface ParkedRow extends StoredEventRow {
   readonly committed: string | null;
   readonly commit_lsn: string | null;
   readonly ordinal: number | null;
@@ -49,36 +37,22 @@ export const EVENT_COLUMNS: readonly (readonly [name: string, type: string, valu
   ['size', 'integer', (event) => event.size],
 ];
 
+function settledBefore(): never {
+  throw new Error('an event that is parked has settled before');
+}
+
 /** The event of a row. It is settled and visible already; `now` is the clock's. */
 export function eventOf(row: ParkedRow, now: number): Event {
-  const commitLsn = row.commit_lsn === null ? null : (parseLsn(row.commit_lsn) ?? null);
-  return {
-    kind: 'event',
-    eventId: row.event_id,
-    organizationId: row.organization_id,
-    eventType: row.event_type,
-    eventVersion: row.event_version,
-    topic: row.topic,
-    entityType: row.entity_type,
-    entityId: row.entity_id,
-    target: row.target,
-    idempotencyKey: row.idempotency_key,
-    payload: textToWire(row.payload),
-    headers: textToWire(row.headers),
-    createdAt: row.created_at,
-    origin: {
-      commitLsn,
-      xid: null,
-      committedAtMicros: row.committed === null ? null : BigInt(row.committed),
-      unsettled: 0,
-      carried: true,
-      endLsn: null,
-      visible: true,
-      receivedAt: now - Number(row.waited),
-      job: row.job,
-    },
-    ordinal: row.ordinal,
-    size: row.size,
-    parkedId: row.id,
+  const origin: Origin = {
+    commitLsn: row.commit_lsn === null ? null : (parseLsn(row.commit_lsn) ?? null),
+    xid: null,
+    committedAtMicros: row.committed === null ? null : BigInt(row.committed),
+    visible: true,
+    receivedAt: now - Number(row.waited),
+    job: row.job,
+    isSettled: true,
+    expect: settledBefore,
+    settle: settledBefore,
   };
+  return { ...storedEvent(row, origin), ordinal: row.ordinal, size: row.size, parkedId: row.id };
 }

@@ -2,14 +2,15 @@
 import type pg from 'pg';
 import type { Config } from '../config/schema.ts';
 import { WalpostError } from '../errors.ts';
-import type { CursorStore } from '../postgres/cursor-store.ts';
+import type { CursorStore } from '../postgres/cursor/cursor-store.ts';
 import { databaseError } from '../postgres/database-error.ts';
 
 /** Else they could not be redriven, and lanes that wait for a person would not wait any more. One that is there already stays. */
 const RENAME_LETTERS = `
   UPDATE walpost.dead_letters AS d SET sink = $3 WHERE slot = $1 AND sink = $2 AND NOT EXISTS (
     SELECT FROM walpost.dead_letters AS t
-     WHERE (t.commit_lsn, t.ordinal, t.sink, t.slot, t.system_identifier) = (d.commit_lsn, d.ordinal, $3, d.slot, d.system_identifier))`;
+     WHERE (t.commit_lsn, t.ordinal, t.sink, t.lane, t.slot, t.system_identifier)
+         = (d.commit_lsn, d.ordinal, $3, d.lane, d.slot, d.system_identifier))`;
 
 /** Renames rows by `formerly`, and dead letters with them; throws PARKED_SINK_UNKNOWN when rows of a sink that the configuration does not know are left. */
 export async function adoptParkedSinks(pool: pg.Pool, cursor: CursorStore, sinks: Config['sinks']): Promise<number> {

@@ -1,7 +1,7 @@
 /**
  * The rows of walpost.parked: insert, read in the order of the lane, delete. Every write is fenced by the epoch.
  *
- * A lane is ordered by (era, order_lsn, order_job, place). For events of the stream that is their position, so one that
+ * A lane is ordered by (history, order_lsn, order_job, place). For events of the stream that is their position, so one that
  * comes again after a restart finds its own row and its own place, whatever was stored before or after it. The event of a
  * job has no position; it takes its place behind what had been received when it was parked, or, while a lost slot is
  * healed, behind what that slot had confirmed.
@@ -9,60 +9,63 @@
 import type pg from 'pg';
 import type { Event } from '../event.ts';
 import { formatLsn, type Lsn, parseLsn } from '../lsn.ts';
+import { POSTGRES_EPOCH_MICROS } from '../pg-time.ts';
 import type { LaneName, PageLimits, ParkedLane, ParkedPage } from '../pipeline.ts';
-import { type CursorStore, FENCE } from '../postgres/cursor-store.ts';
+import type { CursorStore } from '../postgres/cursor/cursor-store.ts';
+import { FENCE, OWNED, writeFenced } from '../postgres/cursor/fence.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import { EVENT_COLUMNS, eventOf, type ParkedRow } from './parked-columns.ts';
 
 export interface ParkRequest {
   readonly sink: string;
+  readonly lane: string;
   readonly event: Event;
 }
 
 const NAMES = EVENT_COLUMNS.map(([name]) => name).join(', ');
-const MICROS_TO_2000 = 946_684_800_000_000n;
 
-/** $1 slot, $2 epoch, $3 received LSN, $4 sinks, $5 milliseconds waited, $6 commit times in microseconds since 1970. */
+/** $1 slot, $2 epoch, $3 received LSN, $4 sinks, $5 lanes, $6 milliseconds waited, $7 commit times in microseconds since 1970. */
 const INSERT = `
   WITH fence AS (${FENCE}),
-  history AS (SELECT era FROM walpost.cursor WHERE slot = $1),
+  now AS (SELECT history FROM walpost.cursor WHERE slot = $1),
   stored AS (
-    INSERT INTO walpost.parked (slot, epoch, sink, era, order_lsn, order_job, place, received_at, committed_at, ${NAMES})
-    SELECT fence.slot, $2, e.sink, history.era, coalesce(e.commit_lsn, $3::pg_lsn), e.commit_lsn IS NULL,
+    INSERT INTO walpost.parked (slot, epoch, sink, lane, history, order_lsn, order_job, place, received_at, committed_at, ${NAMES})
+    SELECT fence.slot, $2, e.sink, e.lane, now.history, coalesce(e.commit_lsn, $3::pg_lsn), e.commit_lsn IS NULL,
            coalesce(e.ordinal, nextval('walpost.parked_place')),
            clock_timestamp() - make_interval(secs => e.waited / 1000),
            to_timestamp(0) + e.committed * interval '1 microsecond',
            ${EVENT_COLUMNS.map(([name]) => `e.${name}`).join(', ')}
-      FROM fence, history,
-           unnest($4::text[], $5::float8[], $6::float8[],
-                  ${EVENT_COLUMNS.map(([, type], index) => `$${index + 7}::${type}[]`).join(', ')})
-           WITH ORDINALITY AS e (sink, waited, committed, ${NAMES}, number)
+      FROM fence, now,
+           unnest($4::text[], $5::text[], $6::float8[], $7::float8[],
+                  ${EVENT_COLUMNS.map(([, type], index) => `$${index + 8}::${type}[]`).join(', ')})
+           WITH ORDINALITY AS e (sink, lane, waited, committed, ${NAMES}, number)
      ORDER BY e.number
     ON CONFLICT DO NOTHING
   )
-  SELECT count(*)::integer AS owned FROM fence`;
+  ${OWNED}`;
 
 /** The sizes are added up before any payload is touched. */
 const READ = `
   SELECT p.id::text, ${EVENT_COLUMNS.map(([name]) => (name === 'commit_lsn' ? 'p.commit_lsn::text' : `p.${name}`)).join(', ')},
-         (extract(epoch FROM p.committed_at) * 1000000 - ${MICROS_TO_2000})::bigint::text AS committed,
+         (extract(epoch FROM p.committed_at) * 1000000 - ${POSTGRES_EPOCH_MICROS})::bigint::text AS committed,
          greatest(0, extract(epoch FROM clock_timestamp() - p.received_at) * 1000)::float8::text AS waited,
-         jsonb_build_array(p.era, p.order_lsn::text, p.order_job, p.place)::text AS key
-    FROM (SELECT id, era, order_lsn, order_job, place,
-                 sum(size) OVER (ORDER BY era, order_lsn, order_job, place) - size AS before
-            FROM (SELECT id, era, order_lsn, order_job, place, size FROM walpost.parked
-                   WHERE slot = $1 AND sink = $2 AND organization_id = $3
-                     AND ($4::jsonb IS NULL OR (era, order_lsn, order_job, place) >
+         jsonb_build_array(p.history, p.order_lsn::text, p.order_job, p.place)::text AS key
+    FROM (SELECT id, history, order_lsn, order_job, place,
+                 sum(size) OVER (ORDER BY history, order_lsn, order_job, place) - size AS before
+            FROM (SELECT id, history, order_lsn, order_job, place, size, event_type FROM walpost.parked
+                   WHERE slot = $1 AND sink = $2 AND organization_id = $3 AND lane = $8
+                     AND ($4::jsonb IS NULL OR (history, order_lsn, order_job, place) >
                          (($4::jsonb ->> 0)::integer, ($4::jsonb ->> 1)::pg_lsn, ($4::jsonb ->> 2)::boolean, ($4::jsonb ->> 3)::bigint))
-                   ORDER BY era, order_lsn, order_job, place LIMIT $5) AS first) AS page
+                   ORDER BY history, order_lsn, order_job, place LIMIT $5) AS first
+           WHERE $7::text[] IS NULL OR event_type <> ALL ($7)) AS page
          JOIN walpost.parked p USING (id)
    WHERE page.before < $6
-   ORDER BY page.era, page.order_lsn, page.order_job, page.place`;
+   ORDER BY page.history, page.order_lsn, page.order_job, page.place`;
 
 const REMOVE = `
   WITH fence AS (${FENCE}),
   gone AS (DELETE FROM walpost.parked p USING fence WHERE p.id = ANY ($3::bigint[]))
-  SELECT count(*)::integer AS owned FROM fence`;
+  ${OWNED}`;
 
 /**
  * Two looks at the index for each lane, however many rows it has. What stands before the cursor is settled; of a lane whose
@@ -70,21 +73,21 @@ const REMOVE = `
  */
 const LANES = `
   WITH RECURSIVE lane AS (
-    (SELECT sink, organization_id FROM walpost.parked WHERE slot = $1 ORDER BY sink, organization_id LIMIT 1)
+    (SELECT sink, organization_id, lane FROM walpost.parked WHERE slot = $1 ORDER BY sink, organization_id, lane LIMIT 1)
     UNION ALL
-    SELECT next.sink, next.organization_id FROM lane CROSS JOIN LATERAL (
-      SELECT p.sink, p.organization_id FROM walpost.parked p
-       WHERE p.slot = $1 AND (p.sink, p.organization_id) > (lane.sink, lane.organization_id)
-       ORDER BY p.sink, p.organization_id LIMIT 1) AS next
+    SELECT next.* FROM lane CROSS JOIN LATERAL (
+      SELECT p.sink, p.organization_id, p.lane FROM walpost.parked p
+       WHERE p.slot = $1 AND (p.sink, p.organization_id, p.lane) > (lane.sink, lane.organization_id, lane.lane)
+       ORDER BY p.sink, p.organization_id, p.lane LIMIT 1) AS next
   )
-  SELECT lane.sink, lane.organization_id AS "organizationId",
-         CASE WHEN last.era = c.era AND last.until >= coalesce(c.lsn, '0/0') THEN last.until::text END AS "resentUntil"
+  SELECT lane.sink, lane.organization_id AS "organizationId", lane.lane,
+         CASE WHEN last.history = c.history AND last.until >= coalesce(c.lsn, '0/0') THEN last.until::text END AS "redeliveredUntil"
     FROM lane
-         CROSS JOIN (SELECT era, lsn FROM walpost.cursor WHERE slot = $1) AS c
+         CROSS JOIN (SELECT history, lsn FROM walpost.cursor WHERE slot = $1) AS c
          CROSS JOIN LATERAL (
-           SELECT p.era, p.order_lsn - p.order_job::integer AS until FROM walpost.parked p
-            WHERE p.slot = $1 AND p.sink = lane.sink AND p.organization_id = lane.organization_id
-            ORDER BY p.era DESC, p.order_lsn DESC, p.order_job DESC, p.place DESC LIMIT 1) AS last`;
+           SELECT p.history, p.order_lsn - p.order_job::integer AS until FROM walpost.parked p
+            WHERE p.slot = $1 AND p.sink = lane.sink AND p.organization_id = lane.organization_id AND p.lane = lane.lane
+            ORDER BY p.history DESC, p.order_lsn DESC, p.order_job DESC, p.place DESC LIMIT 1) AS last`;
 
 export class ParkedStore {
   private readonly pool: pg.Pool;
@@ -101,6 +104,7 @@ export class ParkedStore {
     await this.write('parking events', INSERT, [
       formatLsn(moment.received),
       requests.map(({ sink }) => sink),
+      requests.map(({ lane }) => lane),
       events.map(({ origin }) => moment.now - origin.receivedAt),
       events.map(({ origin }) => unixMicros(origin.committedAtMicros)),
       ...EVENT_COLUMNS.map(([, , valueOf]) => events.map(valueOf)),
@@ -108,9 +112,18 @@ export class ParkedStore {
   }
 
   async read(lane: LaneName, given: PageLimits & { after: string | null; now: number }): Promise<ParkedPage> {
-    const { after, maxEvents, maxBytes, now } = given;
+    const { after, maxEvents, maxBytes, otherTypes, now } = given;
     try {
-      const values = [this.cursor.slot, lane.sink, lane.organizationId, after, maxEvents, maxBytes];
+      const values = [
+        this.cursor.slot,
+        lane.sink,
+        lane.organizationId,
+        after,
+        maxEvents,
+        maxBytes,
+        otherTypes,
+        lane.lane,
+      ];
       const { rows } = await this.pool.query<ParkedRow & { key: string }>(READ, values);
       return { events: rows.map((row) => eventOf(row, now)), last: rows.at(-1)?.key ?? null };
     } catch (error) {
@@ -125,25 +138,18 @@ export class ParkedStore {
   /** Every lane that has rows. */
   async lanes(): Promise<readonly ParkedLane[]> {
     try {
-      const { rows } = await this.pool.query<LaneName & { resentUntil: string | null }>(LANES, [this.cursor.slot]);
-      return rows.map((row) => ({ ...row, resentUntil: parseLsn(row.resentUntil ?? '') ?? null }));
+      const { rows } = await this.pool.query<LaneName & { redeliveredUntil: string | null }>(LANES, [this.cursor.slot]);
+      return rows.map((row) => ({ ...row, redeliveredUntil: parseLsn(row.redeliveredUntil ?? '') ?? null }));
     } catch (error) {
       throw databaseError(error, 'reading the parked lanes');
     }
   }
 
   private async write(what: string, sql: string, values: readonly unknown[]): Promise<void> {
-    let owned: number | undefined;
-    try {
-      const { rows } = await this.pool.query<{ owned: number }>(sql, [this.cursor.slot, this.cursor.epoch, ...values]);
-      owned = rows[0]?.owned;
-    } catch (error) {
-      throw databaseError(error, what);
-    }
-    if (owned !== 1) throw this.cursor.lost();
+    await writeFenced(this.pool, this.cursor, { what, sql, values });
   }
 }
 
 function unixMicros(sinceY2000: bigint | null): number | null {
-  return sinceY2000 === null ? null : Number(sinceY2000 + MICROS_TO_2000);
+  return sinceY2000 === null ? null : Number(sinceY2000 + POSTGRES_EPOCH_MICROS);
 }

@@ -1,8 +1,11 @@
 /** walpost.parked and walpost.dead_letters as operators see and change them, by filter, a bounded number of rows at a time. */
 import type pg from 'pg';
+import type { DeadLetterCount } from '../observe/status-report.ts';
+import { rfc3339Sql } from '../pg-time.ts';
 import { databaseError } from '../postgres/database-error.ts';
+import { likePattern } from '../postgres/like-pattern.ts';
 import { inTransaction } from '../postgres/transaction.ts';
-import { wakeSql } from './wake-message.ts';
+import { askForRetry } from './retry-requests.ts';
 
 export type StoredTable = 'parked' | 'dead_letters';
 
@@ -11,6 +14,8 @@ export interface StoredFilter {
   readonly slot: string;
   readonly sink?: string;
   readonly organization?: string;
+  /** A lane of the organization; '' is its own. */
+  readonly lane?: string;
   /** An event type; `*` stands for any text. */
   readonly type?: string;
   /** Of a dead letter. */
@@ -28,21 +33,28 @@ export interface StoredRow {
   readonly event_type: string | null;
   readonly event_id: string | null;
   readonly stored_at: string;
+  /** Of a dead letter: why it was given up; of a parked event: why its lane was last refused, null when not known. */
+  readonly reason?: string | null;
+  /** Of a dead letter its own; of a parked event the failures of its lane in a row, null when not known. */
+  readonly attempts?: number | null;
   /** Of a dead letter. */
-  readonly reason?: string;
   readonly detail?: string;
-  readonly attempts?: number;
+  readonly answer?: string | null;
   readonly blocks?: boolean;
   /** Of a parked event. */
   readonly job?: string | null;
+  /** When its lane is tried again; null when not known, and while it is being tried. */
+  readonly next_try_at?: string | null;
 }
 
 const STORED_AT: Readonly<Record<StoredTable, string>> = { parked: 'parked_at', dead_letters: 'stored_at' };
+const ofLane = (value: string, name: string): string =>
+  `(SELECT ${value} FROM walpost.lanes AS l
+     WHERE (l.slot, l.sink, l.organization_id, l.lane) = (parked.slot, parked.sink, parked.organization_id, parked.lane)) AS ${name}`;
 const OWN: Readonly<Record<StoredTable, string>> = {
-  parked: 'job',
-  dead_letters: 'reason, detail, attempts, blocks',
+  parked: `job, ${ofLane('l.attempts', 'attempts')}, ${ofLane('l.reason', 'reason')}, ${ofLane(rfc3339Sql('l.next_try_at'), 'next_try_at')}`,
+  dead_letters: 'reason, detail, answer, attempts, blocks',
 };
-const utc = (column: string): string => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 
 const CHUNK = 1_000;
 
@@ -56,12 +68,22 @@ function conditionOf(table: StoredTable, filter: StoredFilter): { where: string;
   demand('slot', equals, filter.slot);
   demand('sink', equals, filter.sink);
   demand('organization_id', equals, filter.organization);
-  demand('event_type', (p) => `LIKE ${p}`, filter.type?.replace(/[\\%_]/g, '\\$&').replaceAll('*', '%'));
+  demand('lane', equals, filter.lane);
+  demand('event_type', (p) => `LIKE ${p}`, filter.type && likePattern(filter.type));
   if (table === 'dead_letters') demand('reason', equals, filter.reason);
   demand(STORED_AT[table], (p) => `< ${p}::timestamptz`, filter.before);
   demand('id', (p) => `= ANY (${p}::bigint[])`, filter.ids);
   demand('event_id', (p) => `= ANY (${p}::text[])`, filter.eventIds);
   return { where: conditions.join(' AND '), values };
+}
+
+/** How many dead letters wait for a person, by sink and reason. */
+export async function countDeadLetters(pool: pg.Pool): Promise<readonly DeadLetterCount[]> {
+  return ask<DeadLetterCount & object>(
+    pool,
+    'SELECT sink, reason, count(*)::integer AS count FROM walpost.dead_letters GROUP BY sink, reason ORDER BY sink, reason',
+    [],
+  );
 }
 
 export async function countStored(pool: pg.Pool, table: StoredTable, filter: StoredFilter): Promise<number> {
@@ -77,16 +99,18 @@ export function listStored(
   filter: StoredFilter & { readonly limit: number },
 ): Promise<readonly StoredRow[]> {
   const { where, values } = conditionOf(table, filter);
-  const sql = `SELECT id::text, sink, organization_id, event_type, event_id, ${utc(STORED_AT[table])} AS stored_at, ${OWN[table]}
+  const sql = `SELECT id::text, sink, organization_id, event_type, event_id, ${rfc3339Sql(STORED_AT[table])} AS stored_at, ${OWN[table]}
                  FROM walpost.${table} WHERE ${where} ORDER BY ${table}.id LIMIT $${values.push(filter.limit)}`;
   return ask<StoredRow & object>(pool, sql, values);
 }
 
 /** Everything about one dead letter; undefined when there is none. */
 export async function readDeadLetter(pool: pg.Pool, slot: string, id: string): Promise<object | undefined> {
-  const times = ['created_at', 'committed_at', 'stored_at'].map((column) => `${utc(column)} AS ${column}`).join(', ');
+  const times = ['created_at', 'committed_at', 'stored_at']
+    .map((column) => `${rfc3339Sql(column)} AS ${column}`)
+    .join(', ');
   const sql = `
-    SELECT id::text, sink, reason, detail, attempts, blocks, event_id, organization_id, event_type, event_version, topic,
+    SELECT id::text, sink, reason, detail, answer, attempts, blocks, event_id, organization_id, event_type, event_version, topic,
            entity_type, entity_id, target, idempotency_key, ${times}, commit_lsn::text AS lsn, ordinal, headers, payload, poison_row
       FROM walpost.dead_letters WHERE slot = $1 AND id = $2::bigint`;
   return (await ask<Record<string, unknown>>(pool, sql, [slot, id]))[0];
@@ -116,9 +140,8 @@ export async function discardStored(
 /** Tells the leader that the lanes of these rows are due now; resolves with their number. */
 export async function wakeLanes(pool: pg.Pool, filter: StoredFilter): Promise<number> {
   const { where, values } = conditionOf('parked', filter);
-  const sql = `SELECT ${wakeSql('sink', 'organization_id')}
-                 FROM (SELECT DISTINCT sink, organization_id FROM walpost.parked WHERE ${where}) AS lane`;
-  return (await ask(pool, sql, values)).length;
+  const sql = askForRetry(`SELECT DISTINCT sink, organization_id, lane FROM walpost.parked WHERE ${where}`);
+  return (await ask(pool, `${sql} RETURNING id`, values)).length;
 }
 
 /**
@@ -131,15 +154,15 @@ export async function moveParked(
   onProgress: (moved: number) => void,
 ): Promise<number> {
   const { where, values } = conditionOf('parked', filter);
-  const lanes = await ask<{ sink: string; organization_id: string }>(
+  const lanes = await ask<{ sink: string; organization_id: string; lane: string }>(
     pool,
-    `SELECT DISTINCT sink, organization_id FROM walpost.parked WHERE ${where} ORDER BY 1, 2`,
+    `SELECT DISTINCT sink, organization_id, lane FROM walpost.parked WHERE ${where} ORDER BY 1, 2, 3`,
     values,
   );
   let moved = 0;
   for (const lane of lanes) {
-    const own = conditionOf('parked', { ...filter, sink: lane.sink, organization: lane.organization_id });
-    moved += await moveLane(pool, own, to, lane.organization_id);
+    const one = { sink: lane.sink, organization: lane.organization_id, lane: lane.lane };
+    moved += await moveLane(pool, conditionOf('parked', { ...filter, ...one }), { ...lane, sink: to });
     onProgress(moved);
   }
   return moved;
@@ -148,8 +171,7 @@ export async function moveParked(
 async function moveLane(
   pool: pg.Pool,
   { where, values }: { where: string; values: unknown[] },
-  to: string,
-  organization: string,
+  to: { readonly sink: string; readonly organization_id: string; readonly lane: string },
 ): Promise<number> {
   const target = `$${values.length + 1}`;
   try {
@@ -158,13 +180,18 @@ async function moveLane(
       await client.query(
         `DELETE FROM walpost.parked AS p WHERE ${where} AND EXISTS (
            SELECT FROM walpost.parked AS t
-            WHERE t.slot = p.slot AND t.sink = ${target} AND t.organization_id = p.organization_id
-              AND ((t.era, t.order_lsn, t.order_job, t.place) = (p.era, p.order_lsn, p.order_job, p.place)
+            WHERE t.slot = p.slot AND t.sink = ${target} AND t.organization_id = p.organization_id AND t.lane = p.lane
+              AND ((t.history, t.order_lsn, t.order_job, t.place) = (p.history, p.order_lsn, p.order_job, p.place)
                    OR (t.job = p.job AND t.job_row = p.job_row)))`,
-        [...values, to],
+        [...values, to.sink],
       );
-      await client.query(`UPDATE walpost.parked SET sink = ${target} WHERE ${where}`, [...values, to]);
-      await client.query(`SELECT ${wakeSql('$2::text', '$3::text')}`, [values[0], to, organization]);
+      await client.query(`UPDATE walpost.parked SET sink = ${target} WHERE ${where}`, [...values, to.sink]);
+      await client.query(askForRetry('SELECT $2::text AS sink, $3::text AS organization_id, $4::text AS lane'), [
+        values[0],
+        to.sink,
+        to.organization_id,
+        to.lane,
+      ]);
       return rows.rowCount ?? 0;
     });
   } catch (error) {

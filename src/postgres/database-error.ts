@@ -1,11 +1,15 @@
 import { type ErrorCode, WalpostError, messageOf } from '../errors.ts';
+import { placeNotReached } from './driver-connection.ts';
 import { SQLSTATE, sqlStateOf } from './sqlstate.ts';
+import { tlsError } from './tls-error.ts';
 
 const BY_STATE: Readonly<Record<string, ErrorCode>> = {
   [SQLSTATE.invalidAuthorization]: 'AUTHENTICATION',
   [SQLSTATE.invalidPassword]: 'AUTHENTICATION',
   [SQLSTATE.invalidCatalogName]: 'DATABASE_MISSING',
   [SQLSTATE.insufficientPrivilege]: 'PERMISSION_DENIED',
+  [SQLSTATE.tooManyConnections]: 'TOO_MANY_CONNECTIONS',
+  [SQLSTATE.readOnlyTransaction]: 'HOT_STANDBY', // no setting can cause it: sessions of walpost switch that one off
   [SQLSTATE.adminShutdown]: 'SERVER_SHUTDOWN',
   [SQLSTATE.crashShutdown]: 'SERVER_SHUTDOWN',
   [SQLSTATE.cannotConnectNow]: 'SERVER_SHUTDOWN',
@@ -21,7 +25,6 @@ const DRIVER_LOSES_CONNECTION = [
   /^timeout exceeded when trying to connect$/,
   /^Query read timeout$/,
   /^Client (has encountered a connection error|was closed) and is not queryable$/,
-  /^The server does not support SSL connections$/,
 ];
 
 /** Messages of these classes quote the values of the statement, which may be a payload. */
@@ -33,17 +36,35 @@ const QUOTES_VALUES = /^2[23]/;
  */
 export function databaseError(error: unknown, detail?: string): Error {
   if (error instanceof WalpostError) return error;
+  const ofTls = tlsError(error);
+  if (ofTls) return ofTls;
   const say = (text: string): string => (detail === undefined ? text : `${detail}: ${text}`);
   const state = sqlStateOf(error);
   if (state !== undefined) {
     const text = QUOTES_VALUES.test(state) ? `SQLSTATE ${state}` : `${messageOf(error)} (SQLSTATE ${state})`;
-    const code = BY_STATE[state] ?? (state.startsWith('08') ? 'CONNECTION_LOST' : 'DATABASE');
-    return new WalpostError(code, { detail: say(text), cause: error });
+    const code = BY_STATE[state] ?? (state.startsWith('08') ? lostOrPooler(state, text) : 'DATABASE');
+    return new WalpostError(code, { detail: `${say(text)}.`, cause: error });
+  }
+  if (error instanceof Error && error.message.startsWith('SASL: ')) {
+    return new WalpostError('AUTHENTICATION', { detail: `${say(messageOf(error))}.`, cause: error });
   }
   if (isConnectionFailure(error)) {
+    const place = placeNotReached(error);
+    const reason = connectionText(error)
+      .replace(/^timeout expired$/, 'no answer in time')
+      .replace(/\.$/, '');
+    if (place !== undefined) {
+      return new WalpostError('SERVER_UNREACHABLE', { detail: `At ${place}: ${reason}.`, cause: error });
+    }
     return new WalpostError('CONNECTION_LOST', { detail: say(connectionText(error)), cause: error });
   }
   return error instanceof Error ? error : new Error(String(error));
+}
+
+/** Every server knows what we send when a session begins; PgBouncer refuses it with the state of any broken protocol. */
+function lostOrPooler(state: string, text: string): ErrorCode {
+  const refused = state === SQLSTATE.protocolViolation && text.includes('startup parameter');
+  return refused ? 'POOLER' : 'CONNECTION_LOST';
 }
 
 function isConnectionFailure(error: unknown): error is Error {

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { pause, type Clock } from '../clock.ts';
 import { messageOf } from '../errors.ts';
+import { connectSession, sessionClient } from './session.ts';
 
 export interface ListenerOptions {
   readonly url: string;
@@ -16,6 +17,7 @@ export interface ListenerOptions {
 }
 
 const AGAIN_MS = 1_000;
+const CONNECT_TIMEOUT_MS = 10_000;
 
 /** Listens to a channel over a connection of its own, which it makes again when it is lost. */
 export class Listener implements AsyncDisposable {
@@ -49,7 +51,10 @@ export class Listener implements AsyncDisposable {
   /** Until the connection ends or the listener is disposed. */
   private async listen(): Promise<void> {
     const { url, applicationName, channel, onMessage, onListening } = this.options;
-    const client = new pg.Client({ connectionString: url, application_name: applicationName, keepAlive: true });
+    const client = sessionClient(
+      { url, applicationName },
+      { keepAlive: true, connectionTimeoutMillis: CONNECT_TIMEOUT_MS },
+    );
     const { signal } = this.closing;
     const ended = new Promise<void>((resolve) => {
       client.on('error', () => resolve());
@@ -60,7 +65,7 @@ export class Listener implements AsyncDisposable {
     const close = (): void => void client.connection.stream.destroy();
     signal.addEventListener('abort', close, { once: true });
     try {
-      await client.connect();
+      await connectSession(client);
       client.on('notification', ({ payload }) => onMessage(payload ?? ''));
       await client.query(`LISTEN ${pg.escapeIdentifier(channel)}`);
       if (!signal.aborted) onListening();

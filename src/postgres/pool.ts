@@ -1,33 +1,27 @@
 import pg from 'pg';
-import { parseIntoClientConfig } from 'pg-connection-string';
-import { WalpostError } from '../errors.ts';
+import { beginSession, sessionConfig, withConnection } from './session.ts';
 
 export interface PoolOptions {
   /** Shown in pg_stat_activity. */
   readonly applicationName: string;
   readonly max: number;
-  /** A connection of the pool ended while nobody used it; the pool makes another when it is asked. */
+  /** How long a statement may take when the server does not even answer that it was too slow. */
+  readonly queryTimeoutMs?: number;
+  /** An idle connection ended. The pool makes another when it needs one. */
   readonly onError?: (error: Error) => void;
   /** The server sent an error to a connection of the pool, whether it was opening, in use or idle. */
   readonly onServerError?: (error: Error) => void;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
-const STATEMENT_TIMEOUT_MS = 60_000;
+/** The client gives up before the pool does, because its error says where it went. */
+const POOL_MARGIN_MS = 500;
 
-/**
- * Sessions print as the rest of the program expects, whatever the database, the role or the connection string set. The
- * driver would let a connection string win, also over the name by which the sessions of an older leader are known.
- */
-const SESSION_OPTIONS = [
-  'datestyle=ISO',
-  'timezone=UTC',
-  'intervalstyle=postgres',
-  'extra_float_digits=1',
-  'default_transaction_isolation=read\\ committed',
-]
-  .map((setting) => `-c ${setting}`)
-  .join(' ');
+/** No statement of walpost takes this long; one that does is stuck. */
+const SETTINGS = { statement_timeout: '1min', idle_in_transaction_session_timeout: '1min' };
+
+/** The pool waits for this, and rejects the request for the connection with its error. The pool's types do not say so. */
+const begin = (client: pg.ClientBase): unknown => beginSession(client, SETTINGS);
 
 const { BOOL, INT2, INT4, OID, FLOAT4, FLOAT8, TEXT } = pg.types.builtins;
 const TEXT_ARRAY = 1009;
@@ -44,21 +38,18 @@ export const textTypes = {
 };
 
 export function createPool(url: string, options: PoolOptions): pg.Pool {
-  const parsed = parseConnectionString(url);
   const connections = new Set<pg.Client>();
   const pool = new pg.Pool({
-    ...parsed,
-    application_name: options.applicationName,
+    ...sessionConfig({ url, applicationName: options.applicationName, settings: SETTINGS }),
     max: options.max,
-    options: [parsed.options, SESSION_OPTIONS].filter(Boolean).join(' '),
     types: textTypes,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
-    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS + POOL_MARGIN_MS,
+    ...(options.queryTimeoutMs !== undefined && { query_timeout: options.queryTimeoutMs }),
     idleTimeoutMillis: 30_000,
     keepAlive: true,
     allowExitOnIdle: false,
-    Client: watchedClient(connections, options.onServerError),
+    onConnect: begin,
+    Client: watchedClient(url, connections, options.onServerError),
   });
   pool.on('error', (error) => options.onError?.(error));
   connectionsOf.set(pool, connections);
@@ -67,28 +58,29 @@ export function createPool(url: string, options: PoolOptions): pg.Pool {
 
 const connectionsOf = new WeakMap<pg.Pool, ReadonlySet<pg.Client>>();
 
-/** Closes the sockets of a pool whose server may never answer again: whoever waits for it hears so now. */
+/** Closes the sockets of a pool whose server may never answer again, so that queries and connects in progress fail now. */
 export function cutPool(pool: pg.Pool): void {
   for (const client of connectionsOf.get(pool) ?? []) client.connection.stream.destroy();
 }
 
-/** A connection in use gives the server's errors to its query alone, and one that is opening is the pool's secret. */
-function watchedClient(connections: Set<pg.Client>, onServerError?: (error: Error) => void): typeof pg.Client {
+/** What the driver hides, such as the password, is handed on as it is. */
+function withTimeout(config: pg.ClientConfig): pg.ClientConfig {
+  const timeout = { value: CONNECT_TIMEOUT_MS, enumerable: true };
+  return Object.defineProperties({}, { ...Object.getOwnPropertyDescriptors(config), connectionTimeoutMillis: timeout });
+}
+
+/** pg reports a server error on a connection in use only to its query, and one on an opening connection only inside the pool. */
+function watchedClient(
+  url: string,
+  connections: Set<pg.Client>,
+  onServerError?: (error: Error) => void,
+): typeof pg.Client {
   return class extends pg.Client {
     constructor(config?: string | pg.ClientConfig) {
-      super(config);
+      super(typeof config === 'object' ? withConnection(url, withTimeout(config)) : config);
       connections.add(this);
       this.once('end', () => connections.delete(this));
       if (onServerError) this.connection.on('errorMessage', onServerError);
     }
   };
-}
-
-/** The parser's error carries the whole string with the password. */
-function parseConnectionString(url: string): pg.ClientConfig {
-  try {
-    return parseIntoClientConfig(url);
-  } catch {
-    throw new WalpostError('CONFIG_INVALID', { detail: 'database.url is not a connection string.' });
-  }
 }

@@ -1,7 +1,8 @@
 import type { Config } from '../config/schema.ts';
 import type { Clock } from '../clock.ts';
 import type { Event } from '../event.ts';
-import type { DeadLetter, DeadLetterOffice, Destination, ParkingLot, Settlement } from '../pipeline.ts';
+import type { DeadLetter, DeadLetterOffice, Destination, ParkingLot } from '../pipeline.ts';
+import type { Refusal } from './lanes/refusal.ts';
 
 /** What the router reports while it works; called once a batch. */
 export interface RouterWatcher {
@@ -9,6 +10,9 @@ export interface RouterWatcher {
   parked(sink: string, count: number): void;
   deadLettered(letter: DeadLetter): void;
   dropped(): void;
+  /** A lane's destination refuses everything that it is sent; and accepts again, or is known to accept others. */
+  refusing(refusal: Refusal): void;
+  refusingOver(refusal: Refusal): void;
   /** Milliseconds from the opening of a window to the departure of its batch. */
   windowWait(ms: number): void;
 }
@@ -16,7 +20,6 @@ export interface RouterWatcher {
 export interface RouterOptions {
   readonly config: Pick<Config, 'batching' | 'delivery' | 'routes' | 'memory' | 'sinks'>;
   readonly destinations: readonly Destination[];
-  readonly settlement: Settlement;
   readonly deadLetters: DeadLetterOffice;
   readonly lot: ParkingLot;
   readonly clock: Clock;
@@ -26,4 +29,6 @@ export interface RouterOptions {
   /** The memory budget is full, or has room again. */
   readonly onPressure: (full: boolean) => void;
   readonly random?: () => number;
+  /** Aborted by the router when it meets a fault of its own: nothing may be confirmed after it. */
+  readonly failure: Pick<AbortController, 'abort'>;
 }

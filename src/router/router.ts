@@ -9,29 +9,33 @@ import { setMaxListeners } from 'node:events';
 import type { Timer } from '../clock.ts';
 import type { Event, Poison } from '../event.ts';
 import type { Lsn } from '../lsn.ts';
-import type { LaneName, ParkedLane } from '../pipeline.ts';
-import { Alarms } from './alarms.ts';
-import { Burial } from './burial.ts';
-import type { Phase } from './lane.ts';
-import type { BlockedLane } from './lane-blocking.ts';
-import { heldBy } from './lane-parking.ts';
+import type { FailingLane, LaneName, ParkedLane } from '../pipeline.ts';
+import { TimerHeap } from './timing/timer-heap.ts';
+import { DeadLetterWriter } from './lanes/dead-letters.ts';
+import type { LaneState } from './lanes/lane.ts';
+import type { BlockedLane } from './lanes/blocking.ts';
 import { footprint, MemoryBudget } from './memory-budget.ts';
-import { relieve } from './relief.ts';
+import type { Refusal } from './lanes/refusal.ts';
+import { shedMemory } from './memory-pressure.ts';
 import { RouteTable } from './route-table.ts';
 import type { RouterOptions } from './router-options.ts';
-import { SealedLanes } from './sealed-lanes.ts';
-import type { SinkLanes } from './sink-lanes.ts';
-import type { LaneTurn } from './sink-lanes-options.ts';
-import { lanesOf } from './sink-wiring.ts';
-import { Windows } from './windows.ts';
+import { ResendBarrier } from './lanes/resend-barrier.ts';
+import type { SinkLanes } from './lanes/sink-lanes.ts';
+import type { LaneTurn } from './lanes/sink-lanes-options.ts';
+import { lanesOf } from './lanes/sink-wiring.ts';
+import { Windows } from './timing/windows.ts';
 
 export interface RouterState {
-  readonly lanes: Readonly<Record<Phase | 'parked', number>>;
+  readonly lanes: Readonly<Record<LaneState, number>>;
+  /** Some of the lanes that are refusing. */
+  readonly refusals: readonly Refusal[];
   readonly inFlight: Readonly<Record<string, number>>;
   readonly bufferedBytes: number;
   readonly openWindows: number;
 }
 
+/** Maximum of refusing lanes that are reported. */
+const MOST_REFUSALS = 20;
 /** How often lanes are looked through. */
 const PATROL_MS = 500;
 
@@ -40,12 +44,12 @@ export class Router {
   private readonly routes: RouteTable;
   private readonly budget: MemoryBudget;
   private readonly windows: Windows<LaneTurn>;
-  private readonly alarms: Alarms<LaneTurn>;
+  private readonly timers: TimerHeap<LaneTurn>;
   private readonly sinks: readonly SinkLanes[];
   private readonly abort = new AbortController();
   private idleWaiters: (() => void)[] = [];
-  private readonly burial: Burial;
-  private readonly sealed = new SealedLanes();
+  private readonly deadLetterWriter: DeadLetterWriter;
+  private readonly resendBarrier = new ResendBarrier();
   private patrolTimer: Timer | undefined;
 
   constructor(options: RouterOptions) {
@@ -58,11 +62,10 @@ export class Router {
     );
     this.budget = new MemoryBudget(config.memory.budget, (full) => {
       options.onPressure(full);
-      if (full) relieve(this.sinks, config.memory.budget);
+      if (full) shedMemory(this.sinks, config.memory.budget);
     });
-    this.burial = new Burial({
+    this.deadLetterWriter = new DeadLetterWriter({
       office: options.deadLetters,
-      settlement: options.settlement,
       budget: this.budget,
       onStored: (letter) => {
         options.watcher.deadLettered(letter);
@@ -73,27 +76,39 @@ export class Router {
       onClose: ({ sink, lane }) => sink.windowClosed(lane),
       onTick: () => this.dispatchAll(),
     });
-    this.alarms = new Alarms(clock, ({ sink, lane }) => sink.rested(lane));
-    const around = {
+    this.timers = new TimerHeap(clock, ({ sink, lane }) => sink.rested(lane));
+    const parts = {
       ...options,
       windows: this.windows,
-      alarms: this.alarms,
+      timers: this.timers,
       budget: this.budget,
-      burial: this.burial,
+      deadLetterWriter: this.deadLetterWriter,
       signal: this.abort.signal,
-      settle: (events: readonly Event[]) => this.settle(events),
       onIdle: () => this.wakeWaiters(),
     };
-    this.sinks = destinations.map((destination) => lanesOf(destination, around));
+    this.sinks = destinations.map((destination) => lanesOf(destination, parts));
     this.patrol();
   }
 
-  /** Puts the event into its lanes; into those of `only`, when given, among the sinks that its routes name. */
-  accept(event: Event, only?: readonly string[]): void {
-    let targets = this.routes.sinksFor(event);
-    if (targets.length === 0) return this.unrouted(event);
-    if (only) targets = targets.filter((index) => only.includes((this.sinks[index] as SinkLanes).name));
-    this.options.settlement.hold(event.origin, targets.length);
+  /** Puts the event into its lanes. */
+  accept(event: Event): void {
+    const targets = this.routes.sinksFor(event);
+    if (targets.length === 0) this.acceptUnrouted(event);
+    else this.put(event, targets);
+  }
+
+  /** An event of a job: into the lanes of `only`, when given, among the sinks that its routes name. */
+  acceptOfJob(event: Event, only?: readonly string[]): readonly string[] | null {
+    const routed = this.routes.sinksFor(event);
+    if (routed.length === 0) return null;
+    const nameOf = (index: number): string => (this.sinks[index] as SinkLanes).name;
+    const targets = only ? routed.filter((index) => only.includes(nameOf(index))) : routed;
+    this.put(event, targets);
+    return targets.map(nameOf);
+  }
+
+  private put(event: Event, targets: readonly number[]): void {
+    event.origin.expect(targets.length);
     this.budget.take(footprint(event) * targets.length);
     for (const index of targets) (this.sinks[index] as SinkLanes).accept(event);
   }
@@ -102,7 +117,7 @@ export class Router {
   acceptAt(event: Event, name: string): void {
     const sink = this.sinks.find((sink) => sink.name === name);
     if (!sink) return;
-    this.options.settlement.hold(event.origin, 1);
+    event.origin.expect(1);
     this.budget.take(footprint(event));
     sink.acceptReturning(event);
   }
@@ -112,24 +127,29 @@ export class Router {
     for (const sink of this.sinks) sink.endJob(job);
   }
 
-  /** Takes up the lanes that an earlier connection left parked, or blocked by a dead letter. Before the first event. */
-  restore(parked: readonly ParkedLane[], blocked: readonly LaneName[] = []): void {
+  /** Takes up the lanes that an earlier connection left parked, blocked by a dead letter, or failing. Before the first event. */
+  restore(
+    parked: readonly ParkedLane[],
+    blocked: readonly LaneName[] = [],
+    failing: readonly FailingLane[] = [],
+  ): void {
+    for (const lane of failing) this.sinkNamed(lane.sink)?.recall(lane);
     const blocks = this.options.config.delivery.on_dead_letter === 'block';
-    const sealed = new Set(parked.filter(({ resentUntil }) => resentUntil !== null).map(laneKey));
+    const awaitingResend = new Set(parked.filter(({ redeliveredUntil }) => redeliveredUntil !== null).map(laneKey));
     for (const lane of blocks ? blocked : []) {
-      this.sinkNamed(lane.sink)?.block(lane.organizationId, sealed.has(laneKey(lane)));
+      this.sinkNamed(lane.sink)?.block(lane.organizationId, awaitingResend.has(laneKey(lane)));
     }
-    for (const { sink, organizationId, resentUntil } of parked) {
-      this.sinkNamed(sink)?.restore(organizationId, resentUntil !== null);
+    for (const { sink, organizationId, redeliveredUntil } of parked) {
+      this.sinkNamed(sink)?.restore(organizationId, redeliveredUntil !== null);
     }
-    this.sealed.seal(parked);
+    this.resendBarrier.await(parked);
     this.dispatchAll();
   }
 
   /** Everything that was committed before this position has been accepted. */
   passed(lsn: Lsn): void {
-    const lanes = this.sealed.passed(lsn);
-    for (const { sink, organizationId } of lanes) this.sinkNamed(sink)?.unseal(organizationId);
+    const lanes = this.resendBarrier.passed(lsn);
+    for (const { sink, organizationId } of lanes) this.sinkNamed(sink)?.resent(organizationId);
     if (lanes.length > 0) this.dispatchAll();
   }
 
@@ -138,12 +158,17 @@ export class Router {
     for (const each of this.sinks) if (sink === undefined || each.name === sink) each.wake(organizationId);
   }
 
-  /** Lanes that wait for a person, as far as their dead letters are stored. */
+  /** Lanes that wait for a person, and whose dead letters are all stored. */
   blocked(): readonly BlockedLane[] {
     return this.sinks.flatMap((sink) => sink.blocked);
   }
 
-  /** What the table said after `blocked` had been asked: all but these go on. */
+  /** Lanes whose first event was not accepted. */
+  *failing(): Generator<FailingLane> {
+    for (const sink of this.sinks) yield* sink.failing;
+  }
+
+  /** `still`: the lanes that the table still blocks. All others of `asked`, which `blocked` had returned, go on. */
   unblock(asked: readonly BlockedLane[], still: readonly LaneName[]): void {
     const held = new Set(still.map(laneKey));
     for (const lane of asked) if (!held.has(laneKey(lane))) this.sinkNamed(lane.sink)?.unblock(lane);
@@ -151,7 +176,7 @@ export class Router {
 
   /** A row that cannot become an event is stored for a person, like an event that no one wants. */
   acceptPoison(poison: Poison): void {
-    this.burial.poison(poison);
+    this.deadLetterWriter.poison(poison);
   }
 
   /** Some transactions became visible. */
@@ -177,8 +202,8 @@ export class Router {
   async close(): Promise<void> {
     this.abort.abort();
     for (const sink of this.sinks) sink.close();
-    this.windows.dispose();
-    this.alarms.dispose();
+    this.windows.close();
+    this.timers.close();
     this.patrolTimer?.cancel();
     while (this.sinks.some((sink) => sink.inFlight > 0)) {
       await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
@@ -186,20 +211,23 @@ export class Router {
   }
 
   state(): RouterState {
-    const lanes: Record<Phase | 'parked', number> = {
+    const lanes: Record<LaneState, number> = {
       gathering: 0,
-      due: 0,
-      unseen: 0,
-      fetching: 0,
+      ready: 0,
+      awaiting_visibility: 0,
+      awaiting_dead_letters: 0,
+      reading: 0,
       sending: 0,
-      resting: 0,
-      quiet: 0,
+      backing_off: 0,
+      idle: 0,
       blocked: 0,
       parked: 0,
+      refusing: 0,
     };
     for (const sink of this.sinks) sink.countLanes(lanes);
     const inFlight = Object.fromEntries(this.sinks.map((sink) => [sink.name, sink.inFlight]));
-    return { lanes, inFlight, bufferedBytes: this.budget.used, openWindows: this.windows.open };
+    const refusals = this.sinks.flatMap((sink) => sink.refusals(MOST_REFUSALS)).slice(0, MOST_REFUSALS);
+    return { lanes, refusals, inFlight, bufferedBytes: this.budget.used, openWindows: this.windows.open };
   }
 
   private sinkNamed(name: string): SinkLanes | undefined {
@@ -207,17 +235,13 @@ export class Router {
   }
 
   private get drained(): boolean {
-    return this.burial.underWay === 0 && this.sinks.every((sink) => sink.drained);
+    return this.deadLetterWriter.underWay === 0 && this.sinks.every((sink) => sink.drained);
   }
 
-  private settle(events: readonly Event[]): void {
-    for (const event of events) if (event.parkedId === null) this.options.settlement.settle(event.origin);
-    this.budget.give(heldBy(events));
-  }
-
-  private unrouted(event: Event): void {
+  /** An event that no route matches. */
+  acceptUnrouted(event: Event): void {
     if (this.options.config.delivery.unrouted === 'drop') this.options.watcher.dropped();
-    else this.burial.unrouted(event);
+    else this.deadLetterWriter.unrouted(event);
   }
 
   /** Looks through the lanes now and then for events that have waited too long. */
@@ -242,6 +266,6 @@ export class Router {
   }
 }
 
-function laneKey({ sink, organizationId }: LaneName): string {
-  return JSON.stringify([sink, organizationId]);
+function laneKey({ sink, organizationId, lane }: LaneName): string {
+  return JSON.stringify([sink, organizationId, lane]);
 }

@@ -1,38 +1,35 @@
 /**
- * From a sink's configuration to the sink. Each type is imported when the first sink of it is made, so that nobody loads,
- * or has to install, the client of a destination that is not configured.
+ * From a sink's configuration to the sink: the second of the two tables of sinks. The first one is
+ * src/config/sinks/sinks.ts. CONTRIBUTING.md says how to add a type.
+ *
+ * A type is imported when the first sink of it is created. So the client of a destination that is not configured need not
+ * be installed, and is never loaded.
  */
-import type { SinkConfig, SinkConfigOf } from '../config/sinks.ts';
+import type { SinkConfig, SinkConfigOf } from '../config/sinks/sinks.ts';
 import { WalpostError } from '../errors.ts';
 import type { Sink } from '../pipeline.ts';
-import type { SinkContext } from './sink-context.ts';
+import type { SinkContext } from '../sink-context.ts';
 
 interface SinkType<C extends SinkConfig> {
-  /** Packages that walpost does not bring along. */
-  readonly packages: readonly string[];
-  readonly create: (config: C, context: SinkContext) => Promise<Sink>;
+  /** Packages that are not dependencies of walpost; the user installs them. */
+  readonly packages?: readonly string[];
+  readonly load: () => Promise<(config: C, context: SinkContext) => Sink | Promise<Sink>>;
 }
 
 const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } = {
-  discard: { packages: [], create: async () => (await import('./discard.ts')).createDiscardSink() },
-  stdout: { packages: [], create: async () => (await import('./stdout.ts')).createStdoutSink() },
-  webhook: {
-    packages: [],
-    create: async (config, context) => (await import('./webhook.ts')).createWebhookSink(config, context),
-  },
-  realtime: {
-    packages: [],
-    create: async (config, context) => (await import('./realtime.ts')).createRealtimeSink(config, context),
-  },
+  discard: { load: async () => (await import('./discard/discard-sink.ts')).createDiscardSink },
+  stdout: { load: async () => (await import('./stdout/stdout-sink.ts')).createStdoutSink },
+  webhook: { load: async () => (await import('./webhook/webhook-sink.ts')).createWebhookSink },
+  realtime: { load: async () => (await import('./realtime/realtime-sink.ts')).createRealtimeSink },
 };
 
-/** Makes the sink; CONFIG_INVALID when its options do not go together, SINK_PACKAGE_MISSING when a client is missing. */
+/** Creates the sink; CONFIG_INVALID when its options do not go together, SINK_PACKAGE_MISSING when a client is missing. */
 export function createSink(config: SinkConfig, context: SinkContext): Promise<Sink> {
-  const type = TYPES[config.type] as SinkType<SinkConfig>;
-  return orNameMissing(type.packages, config.type, () => type.create(config, context));
+  const { packages = [], load } = TYPES[config.type] as SinkType<SinkConfig>;
+  return orNameMissing(packages, config.type, async () => (await load())(config, context));
 }
 
-/** Runs what imports the packages; when it fails because one of them is not installed, the error says which. */
+/** Runs what imports the packages. When that fails because one of them is not installed, the error names it. */
 export async function orNameMissing<T>(packages: readonly string[], type: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../clock.ts';
-import { livenessLimits, look, startLiveness } from './liveness.ts';
+import { evaluate, livenessLimits, startLiveness } from './liveness.ts';
 import type { Liveness, LivenessLimits } from './liveness.ts';
 
 export interface HeartbeatOptions {
@@ -54,13 +54,13 @@ export class Heartbeat {
   }
 
   private schedule(liveness: Liveness): void {
-    this.timer = this.options.clock.schedule(liveness.nextLook, () => this.look(liveness));
+    this.timer = this.options.clock.schedule(liveness.nextCheck, () => this.evaluate(liveness));
   }
 
-  private look(before: Liveness): void {
+  private evaluate(before: Liveness): void {
     const heardAt = Math.max(this.lastHeardAt, this.listeningSince);
     const senses = { now: this.options.clock.now(), heardAt, paused: this.paused };
-    const verdict = look(before, senses, this.limits);
+    const verdict = evaluate(before, senses, this.limits);
     if (verdict.dead) return this.options.onSilence(this.limits.silenceLimit);
     this.schedule(verdict.state);
     if (verdict.sendStatus) this.options.sendStatus();

@@ -1,15 +1,15 @@
 /**
- * When to speak, and when silence means that the other end is gone.
+ * When to send a status, and when silence means that the connection is dead.
  *
- * The server drops a standby that says nothing for `wal_sender_timeout`, so a status leaves every third of it. Our own
- * statuses keep the server from asking, and a healthy idle server then says nothing at all; so each of them asks for an
- * answer. Twice the timeout without one byte is then a dead connection: a pulled cable, a stopped walsender, a firewall
- * that forgot us.
+ * The server drops a standby that sends nothing for `wal_sender_timeout`, so a status is sent every third of it. These
+ * statuses keep the server from asking for one, and a healthy idle server then sends nothing at all, so each of them asks for
+ * a reply. Twice the timeout without a byte is a dead connection: a pulled cable, a stopped walsender, a firewall that dropped
+ * its state.
  *
- * Silence is only what was listened to. While the socket is paused nothing can be heard, and time in which the process
- * itself did not run (a blocked event loop, a suspended machine) counts as one planned interval at most.
+ * Only time in which this end could receive counts as silence. While the socket is paused nothing can arrive. Time in which the
+ * process did not run (a blocked event loop, a suspended machine) counts as one planned interval at most.
  *
- * These are decisions of numbers: the caller owns the clock and the timer, and calls `look` when `nextLook` has passed.
+ * These are pure functions: the caller owns the clock and the timer, and calls `evaluate` when `nextCheck` has passed.
  */
 export interface LivenessLimits {
   /** A status leaves this often, in milliseconds. */
@@ -27,14 +27,14 @@ export function livenessLimits(walSenderTimeout: number): LivenessLimits {
 }
 
 export interface Liveness {
-  /** When this was worked out. */
-  readonly lookedAt: number;
+  /** When this was evaluated. */
+  readonly checkedAt: number;
   /** Silence listened to so far. */
   readonly silence: number;
   /** When the last periodic status left. */
   readonly statusAt: number;
-  /** How long to wait before the next look. */
-  readonly nextLook: number;
+  /** How long to wait before the next check. */
+  readonly nextCheck: number;
 }
 
 export interface Senses {
@@ -51,10 +51,10 @@ export interface LivenessVerdict {
 }
 
 export function startLiveness(now: number, limits: LivenessLimits): Liveness {
-  return { lookedAt: now, silence: 0, statusAt: now, nextLook: limits.statusEvery };
+  return { checkedAt: now, silence: 0, statusAt: now, nextCheck: limits.statusEvery };
 }
 
-export function look(before: Liveness, senses: Senses, limits: LivenessLimits): LivenessVerdict {
+export function evaluate(before: Liveness, senses: Senses, limits: LivenessLimits): LivenessVerdict {
   const { now } = senses;
   const silence = silenceAt(before, senses);
   const sendStatus = now - before.statusAt >= limits.statusEvery;
@@ -62,7 +62,7 @@ export function look(before: Liveness, senses: Senses, limits: LivenessLimits): 
   const untilStatus = statusAt + limits.statusEvery - now;
   const untilDeath = senses.paused ? untilStatus : limits.silenceLimit - silence;
   return {
-    state: { lookedAt: now, silence, statusAt, nextLook: Math.max(1, Math.min(untilStatus, untilDeath)) },
+    state: { checkedAt: now, silence, statusAt, nextCheck: Math.max(1, Math.min(untilStatus, untilDeath)) },
     sendStatus,
     dead: silence >= limits.silenceLimit,
   };
@@ -70,7 +70,7 @@ export function look(before: Liveness, senses: Senses, limits: LivenessLimits): 
 
 function silenceAt(before: Liveness, { now, heardAt, paused }: Senses): number {
   if (paused) return 0;
-  const listened = Math.min(now - before.lookedAt, before.nextLook);
-  if (heardAt >= before.lookedAt) return Math.min(now - heardAt, listened);
+  const listened = Math.min(now - before.checkedAt, before.nextCheck);
+  if (heardAt >= before.checkedAt) return Math.min(now - heardAt, listened);
   return before.silence + listened;
 }

@@ -5,7 +5,6 @@ import { SQLSTATE, isSqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 
 /** What a SQLSTATE says on a replication connection and nowhere else. */
 const BY_STATE: Readonly<Record<string, ErrorCode>> = {
-  [SQLSTATE.tooManyConnections]: 'TOO_MANY_SLOTS',
   [SQLSTATE.configurationLimitExceeded]: 'TOO_MANY_SLOTS',
   [SQLSTATE.objectInUse]: 'SLOT_IN_USE',
 };

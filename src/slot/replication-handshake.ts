@@ -5,8 +5,7 @@ import { SQLSTATE, sqlStateOf } from '../postgres/sqlstate.ts';
 import { replicationConfig } from './replication-client.ts';
 import { replicationError, serverWords } from './replication-error.ts';
 
-/** Messages that no server has, but that poolers give to a replication connection or to one of its commands. */
-const PROTOCOL_VIOLATION = '08P01';
+/** What no server says to a command of replication, but poolers do. */
 const SYNTAX_ERROR = '42601';
 
 export interface HandshakeOptions {
@@ -53,9 +52,10 @@ function explainRefusal(error: unknown, { role, throughProxy }: HandshakeOptions
       cause: error,
     });
   }
-  const isPoolersAnswer = state === PROTOCOL_VIOLATION || state === SYNTAX_ERROR;
+  const isPoolersAnswer = state === SQLSTATE.protocolViolation || state === SYNTAX_ERROR;
   const known = replicationError(error);
-  const isExplained = known instanceof WalpostError && !['CONNECTION_LOST', 'DATABASE'].includes(known.code);
+  const isExplained =
+    known instanceof WalpostError && !['CONNECTION_LOST', 'SERVER_UNREACHABLE', 'DATABASE'].includes(known.code);
   if (isPoolersAnswer || (throughProxy && !isExplained)) {
     return new WalpostError('POOLER', { detail: serverWords(error), cause: error });
   }

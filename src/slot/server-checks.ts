@@ -1,7 +1,7 @@
-import pg from 'pg';
-import { parseIntoClientConfig } from 'pg-connection-string';
+import type pg from 'pg';
 import { WalpostError } from '../errors.ts';
 import { databaseError } from '../postgres/database-error.ts';
+import { beginSession, sessionClient } from '../postgres/session.ts';
 import { APPLICATION_NAME, CONNECT_TIMEOUT_MS, processIdOf } from './replication-client.ts';
 import { identifySystem } from './replication-handshake.ts';
 import { refuseSynchronousNames } from './synchronous-standby.ts';
@@ -30,6 +30,7 @@ interface SettingsRow {
   wal_sender_timeout: number;
   synchronous_standby_names: string;
   max_replication_slots: number;
+  max_wal_senders: number;
   other_slots: number;
   in_recovery: boolean;
   database: string;
@@ -42,6 +43,7 @@ const SETTINGS = `
          (SELECT setting::int FROM pg_settings WHERE name = 'wal_sender_timeout') AS wal_sender_timeout,
          current_setting('synchronous_standby_names') AS synchronous_standby_names,
          current_setting('max_replication_slots')::int AS max_replication_slots,
+         current_setting('max_wal_senders')::int AS max_wal_senders,
          (SELECT count(*)::int FROM pg_replication_slots WHERE slot_name IS DISTINCT FROM $1) AS other_slots,
          pg_is_in_recovery() AS in_recovery, current_database()::text AS database, session_user::text AS role,
          pg_backend_pid() AS pid`;
@@ -59,6 +61,7 @@ export async function checkServer(options: ServerCheckOptions): Promise<ServerFa
   const settings = await readSettings(first.client, options.slot);
   await using second = await openSession(options.url);
   await refuseSharedBackend(first.client, second.client);
+  await beginSession(first.client);
   checkSettings(settings);
   // A server announces the process id that the session really has; a pooler, and some providers' proxies, make one up.
   const throughProxy = processIdOf(first.client) !== settings.pid;
@@ -78,20 +81,18 @@ interface Session extends AsyncDisposable {
 }
 
 async function openSession(url: string): Promise<Session> {
-  const config = parseIntoClientConfig(url);
-  const client = new pg.Client({
-    ...config,
-    application_name: APPLICATION_NAME,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: CONNECT_TIMEOUT_MS,
-  });
+  const session = { url, applicationName: APPLICATION_NAME };
+  const limits = { connectionTimeoutMillis: CONNECT_TIMEOUT_MS, query_timeout: CONNECT_TIMEOUT_MS };
+  const client = sessionClient(session, limits);
   client.on('error', () => {}); // the query that is running rejects with it
   try {
     await client.connect();
   } catch (error) {
     const known = databaseError(error);
     if (!(known instanceof WalpostError) || known.code !== 'CONNECTION_LOST') throw known;
-    const place = `${client.host}:${client.port}`;
+    const place = client.host.startsWith('/')
+      ? `${client.host}/.s.PGSQL.${client.port}`
+      : `${client.host}:${client.port}`;
     throw new WalpostError('SERVER_UNREACHABLE', { detail: `At ${place}: ${reason(error)}.`, cause: error });
   }
   return { client, [Symbol.asyncDispose]: () => client.end() };
@@ -116,6 +117,7 @@ function checkSettings(settings: SettingsRow): void {
   if (settings.wal_level !== 'logical') {
     throw new WalpostError('WAL_LEVEL', { detail: `Its wal_level is ${settings.wal_level}.` });
   }
+  if (settings.max_wal_senders === 0) throw new WalpostError('TOO_MANY_SLOTS', { detail: 'max_wal_senders is 0.' });
   if (settings.other_slots >= settings.max_replication_slots) {
     throw new WalpostError('TOO_MANY_SLOTS', {
       detail: `There are ${settings.other_slots} slots, and max_replication_slots is ${settings.max_replication_slots}.`,

@@ -3,9 +3,10 @@ import { WalpostError } from '../errors.ts';
 import { LSN_ZERO, parseLsn } from '../lsn.ts';
 import type { Lsn } from '../lsn.ts';
 import { quoteIdentifier } from '../postgres/identifiers.ts';
+import { connectSession } from '../postgres/session.ts';
 import { SQLSTATE, sqlStateOf } from '../postgres/sqlstate.ts';
-import { ask } from './queryable.ts';
-import type { Queryable } from './queryable.ts';
+import { ask } from '../postgres/queryable.ts';
+import type { Queryable } from '../postgres/queryable.ts';
 import { replicationConfig } from './replication-client.ts';
 import { replicationError, serverWords } from './replication-error.ts';
 
@@ -45,12 +46,13 @@ const UNDEFINED_FILE = '58P01';
 export async function createSlot(options: CreateSlotOptions): Promise<CreatedSlot> {
   const { url, slot, plugin, failover, snapshot = 'nothing' } = options;
   const lockTimeout = options.lockTimeout ?? LOCK_TIMEOUT_MS;
-  const { config } = replicationConfig({ url, settings: { lock_timeout: String(lockTimeout) } });
+  const settings = { lock_timeout: String(lockTimeout) };
+  const { config } = replicationConfig({ url, settings });
   const client = new pg.Client({ ...config, query_timeout: lockTimeout * 10 });
   client.on('error', () => {}); // the query that is running rejects with it
   const clauses = [`SNAPSHOT '${snapshot}'`, ...(failover ? ['FAILOVER true'] : [])].join(', ');
   try {
-    await client.connect();
+    await connectSession(client, settings);
     const { rows } = await client.query<{ consistent_point: string; snapshot_name: string | null }>(
       `CREATE_REPLICATION_SLOT ${quoteIdentifier(slot)} LOGICAL ${quoteIdentifier(plugin)} (${clauses})`,
     );

@@ -1,7 +1,7 @@
 import { WalpostError } from '../errors.ts';
 import { SQLSTATE, isSqlState } from '../postgres/sqlstate.ts';
-import { ask } from './queryable.ts';
-import type { Queryable } from './queryable.ts';
+import { ask } from '../postgres/queryable.ts';
+import type { Queryable } from '../postgres/queryable.ts';
 import { createSlot } from './slot-creation.ts';
 import type { CreateSlotOptions } from './slot-creation.ts';
 import { inspectSlot, slotProblem } from './slot-state.ts';
@@ -50,7 +50,7 @@ export async function endHolder(db: Queryable, slot: string, pid: number, timeou
   return row?.ended ?? true;
 }
 
-/** Drops the slot if it is there and nobody streams from it. */
+/** Drops the slot if it is there and no process streams from it. */
 export async function dropSlot(db: Queryable, slot: string): Promise<boolean> {
   const rows = await ask(
     db,

@@ -1,8 +1,8 @@
 import { WalpostError } from '../errors.ts';
 import { parseLsn } from '../lsn.ts';
 import type { Lsn } from '../lsn.ts';
-import { ask } from './queryable.ts';
-import type { Queryable } from './queryable.ts';
+import { ask } from '../postgres/queryable.ts';
+import type { Queryable } from '../postgres/queryable.ts';
 
 /** What pg_replication_slots says. Bytes are counted from the server's current write position; null is unknown. */
 export interface SlotFacts {
@@ -20,8 +20,10 @@ export interface SlotFacts {
   readonly retainedBytes: number | null;
   /** WAL that is not confirmed. */
   readonly unconfirmedBytes: number | null;
-  /** WAL that may still be written before the slot is lost; null when there is no limit. */
+  /** WAL that may still be written before the slot is lost; null when there is no limit, and when it is lost. */
   readonly safeBytes: number | null;
+  /** The server keeps WAL for slots without a limit. */
+  readonly unlimited: boolean;
   readonly holder: SlotHolder | null;
 }
 
@@ -50,6 +52,7 @@ interface SlotRow {
   retained: string | null;
   unconfirmed: string | null;
   safe_wal_size: string | null;
+  unlimited: boolean;
   active_pid: number | null;
   application_name: string | null;
   client_addr: string | null;
@@ -62,7 +65,7 @@ const INSPECT = `
          to_jsonb(s) ->> 'invalidation_reason' AS invalidation_reason,
          pg_wal_lsn_diff(here.lsn, s.restart_lsn)::text AS retained,
          pg_wal_lsn_diff(here.lsn, s.confirmed_flush_lsn)::text AS unconfirmed,
-         s.safe_wal_size::text, s.active_pid,
+         s.safe_wal_size::text, current_setting('max_slot_wal_keep_size') = '-1' AS unlimited, s.active_pid,
          a.application_name, host(a.client_addr) AS client_addr, current_database()
     FROM pg_replication_slots s
          LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
@@ -104,6 +107,7 @@ function factsOf(name: string, row: SlotRow): SlotFacts {
     retainedBytes: bytes(row.retained),
     unconfirmedBytes: bytes(row.unconfirmed),
     safeBytes: bytes(row.safe_wal_size),
+    unlimited: row.unlimited,
     holder:
       row.active_pid === null
         ? null

@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net';
 import { LogicalReplicationService } from 'pg-logical-replication';
 import type { Clock, Timer } from '../clock.ts';
-import { WalpostError } from '../errors.ts';
+import { asDefect, WalpostError } from '../errors.ts';
 import { LSN_ZERO } from '../lsn.ts';
 import type { Lsn } from '../lsn.ts';
+import { postgresMicros } from '../pg-time.ts';
 import type { FrameHandler } from '../pipeline.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { replicationConfig } from './replication-client.ts';
@@ -17,7 +18,7 @@ import {
   keepaliveEnd,
   walDataPayload,
 } from './replication-frame.ts';
-import { encodeStandbyStatus, postgresMicros, statusFor } from './standby-status.ts';
+import { encodeStandbyStatus, statusFor } from './standby-status.ts';
 import type { StatusOccasion } from './standby-status.ts';
 import { StreamPosition } from './stream-position.ts';
 import { StreamingPlugin } from './streaming-plugin.ts';
@@ -33,10 +34,10 @@ export interface SlotStreamOptions {
   readonly walSenderTimeout: number;
 }
 
-/** Longest wait for the server's last word in `finish`. */
+/** Maximum wait in `finish` for the server's answer. */
 const FINISH_TIMEOUT_MS = 5_000;
 
-/** While that much is waiting to be sent, a confirmation is left to the next periodic status. */
+/** Above this many unsent bytes a confirmation waits for the next periodic status. */
 const UNSENT_LIMIT = 4_096;
 
 /**
@@ -49,8 +50,8 @@ const UNSENT_LIMIT = 4_096;
  * because what was received and confirmed belongs to the connection. Streams start at 0/0, which means "where the slot
  * is": an LSN that is too old is ignored by the server, and one that is too new skips events without a word.
  *
- * Nothing waits in here. Whoever cannot take more calls `pause`; the frames of the chunk in hand still arrive, then the
- * socket stands still, while statuses go on leaving by the timer.
+ * No frame waits in here. A consumer that cannot take more calls `pause`: the frames of the chunk that was read still arrive, then
+ * nothing is read, while the timer goes on sending statuses.
  */
 export class SlotStream {
   /** Resolves when the server streams; rejects when the stream ends before that. */
@@ -83,7 +84,7 @@ export class SlotStream {
       this.markStarted = resolve;
       this.markNotStarted = reject;
     });
-    this.started.catch(() => {}); // whoever does not ask must not be told
+    this.started.catch(() => {}); // avoids an unhandled rejection when nobody awaits it
   }
 
   /** Everything before this has arrived on this connection. */
@@ -216,7 +217,7 @@ export class SlotStream {
       if (isData) this.options.handler.data(walDataPayload(frame));
       else this.onKeepalive(frame);
     } catch (error) {
-      this.fail(error instanceof Error ? error : new Error(String(error)));
+      this.fail(asDefect(error)); // the handler's own errors have codes
     }
   }
 

@@ -10,8 +10,8 @@ import type { Lsn } from '../lsn.ts';
  *
  * A flush position of zero means "no statement", which leaves the slot where it is. That is the answer to a request for
  * a reply while something is unconfirmed: a server that shuts down waits until its standbys have flushed all that was
- * sent, or, if they make no statement about flushing, until they have written it. Without it, `pg_ctl stop -m fast`
- * would wait for ever for an event that can no longer settle.
+ * sent, or, if they make no statement about flushing, until they have written it. With a flush position, `pg_ctl stop -m fast`
+ * would wait forever for an event that can no longer settle.
  * https://www.postgresql.org/docs/current/protocol-replication.html
  */
 export interface StandbyStatus {
@@ -25,7 +25,6 @@ export interface StandbyStatus {
 
 const STATUS_BYTES = 34;
 const STATUS_KIND = 0x72; // 'r'
-const EPOCH_2000_MS = 946_684_800_000;
 
 export function encodeStandbyStatus(status: StandbyStatus): Buffer {
   const packet = Buffer.allocUnsafe(STATUS_BYTES);
@@ -36,11 +35,6 @@ export function encodeStandbyStatus(status: StandbyStatus): Buffer {
   packet.writeBigInt64BE(status.clockMicros, 25);
   packet[33] = status.replyRequested ? 1 : 0;
   return packet;
-}
-
-/** Wall time in milliseconds as the microseconds since 2000-01-01 that the protocol counts in. */
-export function postgresMicros(wallTimeMs: number): bigint {
-  return BigInt(Math.round((wallTimeMs - EPOCH_2000_MS) * 1000));
 }
 
 export type StatusOccasion =

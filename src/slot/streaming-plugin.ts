@@ -1,6 +1,7 @@
 import type { Client } from 'pg';
 import type { LogicalReplicationService } from 'pg-logical-replication';
 import { quoteIdentifier } from '../postgres/identifiers.ts';
+import { beginSession } from '../postgres/session.ts';
 import { connectionOf, processIdOf } from './replication-client.ts';
 import type { ReplicationConnection } from './replication-client.ts';
 
@@ -38,6 +39,7 @@ export class StreamingPlugin implements LibraryPlugin {
   }
 
   async start(client: Client, slot: string, startLsn: string): Promise<void> {
+    await beginSession(client); // before anybody listens for the end of a command
     const connection = connectionOf(client);
     const events = this.events;
     connection.removeAllListeners('copyData');

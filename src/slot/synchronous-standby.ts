@@ -1,6 +1,6 @@
 import { WalpostError } from '../errors.ts';
-import { ask } from './queryable.ts';
-import type { Queryable } from './queryable.ts';
+import { ask } from '../postgres/queryable.ts';
+import type { Queryable } from '../postgres/queryable.ts';
 import { APPLICATION_NAME } from './replication-client.ts';
 
 /**

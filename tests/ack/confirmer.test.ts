@@ -25,21 +25,10 @@ function setUp() {
     onError: (error) => errors.push(error),
   });
   const deliver = (commitLsn: Lsn, endLsn: Lsn): void => {
-    const origin = {
-      commitLsn,
-      xid: 1,
-      committedAtMicros: 0n,
-      unsettled: 0,
-      carried: false,
-      receivedAt: 0,
-      job: null,
-      endLsn: null,
-      visible: true,
-    };
-    ledger.begin(origin);
-    ledger.hold(origin, 1);
-    ledger.commit(origin, endLsn);
-    ledger.settle(origin);
+    const ticket = ledger.begin(commitLsn, 1, 0n);
+    ticket.expect(1);
+    ledger.commit(endLsn);
+    ticket.settle();
   };
   const hold = (): (() => void) => {
     let release: () => void = () => undefined;

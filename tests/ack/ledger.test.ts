@@ -1,61 +1,46 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Ledger } from '../../src/ack/ledger.ts';
-import type { Origin } from '../../src/event.ts';
+import type { TransactionTicket } from '../../src/ack/transaction-ticket.ts';
 import type { Lsn } from '../../src/lsn.ts';
 
-function transaction(commitLsn: Lsn): Origin {
-  return {
-    commitLsn,
-    xid: 1,
-    committedAtMicros: 0n,
-    unsettled: 0,
-    carried: false,
-    receivedAt: 0,
-    job: null,
-    endLsn: null,
-    visible: true,
-  };
+/** A transaction whose events are all in flight, and whose Commit was seen when `endLsn` is given. */
+function transaction(ledger: Ledger, of: { commitLsn: Lsn; events?: number; endLsn?: Lsn }): TransactionTicket {
+  const ticket = ledger.begin(of.commitLsn, 1, 0n);
+  if (of.events !== undefined) ticket.expect(of.events);
+  if (of.endLsn !== undefined) ledger.commit(of.endLsn);
+  return ticket;
 }
 
 describe('the watermark', () => {
   test('is the end LSN of the last transaction before the oldest open one', () => {
     const ledger = new Ledger();
-    const [a, b, c] = [transaction(10n), transaction(20n), transaction(30n)] as const;
-    for (const origin of [a, b, c]) {
-      ledger.begin(origin);
-      ledger.hold(origin, 1);
-    }
-    ledger.commit(a, 20n);
-    ledger.commit(b, 30n);
-    ledger.commit(c, 40n);
-    ledger.settle(b);
+    const a = transaction(ledger, { commitLsn: 10n, events: 1, endLsn: 20n });
+    const b = transaction(ledger, { commitLsn: 20n, events: 1, endLsn: 30n });
+    const c = transaction(ledger, { commitLsn: 30n, events: 1, endLsn: 40n });
+    b.settle();
     expect(ledger.watermark).toBe(0n);
-    ledger.settle(a);
+    a.settle();
     expect(ledger.watermark).toBe(30n);
-    ledger.settle(c);
+    c.settle();
     expect(ledger.watermark).toBe(40n);
     expect(ledger.openTransactions).toBe(0);
   });
 
   test('does not pass a transaction whose events all settled before its commit was seen', () => {
     const ledger = new Ledger();
-    const origin = transaction(10n);
-    ledger.begin(origin);
-    ledger.hold(origin, 1);
-    ledger.settle(origin);
+    transaction(ledger, { commitLsn: 10n, events: 1 }).settle();
     expect(ledger.watermark).toBe(0n);
-    ledger.commit(origin, 20n);
+    ledger.commit(20n);
     expect(ledger.watermark).toBe(20n);
   });
 
   test('does not pass an open transaction for a keepalive, and does with nothing open', () => {
     const ledger = new Ledger();
-    const origin = transaction(10n);
-    ledger.begin(origin);
+    transaction(ledger, { commitLsn: 10n });
     ledger.keepalive(500n);
     expect(ledger.watermark).toBe(0n);
-    ledger.commit(origin, 20n);
+    ledger.commit(20n);
     expect(ledger.watermark).toBe(20n);
     ledger.keepalive(500n);
     expect(ledger.watermark).toBe(500n);
@@ -65,24 +50,17 @@ describe('the watermark', () => {
 
   test('tells keepalives and foreign transactions from those that carried events', () => {
     const ledger = new Ledger();
-    const foreign = transaction(10n);
-    ledger.begin(foreign);
-    ledger.commit(foreign, 20n);
+    transaction(ledger, { commitLsn: 10n, endLsn: 20n });
     ledger.keepalive(30n);
     expect(ledger.settledTransactions).toBe(0n);
-    const ours = transaction(40n);
-    ledger.begin(ours);
-    ledger.hold(ours, 1);
-    ledger.commit(ours, 50n);
-    ledger.settle(ours);
+    transaction(ledger, { commitLsn: 40n, events: 1, endLsn: 50n }).settle();
     expect(ledger.settledTransactions).toBe(50n);
   });
 
-  test('refuses to settle what is not held', () => {
+  test('refuses to settle what is not expected', () => {
     const ledger = new Ledger();
-    const origin = transaction(10n);
-    ledger.begin(origin);
-    expect(() => ledger.settle(origin)).toThrow('more often than held');
+    const ticket = transaction(ledger, { commitLsn: 10n });
+    expect(() => ticket.settle()).toThrow('more often than expected');
   });
 });
 
@@ -91,27 +69,29 @@ test('in any interleaving the watermark never passes anything unsettled and neve
     fc.property(fc.array(fc.nat(3), { maxLength: 30 }), fc.infiniteStream(fc.nat(1000)), (sizes, choices) => {
       const moves: Lsn[] = [];
       const ledger: Ledger = new Ledger(() => moves.push(ledger.watermark));
-      const outstanding: Origin[] = [];
-      const origins = sizes.map((_, index) => transaction(BigInt(index * 10 + 1)));
+      const outstanding: TransactionTicket[] = [];
+      const commitLsnOf = (index: number): Lsn => BigInt(index * 10 + 1);
+      let committed = 0;
       const pick = (): number => choices.next().value as number;
       const settleOne = (): void => {
-        const [origin] = outstanding.splice(pick() % outstanding.length, 1);
-        if (origin) ledger.settle(origin);
+        outstanding.splice(pick() % outstanding.length, 1)[0]?.settle();
       };
       const check = (): void => {
-        const open = origins.find((origin) => origin.endLsn === null || origin.unsettled > 0);
-        if (open?.commitLsn) expect(ledger.watermark).toBeLessThanOrEqual(open.commitLsn);
+        const isOut = (index: number): boolean => outstanding.some(({ commitLsn }) => commitLsn === commitLsnOf(index));
+        const open = sizes.findIndex((_, index) => index >= committed || isOut(index));
+        if (open >= 0) expect(ledger.watermark).toBeLessThanOrEqual(commitLsnOf(open));
       };
-      origins.forEach((origin, index) => {
-        ledger.begin(origin);
-        for (let i = 0; i < (sizes[index] ?? 0); i += 1) {
-          ledger.hold(origin, 1);
-          outstanding.push(origin);
+      sizes.forEach((size, index) => {
+        const ticket = ledger.begin(commitLsnOf(index), 1, 0n);
+        for (let i = 0; i < size; i += 1) {
+          ticket.expect(1);
+          outstanding.push(ticket);
           if (pick() % 3 === 0) settleOne();
           if (pick() % 5 === 0) ledger.keepalive(BigInt(index * 10 + 5));
           check();
         }
-        ledger.commit(origin, BigInt(index * 10 + 11));
+        ledger.commit(BigInt(index * 10 + 11));
+        committed += 1;
         check();
       });
       while (outstanding.length > 0) {
@@ -119,7 +99,7 @@ test('in any interleaving the watermark never passes anything unsettled and neve
         check();
       }
       expect(ledger.openTransactions).toBe(0);
-      if (origins.length > 0) expect(ledger.watermark).toBe(BigInt(origins.length * 10 + 1));
+      if (sizes.length > 0) expect(ledger.watermark).toBe(BigInt(sizes.length * 10 + 1));
       expect(moves).toEqual(moves.toSorted((a, b) => (a < b ? -1 : 1)));
     }),
   );

@@ -20,7 +20,7 @@ import {
   quantile,
   writeReport,
 } from './support/report.ts';
-import { dropSlot, startBenchServer } from './support/server.ts';
+import { dropSlot, makeSlots, startBenchServer } from './support/server.ts';
 import { WalpostProcess } from './support/walpost-process.ts';
 
 const options = benchOptions({ rounds: 5, rates: '1,100,1000,5000', organizations: 100, only: '', save: 'latency' });
@@ -50,6 +50,7 @@ interface Road extends AsyncDisposable {
 async function walpostRoad(batching: Record<string, unknown>): Promise<Road> {
   const sink = { type: 'webhook', url: receiverUrl, allow_private: true };
   const slot = `latency_${runs++}`; // a new one: for a slot that was lost, walpost would send older events again
+  await makeSlots(server.client, [slot]);
   const walpost = new WalpostProcess({ url: server.url, slot, sink, config: { batching } });
   await walpost.prints(/streaming from/);
   return {

@@ -9,11 +9,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import pg from 'pg';
-import { migrate } from '../../src/postgres/migrate.ts';
+import { migrate } from '../../src/postgres/schema/migrate.ts';
 import { startServer } from '../support/server.ts';
 import { benchOptions } from './support/options.ts';
 import { type Contestant, interleave, printTable, ratio, writeReport } from './support/report.ts';
+import { newClient } from '../support/client.ts';
 
 const PGBENCH =
   ['/usr/lib/postgresql/15/bin/pgbench', '/usr/bin/pgbench'].find((path) => existsSync(path)) ?? 'pgbench';
@@ -59,7 +59,7 @@ const TRIGGERS: Readonly<Record<string, string>> = {
   'no trigger': 'SELECT',
   'trigger by hand': BY_HAND,
   capture: `SELECT walpost.capture('app.jobs', 'job', columns => '{status}')`,
-  'capture, with old': `SELECT walpost.capture('app.jobs', 'job', columns => '{status}', "when" => 'new.status IS DISTINCT FROM old.status')`,
+  'capture, with old': `SELECT walpost.capture('app.jobs', 'job', columns => '{status}', condition => 'new.status IS DISTINCT FROM old.status')`,
 };
 
 function perUpdate([name, sql]: [string, string]): Contestant {
@@ -85,7 +85,7 @@ const directory = await mkdtemp(join(tmpdir(), 'walpost-bench-'));
 const settings = { synchronous_commit: 'off', max_wal_size: '4GB' }; // waiting for the disk would hide what is compared
 await using server = await startServer('17', { settings });
 await migrate(server.url());
-const client = new pg.Client({ connectionString: server.url() });
+const client = newClient({ connectionString: server.url() });
 await client.connect();
 await client.query(
   `CREATE SCHEMA app; CREATE TABLE app.jobs (id bigint PRIMARY KEY, organization_id uuid NOT NULL, status text) WITH (fillfactor = 50)`,

@@ -4,13 +4,15 @@
  */
 import { batchBody, batchId } from '../../src/envelope.ts';
 import { DELIVERED, type Sink } from '../../src/pipeline.ts';
-import { signatureOf, signingKeys } from '../../src/sinks/webhook-signature.ts';
-import { createDiscardSink } from '../../src/sinks/discard.ts';
+import { signingKeys } from '../../src/signing-secret.ts';
+import { signatureOf } from '../../src/sinks/webhook/webhook-signature.ts';
+import { createDiscardSink } from '../../src/sinks/discard/discard-sink.ts';
 import { wireBytes } from '../../src/wire-text.ts';
 import { benchOptions } from './support/options.ts';
 import { newDecoder, runPipeline } from './support/pipeline-run.ts';
 import { type Contestant, interleave, printTable, writeReport } from './support/report.ts';
 import { wireBacklog } from './support/wire-backlog.ts';
+import { beginPlain } from '../support/plain-origin.ts';
 
 const options = benchOptions({ events: 300_000, rounds: 7, only: '', save: 'stages' });
 const BACKLOG = 100_000;
@@ -35,7 +37,7 @@ function decodes(): Contestant {
   return {
     name: 'decode',
     async run() {
-      const decoder = newDecoder();
+      const decoder = newDecoder(beginPlain);
       const begun = process.cpuUsage();
       for (let time = 0; time < times; time++) for (const message of messages(100)) decoder.decode(message);
       const { user, system } = process.cpuUsage(begun);

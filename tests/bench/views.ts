@@ -6,8 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
-import { migrate } from '../../src/postgres/migrate.ts';
+import { migrate } from '../../src/postgres/schema/migrate.ts';
 import { startServer } from '../support/server.ts';
 import { benchOptions } from './support/options.ts';
 import {
@@ -20,6 +19,7 @@ import {
   type RunRecord,
   writeReport,
 } from './support/report.ts';
+import { newClient } from '../support/client.ts';
 
 const options = benchOptions({ millions: 10, rounds: 5, save: 'views' });
 const ALLOWED_MS = 200;
@@ -29,7 +29,7 @@ await using server = await startServer('17', {
   settings: { shared_buffers: '1GB', max_wal_size: '8GB', synchronous_commit: 'off', maintenance_work_mem: '512MB' },
 });
 await migrate(server.url());
-const client = new pg.Client({ connectionString: server.url() });
+const client = newClient({ connectionString: server.url() });
 await client.connect();
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
@@ -50,7 +50,7 @@ async function fill(): Promise<void> {
   }
   await client.query(`ALTER TABLE walpost.outbox ENABLE TRIGGER USER`);
   await client.query(
-    `INSERT INTO walpost.parked (slot, epoch, sink, organization_id, era, order_lsn, order_job, place, commit_lsn, ordinal,
+    `INSERT INTO walpost.parked (slot, epoch, sink, organization_id, history, order_lsn, order_job, place, commit_lsn, ordinal,
                                  event_id, event_type, event_version, topic, payload, headers, size, received_at)
      SELECT 'bench', 1, 'sink' || n % 3, (${ORGANIZATION})::text, 0, '0/1', false, n, '0/1', 0, gen_random_uuid(), 'a', 1, 't', '{}', '{}', 1, now()
        FROM generate_series(1, 1000000) AS n`,
@@ -112,7 +112,7 @@ function writePlans(): void {
 
 /** Twenty calls of prune, and what another session waited for meanwhile. */
 async function prune(): Promise<{ call: Figures; beside: Figures }> {
-  const other = new pg.Client({ connectionString: server.url() });
+  const other = newClient({ connectionString: server.url() });
   await other.connect();
   const took: number[] = [];
   const waited: number[] = [];

@@ -9,18 +9,18 @@ import { ROOT } from './support/report.ts';
 
 const HEAD = `# Performance
 
-Written by \`npm run docs:performance\` from [the figures](evidence/bench) of the benchmarks; every run is in there. The machine is shared and
-small, so compare inside one table only: what is compared ran by turns in the same minutes. Settings of the server: \`fsync = off\`, which favours
-whoever writes most, the peers.
+\`npm run docs:performance\` writes this page from [the figures](evidence/bench) of the benchmarks, which contain every run. The machine is
+small and shared, so compare figures within one table only: the candidates of a table ran in turn, within the same minutes. The server runs with
+\`fsync = off\`, which favours the candidates that write most, the peers.
 `;
 
 const BETTER = `## Where others are better
 
-- \`pg_recvlogical\` needs a tenth of the memory, and is the right tool when the bytes are to go to a file.
-- For one event now and then, LISTEN/NOTIFY with a SELECT is as quick and needs no slot. It loses its pace with the number of rows that wait, and an id order is
-  not a commit order.
+- \`pg_recvlogical\` needs a tenth of the memory, and is the right tool to write the bytes to a file.
+- For an occasional event, LISTEN/NOTIFY with a SELECT is as fast and needs no slot. It slows down as the number of waiting rows grows, and the order of
+  ids is not the commit order.
 - graphile-worker and pg-boss are job queues: delays, priorities, schedules and a worker for each job. They need no \`wal_level = logical\` and run behind a
-  pooler in some modes. walpost does none of that; it can feed them.
+  pooler in some modes. walpost does none of that, but it can feed them.
 - pg-transactional-outbox calls a handler in your own process for each message, in a transaction if you like; walpost delivers over the network.
 `;
 

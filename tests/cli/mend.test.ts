@@ -105,7 +105,7 @@ describe('dead letters that block their lane', () => {
     const after = [await publish(X, 'good'), await publish(X, 'good')];
     await until('parked', 2);
     const dry = await run('dead-letters', 'redrive', '--organization', X, '--dry-run');
-    expect(dry).toMatchObject({ code: 0, stdout: '1 dead letter would be sent again.\n' });
+    expect(dry).toMatchObject({ code: 0, stdout: '1 dead letter would be sent again (hook 1).\n' });
     const asked = await run('dead-letters', 'redrive', '--organization', X);
     expect(asked).toMatchObject({ code: 2, stderr: expect.stringContaining('Add --yes') as string });
     mend();
@@ -137,7 +137,7 @@ describe('dead letters that block their lane', () => {
       run('dead-letters', 'show', id, '--json'),
       run('dead-letters', 'show', '999'),
     ]);
-    expect(text.stdout).toMatch(new RegExp(`^${id} +hook +failed +1 +${X} +bad +${bad} `, 'm'));
+    expect(text.stdout).toMatch(new RegExp(`^${id} +hook +failed +2 +${X} +bad +${bad} `, 'm'));
     expect(JSON.parse(shown.stdout)).toMatchObject({ event_id: bad, payload: '{"n": 1.50}', organization_id: X });
     expect(missing).toMatchObject({ code: 2, stderr: expect.stringContaining('DEAD_LETTER_UNKNOWN') as string });
   }, 60_000);
@@ -149,7 +149,7 @@ describe('parked events', () => {
     const running = await relay({
       park_after: '100ms',
       quick_retries: 0,
-      breaker: { reset_after: '1h', minimum_calls: 1000 },
+      breaker: { reset_after: '1h', minimum_organizations: 1000 },
     });
     const ids: string[] = [];
     for (let i = 0; i < 6; i += 1) ids.push(await publish(i % 2 ? X : Y, 'a'));
@@ -161,7 +161,7 @@ describe('parked events', () => {
     await using receiver = await WebhookReceiver.start();
     receiver.otherwise = { kind: 'answer', status: 503, headers: { 'retry-after': '3600' } };
     const hour = { hook: { type: 'webhook', url: receiver.url(), allow_private: true } };
-    const delivery = { park_after: '100ms', breaker: { minimum_calls: 1000 } };
+    const delivery = { park_after: '100ms', breaker: { minimum_organizations: 1000 } };
     await using _relay = await RelayInProcess.start({ database, sinks: hour, config: { delivery } });
     for (const organization of [X, Y, X]) await publish(organization, 'a');
     await until('parked', 3);
@@ -189,6 +189,53 @@ describe('parked events', () => {
       expect(got).toEqual(got.toSorted());
     }
   }, 60_000);
+
+  test('list shows why their lane was refused, how often, and when it is tried again, without a process too', async () => {
+    await using receiver = await WebhookReceiver.start();
+    receiver.otherwise = { kind: 'answer', status: 503, headers: { 'retry-after': '3600' } };
+    const hour = { hook: { type: 'webhook', url: receiver.url(), allow_private: true } };
+    const running = await RelayInProcess.start({
+      database,
+      sinks: hour,
+      config: { delivery: { park_after: '100ms' } },
+    });
+    await publish(X, 'a');
+    await publish(X, 'a');
+    await until('parked', 2);
+    const lanes =
+      'SELECT state, reason, lane, attempts FROM walpost.lanes WHERE organization_id = $1 AND next_try_at > now()';
+    const [lane] = await poll('the lane is written', async () => {
+      const rows = await database.query<{ attempts: number }>(lanes, [X]);
+      return rows.length > 0 ? rows : undefined;
+    });
+    expect(lane).toMatchObject({
+      state: 'failing',
+      lane: '',
+      attempts: 1,
+      reason: expect.stringContaining('503') as string,
+    });
+    await running.stop();
+    const shown = JSON.parse((await run('parked', 'list', '--json')).stdout) as Record<string, unknown>[];
+    expect(shown).toHaveLength(2);
+    for (const row of shown) {
+      expect(row).toMatchObject({ organization_id: X, attempts: 1, reason: expect.stringContaining('503') as string });
+      expect(Date.parse(row['next_try_at'] as string)).toBeGreaterThan(Date.now() + 3_000_000);
+    }
+    await database.query('DELETE FROM walpost.lanes');
+    const unknown = await run('parked', 'list');
+    expect(unknown.stdout).toMatch(/unknown {2,}unknown {2,}unknown\n/);
+  }, 120_000);
+
+  test('a lane that is accepted again leaves no row', async () => {
+    log.receiver.onBatch = () => 503;
+    await using _relay = await relay({ park_after: '100ms', breaker: { minimum_organizations: 1000 } });
+    await publish(X, 'a');
+    const rows = (number: number): Promise<true> => until('lanes', number);
+    await rows(1);
+    log.receiver.onBatch = () => undefined;
+    await run('parked', 'retry');
+    await rows(0);
+  }, 120_000);
 
   test('discard deletes what is chosen and nothing else', async () => {
     const { relay: running } = await away();

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { chownSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { ConfigFile, LEAST } from '../support/config-file.ts';
@@ -112,7 +112,71 @@ log:
     ]);
     expect(byVariable.stderr).toContain('x: is not an option');
     expect(byFlag.code).toBe(0);
-    expect(missing).toEqual({ code: 2, stdout: '', stderr: 'none.yaml: there is no such file\n' });
+    expect(missing).toMatchObject({ code: 2, stdout: '' });
+    expect(missing.stderr).toMatch(
+      /^none\.yaml: there is no such file\nName another file with -c or WALPOST_CONFIG, or /,
+    );
+  });
+
+  test('a missing file is answered with one that is valid', async () => {
+    using place = new ConfigFile(LEAST);
+    const named = await walpost(['run', '-c', 'none.yaml'], { cwd: place.directory });
+    expect(named).toMatchObject({ code: 2, stdout: '' });
+    const [, text = ''] = /write this into none\.yaml, .*?: (\{.*\})$/m.exec(named.stderr) ?? [];
+    writeFileSync(join(place.directory, 'none.yaml'), text);
+    const env = { DATABASE_URL: 'postgres://localhost/app' };
+    const check = await walpost(['config', 'check', '-c', 'none.yaml'], { cwd: place.directory, env });
+    expect(check).toEqual({ code: 0, stdout: 'none.yaml is valid: 1 sink, 1 route.\n', stderr: '' });
+  });
+
+  test('.env of the working directory fills in what the environment does not have', async () => {
+    using file = new ConfigFile(LEAST.replace('postgres://localhost/app', '${URL_OF_TEST}'));
+    const print = async (env: Record<string, string> = {}): Promise<Record<string, unknown>> => {
+      const { stdout, stderr } = await walpost(['config', 'print', '--json'], { cwd: file.directory, env });
+      return stdout === '' ? { stderr } : (JSON.parse(stdout) as Record<string, unknown>);
+    };
+    expect((await print())['stderr']).toContain('needs the environment variable URL_OF_TEST, which is not set');
+    const lines = ['# for first steps', 'URL_OF_TEST="postgres://localhost/app"', 'WALPOST__BATCHING__WINDOW=2s'];
+    writeFileSync(join(file.directory, '.env'), lines.join('\n'));
+    const source = 'WALPOST__BATCHING__WINDOW';
+    expect((await print())['batching.window']).toEqual({ value: '2s', source });
+    expect((await print({ [source]: '3s' }))['batching.window']).toEqual({ value: '3s', source });
+  });
+
+  test.skipIf(process.getuid?.() !== 0)(
+    '.env that this user may not read is warned of, and stops nothing',
+    async () => {
+      using file = new ConfigFile(
+        LEAST.replace('postgres://localhost/app', '${URL_OF_TEST:-postgres://localhost:1/app}'),
+      );
+      writeFileSync(join(file.directory, '.env'), 'URL_OF_TEST=postgres://localhost/app\n', { mode: 0o600 });
+      chownSync(join(file.directory, '.env'), 65_534, 65_534); // another user's, which root reads by a capability
+      const as = { cwd: file.directory, withoutCapabilities: true };
+      const warning = /\.env: cannot be read \(EACCES\), so only the environment counts; /;
+      const check = await walpost(['config', 'check'], as);
+      expect(check).toMatchObject({ code: 0, stdout: 'walpost.yaml is valid: 1 sink, 1 route.\n' });
+      expect(check.stderr).toMatch(new RegExp(`^warning: ${warning.source}`));
+      const print = await walpost(['config', 'print', '--json'], as);
+      expect(print).toMatchObject({ code: 0, stderr: '' });
+      await using cli = new Cli(['run'], { ...as, env: { WALPOST__HTTP__ENABLED: 'false' } });
+      await cli.prints(/SERVER_UNREACHABLE/);
+      const lines = cli.stderr.split('\n').filter((line) => line.startsWith('{'));
+      expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+        level: 'warn',
+        msg: expect.stringMatching(warning) as string,
+      });
+    },
+  );
+
+  test('a sink that no route names is valid, and is warned of with its place', async () => {
+    using file = new ConfigFile(
+      LEAST.replace('log: { type: stdout }', 'log: { type: stdout }, live: { type: stdout }'),
+    );
+    const { code, stdout, stderr } = await walpost(['config', 'check'], { cwd: file.directory });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'walpost.yaml is valid: 2 sinks, 1 route.\n' });
+    expect(stderr).toMatch(
+      /^warning: walpost\.yaml:2:33 sinks\.live: no route names it, so no event goes there: add live /,
+    );
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type ReplayFlags, replayRequest } from '../../src/cli/replay-request.ts';
+import { sinkSchema } from '../../src/config/sinks/sinks.ts';
 import { parseLsn } from '../../src/lsn.ts';
 import { HealingScene } from '../relay/healing-scene.ts';
 import { ConfigFile } from '../support/config-file.ts';
@@ -7,7 +8,7 @@ import { Cli, walpost } from '../support/walpost-cli.ts';
 import { poll } from '../support/slot-session.ts';
 
 describe('what the flags ask for', () => {
-  const config = { sinks: { live: { type: 'discard' as const }, log: { type: 'discard' as const } } };
+  const config = { sinks: { live: sinkSchema.parse({ type: 'discard' }), log: sinkSchema.parse({ type: 'discard' }) } };
   const ask = (flags: ReplayFlags) => replayRequest(flags, config, Date.UTC(2026, 10, 20, 14));
 
   test('positions, times and how long ago', () => {
@@ -16,6 +17,10 @@ describe('what the flags ask for', () => {
     expect(ask({ since: '2026-11-20T14:00:00+02:00', until: '2026-11-20 13:30:00Z' }).window).toEqual({
       from: { time: new Date('2026-11-20T12:00:00Z') },
       to: { time: new Date('2026-11-20T13:30:00Z') },
+    });
+    expect(ask({ all: true, until: '1h' }).window).toEqual({
+      from: 'everything',
+      to: { time: new Date('2026-11-20T13:00:00Z') },
     });
     expect(ask({ fromLsn: '0/1', type: 'a.*', sink: ['log'], eventId: ['x'], rate: '2.5' }).spec).toEqual({
       eventType: 'a.*',
@@ -29,6 +34,10 @@ describe('what the flags ask for', () => {
     [{}, '--from-lsn or --since'],
     [{ fromLsn: '0/1', since: '1h' }, 'exclude each other'],
     [{ fromLsn: '0/1', toLsn: '0/2', until: '1h' }, 'exclude each other'],
+    [{ all: true, since: '1h' }, '--all excludes'],
+    [{ since: '1h', until: '2h' }, 'end before it begins'],
+    [{ fromLsn: '0/2', toLsn: '0/1' }, 'end before it begins'],
+    [{ since: '2026-11-20T14:30:00Z' }, 'to now, which is 2026-11-20T14:00:00.000Z'],
     [{ fromLsn: 'zero' }, 'a position like'],
     [{ since: 'yesterday' }, 'a time like'],
     [{ since: '2026-11-20T14:00:00' }, 'a time like'],
@@ -96,6 +105,10 @@ test('counts, asks for consent, sends and says what came of it', { timeout: 120_
     code: 0,
     stdout: expect.stringContaining('goes on without being watched'),
   });
+  const all = await walpost(['replay', '--all', '--rate', '0.5', '--dry-run', ...config]);
+  expect(all.stdout).toMatch(
+    /^Begins with the oldest row of the outbox\.\n.*\nEvents to send: 6\nAt 0\.5\/s that takes 12 s\.\n/,
+  );
   const listed = await walpost(['jobs', 'list', '--json', ...config]);
   expect(JSON.parse(listed.stdout)).toMatchObject([{ state: 'queued' }, { state: 'done', report: { events: 6 } }]);
   const [job] = JSON.parse(listed.stdout) as { id: string }[];

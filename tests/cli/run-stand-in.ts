@@ -1,4 +1,5 @@
 /** The process of `walpost run` around a relay that does as its first argument says. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { runProcess } from '../../src/cli/run-process.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { WalpostError } from '../../src/errors.ts';
@@ -29,6 +30,7 @@ class StandIn implements RunningRelay {
   async drain(): Promise<void> {
     console.error('draining');
     if (behaviour === 'hang') await never;
+    if (behaviour === 'reload') await delay(500); // longer than the new configuration allows
     console.error('drained');
     this.#stop();
   }
@@ -48,13 +50,13 @@ class StandIn implements RunningRelay {
 
 const config = configSchema.parse({
   database: { url: 'postgres://localhost' },
-  delivery: { timeout: '10ms' },
+  delivery: { timeout: behaviour === 'reload' ? '30s' : '10ms' },
   sinks: { log: { type: 'stdout' } },
   routes: [{ to: ['log'] }],
   http: { host, port: Number(port), token: 'a-token-of-16-chars' },
 });
 process.exitCode = await runProcess(
-  config,
+  { config, readAgain: () => ({ ...config, delivery: { ...config.delivery, timeout: 10 } }) },
   () => new StandIn(),
-  behaviour === 'hang' ? Number(process.argv[4]) : 5_000,
+  behaviour === 'hang' || behaviour === 'reload' ? Number(process.argv[4]) : 5_000,
 );

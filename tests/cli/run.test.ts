@@ -2,11 +2,12 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { compiled } from '../support/compiled.ts';
 import { ConfigFile } from '../support/config-file.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { Cli, walpost } from '../support/walpost-cli.ts';
 
-const script = fileURLToPath(new URL('./run-stand-in.ts', import.meta.url));
+const script = compiled(fileURLToPath(new URL('./run-stand-in.ts', import.meta.url)));
 const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '' && !line.startsWith('{'));
 const logged = (text: string): Record<string, unknown>[] =>
   text.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Record<string, unknown>] : []));
@@ -32,6 +33,18 @@ describe('signals', () => {
     expect(logged(stderr)).toContainEqual(
       expect.objectContaining({ level: 'warn', msg: expect.stringContaining('not everything was confirmed') }),
     );
+  });
+
+  test('SIGHUP: the relay that ends has the time of the configuration that it runs with', async () => {
+    await using cli = new Cli(['reload', '0', '100'], { script });
+    await cli.prints(/running/);
+    cli.child.kill('SIGHUP');
+    await cli.prints(/running[^]*running/);
+    expect(lines(cli.stderr)).toEqual(['running', 'draining', 'drained', 'ran', 'disposed', 'running']);
+    expect(cli.stderr).not.toContain('not everything was confirmed');
+    cli.child.kill('SIGTERM');
+    await cli.result();
+    expect(cli.stderr).toContain('not everything was confirmed'); // now the new one counts
   });
 
   test('a second signal ends at once, with 1', async () => {

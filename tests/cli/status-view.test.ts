@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { joinAnswers, type GatheredStatus } from '../../src/cli/gather-status.ts';
 import { bytesText, secondsText } from '../../src/cli/quantity-text.ts';
@@ -40,30 +41,99 @@ test('text from elsewhere cannot move the cursor', () => {
   expect(statusText({ ...answered(report), notes }, false)).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/);
 });
 
+test('what is not known of a slot is unknown, and not without limit', () => {
+  const { lag } = sampleReport();
+  const limited = { ...lag, safeBytes: null, unlimited: null };
+  expect(statusText(answered(sampleReport({ lag: limited })), false)).toMatch(/before the slot is lost: unknown$/m);
+  const away = sampleReport({ openTransactions: null, lastReceivedAgeSeconds: null });
+  expect(statusText(answered(away), false)).toMatch(/, unknown open transactions$/m);
+  expect(statusText(answered(away), false)).toMatch(/^received +unknown$/m);
+});
+
+test('lanes that wait say for what, and where the list is cut how many more there are', () => {
+  const lane = {
+    sink: 'n8n',
+    organizationId: '6f1c2a52-8c0e-4d6e-9a50-0d5d2f2f5f11',
+    lane: '',
+    since: '2026-11-20T14:00:03.000000Z',
+    parked: 12,
+    attempts: 4,
+    reason: 'HTTP 503',
+    nextTryAt: '2026-11-20T14:05:00.000000Z',
+    waitsFor: 'its next try',
+  };
+  const text = statusText(answered(sampleReport({ waiting: { total: 29, first: [lane] } })), false);
+  expect(text).toContain(
+    'n8n, organization 6f1c2a52-8c0e-4d6e-9a50-0d5d2f2f5f11: 12 parked, since 2026-11-20 14:00:03 UTC, 4 failed, ' +
+      'waits for its next try (2026-11-20 14:05:00 UTC): HTTP 503\n              and 28 more lanes that wait\n',
+  );
+  for (const width of [60, 80, 160]) {
+    const fitted = statusText(answered(sampleReport({ waiting: { total: 29, first: [lane] } })), true, width);
+    expect(Math.max(...fitted.split('\n').map((line) => stripVTControlCharacters(line).length))).toBeLessThanOrEqual(
+      width,
+    );
+  }
+});
+
 describe('joining what the process and the database say', () => {
   const facts = {
     slot: { name: 's', walStatus: 'lost', active: false, restartLsn: null, confirmedLsn: '0/1' },
-    lag: { unreadBytes: null, unconfirmedBytes: 10, retainedBytes: 20, safeBytes: 30 },
+    lag: { unreadBytes: null, unconfirmedBytes: 10, retainedBytes: 20, safeBytes: null, unlimited: null },
+    waiting: { total: 0, first: [] },
     deadLetters: [],
     parked: [{ sink: 'n8n', count: 5, oldestAgeSeconds: 1 }],
+    jobs: [{ id: '7', kind: 'replay', state: 'queued', scanned: 0, settled: 0, reason: null }],
+    alerts: [],
   };
 
   test('the database knows more of the slot, the process of itself', () => {
-    const { report, notes } = joinAnswers({ kind: 'answered', report: sampleReport() }, { kind: 'answered', facts });
+    const { report, notes } = joinAnswers(
+      { kind: 'answered', report: sampleReport() },
+      { kind: 'answered', facts, notes: [] },
+    );
     expect(notes).toEqual([]);
     expect(report).toMatchObject({ slot: facts.slot, leader: { epoch: 7 }, deadLetters: [], parked: facts.parked });
     expect(report.lag).toEqual({ ...facts.lag, unreadBytes: 1, seconds: 0.25 });
   });
 
   test('without a process the slot is still shown', () => {
-    const joined = joinAnswers({ kind: 'silent', reason: 'No process.' }, { kind: 'answered', facts });
+    const joined = joinAnswers({ kind: 'silent', reason: 'No process.' }, { kind: 'answered', facts, notes: [] });
     expect(joined).toMatchObject({ notes: ['No process.'], process: 'silent', database: 'answered' });
     expect(joined.report).toMatchObject({
       slot: facts.slot,
       leader: { role: 'unknown' },
       lanes: null,
       parked: facts.parked,
+      jobs: facts.jobs,
     });
+    expect(statusText(joined, false)).toMatch(/^WAL kept +20 B$/m); // of a lost slot nothing is left to say
+    expect(statusText(joined, false)).toMatch(/^jobs +replay 7 queued, 0 scanned, 0 sent, waits for a relay$/m);
+  });
+
+  test('what nobody could tell is unknown, and not 0 or none', () => {
+    const silent = { kind: 'silent', reason: 'Away.' } as const;
+    const { report } = joinAnswers(silent, silent);
+    const { parked, deadLetters, jobs, refusing, breakers, stalls } = report;
+    expect([parked, deadLetters, jobs, refusing, breakers, stalls]).toEqual(Array(6).fill(null));
+    expect(statusText({ ...answered(report), notes: [] }, false)).toBe(`role          unknown, no process answered
+slot          unknown
+parked        unknown
+dead letters  unknown
+jobs          unknown
+alerts        unknown
+`);
+    expect(report.alerts).toBeNull();
+  });
+
+  test('what this role may not read is as the process says', () => {
+    const unreadable = { ...facts, deadLetters: null, parked: null, waiting: null, jobs: null, alerts: null };
+    const { report } = joinAnswers(
+      { kind: 'answered', report: sampleReport() },
+      { kind: 'answered', facts: unreadable, notes: [] },
+    );
+    expect(report).toMatchObject({ jobs: [], parked: sampleReport().parked, alerts: [], waiting: { total: 0 } });
+    const alone = joinAnswers({ kind: 'silent', reason: '' }, { kind: 'answered', facts: unreadable, notes: [] });
+    expect(statusText(alone, false)).toMatch(/^jobs +unknown$/m);
   });
 
   test('without a database the process still tells', () => {

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { ConfigError } from '../../src/config/config-problem.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { ConfigFile, configOf, LEAST, problemsOf } from '../support/config-file.ts';
+import { runs } from '../support/fuzz.ts';
 
 test('the least configuration is filled with defaults', () => {
   const config = configOf(LEAST);
@@ -58,7 +59,7 @@ test('what is missing is reported at the nearest map around it', () => {
     'walpost.yaml:1:1 routes: is missing',
     'walpost.yaml:1:1 sinks: is missing',
   ]);
-  const text = `sinks:\n  a:\n    type: webhook\nroutes: [{ to: [a] }]\ndatabase: { url: x }\n`;
+  const text = `sinks:\n  a:\n    type: webhook\nroutes: [{ to: [a] }]\ndatabase: { url: postgres://x }\n`;
   expect(problemsOf(text)).toEqual(['walpost.yaml:2:3 sinks.a.url: is missing']);
 });
 
@@ -70,11 +71,11 @@ test('a file that is not there is one problem, and the environment alone can do 
   const path = join(import.meta.dirname, 'none.yaml');
   expect(() => loadConfig({ path, env: {} })).toThrow(/none\.yaml: there is no such file/);
   const env = {
-    WALPOST__DATABASE__URL: '123',
+    WALPOST__DATABASE__URL: 'postgres://123',
     WALPOST__SINKS__LOG__TYPE: 'stdout',
     WALPOST__ROUTES: '[{ to: [log] }]',
   };
-  expect(loadConfig({ env }).database.url).toBe('123');
+  expect(loadConfig({ env }).database.url).toBe('postgres://123');
   expect(() => loadConfig({ env: { ...env, WALPOST_CONFIG: path } })).toThrow(/no such file/);
 });
 
@@ -138,8 +139,8 @@ routes: [{ to: [hook] }]
   });
 
   test('cannot change the structure of the file', () => {
-    const url = 'x }\nhttp: { token: "stolen"';
-    expect(configOf(text, { env: { ...env, DB: url } }).database.url).toBe(url);
+    const secret = 'x }\nhttp: { token: "stolen"';
+    expect(configOf(text, { env: { ...env, KEY: secret } }).sinks['hook']).toMatchObject({ secret });
   });
 
   test('do not move the positions behind them', () => {
@@ -158,7 +159,7 @@ routes: [{ to: [hook] }]
     const hook = (url: string): string => text.replace('"${BASE}/x"', () => url);
     expect(configOf(hook('"https://x/$${a}"'), { env }).sinks['hook']).toMatchObject({ url: 'https://x/${a}' });
     expect(problemsOf(hook('"https://x/${a-b}"'), { env })).toEqual([
-      'walpost.yaml:2:38 sinks.hook.url: has a ${ that is not ${NAME} or ${NAME:-default} (write $${ for the characters themselves)',
+      'walpost.yaml:2:38 sinks.hook.url: has a ${ that is not ${NAME}, ${NAME:-default} or ${file:/path} (write $${ for the characters themselves)',
     ]);
   });
 });
@@ -177,17 +178,17 @@ describe('the environment and flags', () => {
   });
 
   test('a map in the environment replaces the one in the file, with all that is wrong in it', () => {
-    const text = `${LEAST}delivery: { breaker: { failure_rate: \${MISSING}, minimum_calls: x } }\n`;
+    const text = `${LEAST}delivery: { breaker: { failure_rate: \${MISSING}, minimum_organizations: x } }\n`;
     const env = { WALPOST__DELIVERY__BREAKER: '{ failure_rate: 0.2 }', WALPOST__DELIVERY__BREAKER__RESET_AFTER: '1s' };
     expect(configOf(text, { env }).delivery.breaker).toEqual({
       failure_rate: 0.2,
-      minimum_calls: 5,
+      minimum_organizations: 5,
       reset_after: 1000,
     });
   });
 
   test('reach sinks with dashes, places in lists, and whole lists', () => {
-    const text = `database: { url: x }\nsinks: { my-hook: { type: webhook, url: 'http://a' } }\nroutes: [{ to: [my-hook] }]\n`;
+    const text = `database: { url: postgres://x }\nsinks: { my-hook: { type: webhook, url: 'http://a' } }\nroutes: [{ to: [my-hook] }]\n`;
     const env = {
       WALPOST__SINKS__MY_HOOK__URL: 'http://b',
       WALPOST__ROUTES__0__MATCH__TOPIC: 'orders',
@@ -219,7 +220,7 @@ describe('the environment and flags', () => {
 
 describe('what holds between options', () => {
   test('a name that a sink had before must be free', () => {
-    const text = `database: { url: x }\nroutes: [{ to: [a] }]\nsinks:
+    const text = `database: { url: postgres://x }\nroutes: [{ to: [a] }]\nsinks:
   a: { type: stdout, formerly: b }
   b: { type: stdout, formerly: c }
   d: { type: stdout, formerly: c }\n`;
@@ -290,7 +291,79 @@ test('any text at all gives a configuration or a ConfigError', () => {
         expect(error).toBeInstanceOf(ConfigError);
       }
     }),
-    { numRuns: 500 },
+    runs(500),
   );
   expect(({} as Record<string, unknown>)['url']).toBeUndefined();
+});
+
+describe('an expression outside the file', () => {
+  const HOOK = LEAST.replace('{ type: stdout }', '{ type: webhook, url: https://example.com/, secret: KEY }');
+  const message = /: holds \$\{, which is filled in only in the file of the configuration; write the expression there/;
+
+  test.each(['${file:/run/secrets/key}', '${OTHER}', 'whsec_${OTHER:-x}'])('%s is refused', (text) => {
+    const variable = problemsOf(HOOK, { env: { WALPOST__SINKS__LOG__SECRET: text } });
+    expect(variable).toEqual([expect.stringMatching(message)]);
+    expect(variable[0]).toMatch(/^WALPOST__SINKS__LOG__SECRET sinks\.log\.secret: /);
+    const flag = problemsOf(HOOK, { overrides: { 'sinks.log.secret': text } });
+    expect(flag).toEqual([expect.stringMatching(message)]);
+    expect(flag[0]).toMatch(/^--set sinks\.log\.secret: /);
+    const map = problemsOf(HOOK, {
+      env: { WALPOST__SINKS: `{ log: { type: webhook, url: 'https://example.com/', secret: '${text}' } }` },
+    });
+    expect(map).toEqual([expect.stringMatching(message)]);
+  });
+
+  test('also in .env, where the file takes it; a variable of the process may hold what it wants', () => {
+    const text = HOOK.replace('KEY', '${KEY}');
+    const env = { KEY: '${file:/run/secrets/key}', UNUSED: '${OTHER}' };
+    expect(problemsOf(text, { env, added: new Set(['KEY', 'UNUSED']) })).toEqual([
+      expect.stringMatching(/^walpost\.yaml:2:.* sinks\.log\.secret: takes KEY from \.env, which holds \$\{/),
+    ]);
+    const password = LEAST.replace('localhost', 'app:${KEY}@localhost');
+    expect(problemsOf(password, { env: { KEY: '${x' } })).toEqual([]);
+  });
+});
+
+describe('variables of libpq', () => {
+  const VALUE = 'hunter2';
+
+  test.each([
+    ['PGSSLMODE', 'is a mode that does not exist; write disable, allow, prefer, require, verify-ca, verify-full'],
+    ['PGSSLROOTCERT', 'write sslrootcert=… into database.url'],
+    ['PGSSLCERT', 'write sslcert=… into database.url'],
+    ['PGSSLNEGOTIATION', 'write sslnegotiation=… into database.url'],
+    ['PGSSLMINPROTOCOLVERSION', 'write ssl_min_protocol_version=… into database.url'],
+    ['PGCHANNELBINDING', 'write channel_binding=… into database.url'],
+    ['PGREQUIREAUTH', 'let pg_hba.conf say how to authenticate'],
+    ['PGGSSENCMODE', 'write sslmode=verify-full into database.url'],
+  ])('%s that would be passed over is refused', (variable, instead) => {
+    const problems = problemsOf(LEAST, { env: { [variable]: VALUE } });
+    expect(problems).toEqual([expect.stringContaining(instead)]);
+    expect(problems[0]).toMatch(new RegExp(`^${variable}: `));
+    expect(problems.join()).not.toContain(VALUE);
+  });
+
+  test('not where they are answered, empty, or ask for nothing', () => {
+    const url = 'localhost/app?sslmode=verify-full&sslrootcert=/ca.crt&channel_binding=require';
+    const env = { PGSSLMODE: VALUE, PGSSLROOTCERT: VALUE, PGCHANNELBINDING: VALUE, PGREQUIREAUTH: '' };
+    expect(problemsOf(LEAST.replace('localhost/app', url), { env })).toEqual([]);
+    const mild = { PGSSLMODE: 'verify-full', PGGSSENCMODE: 'disable', PGCHANNELBINDING: 'prefer', PGSSLSNI: '1' };
+    expect(problemsOf(LEAST, { env: mild })).toEqual([]);
+    const socket = LEAST.replace('localhost/app', '/app?host=/tmp');
+    expect(problemsOf(socket, { env: { PGSSLMODE: VALUE, PGSSLROOTCERT: VALUE } })).toEqual([]);
+  });
+
+  test('in .env they have no effect, so they are refused, unless the file takes them', () => {
+    const env = { PGSSLMODE: 'verify-full', PGPASSWORD: VALUE, PGADMIN_PORT: '5050' };
+    const added = new Set(Object.keys(env));
+    const problems = problemsOf(LEAST, { env, added });
+    expect(problems).toEqual([
+      expect.stringMatching(/^\.env PGPASSWORD: has no effect here; write it into database\.url/),
+      expect.stringMatching(/^\.env PGSSLMODE: has no effect here/),
+    ]);
+    expect(problems.join()).not.toContain(VALUE);
+    const taken = LEAST.replace('localhost/app', 'app:${PGPASSWORD}@localhost/app?sslmode=${PGSSLMODE}');
+    expect(problemsOf(taken, { env, added })).toEqual([]);
+    expect(problemsOf(LEAST, { env })).toEqual([]);
+  });
 });

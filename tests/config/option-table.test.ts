@@ -17,7 +17,7 @@ const EXAMPLE_ENV = {
   SUPABASE_URL: 'https://example.supabase.co',
   SUPABASE_SERVICE_ROLE_KEY: 'hunter2',
   N8N_WEBHOOK_URL: 'https://n8n.example/webhook/hunter2',
-  N8N_SECRET: 'whsec_hunter2',
+  N8N_SECRET: 'whsec_hunter2hunter2hunter2hunter2',
 };
 const rows = optionGroups().flatMap((group) => group.rows);
 
@@ -52,7 +52,7 @@ test('every default is one that the option itself allows', () => {
     if (fallback === undefined || section.includes('sinks') || section.includes('[') || deeper.length > 0) continue;
     groups.set(section, { ...groups.get(section), [key]: fallback });
   }
-  const least = { database: { url: 'x' }, sinks: { a: { type: 'stdout' } }, routes: [{ to: ['a'] }] };
+  const least = { database: { url: 'postgres://x' }, sinks: { a: { type: 'stdout' } }, routes: [{ to: ['a'] }] };
   const explicit = { ...Object.fromEntries(groups), ...least };
   expect(configSchema.parse(explicit)).toEqual(configSchema.parse(least));
 });

@@ -1,11 +1,12 @@
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { RunningWalpost, type RunOptions } from '../e2e/running-walpost.ts';
+import { compiled } from '../support/compiled.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { EventLog } from '../support/event-log.ts';
 import { poll } from '../support/slot-session.ts';
 
-const script = join(import.meta.dirname, 'relay-child.ts');
+const script = compiled(join(import.meta.dirname, 'relay-child.ts'));
 const organizations = ['01a1f9c1-5e61-768b-8ff0-dabec930edd1', '01a1f9c1-5e61-768b-8ff0-dabec930edd2'];
 
 let database: TestDatabase;

@@ -8,11 +8,12 @@ import { DEMO_SCHEMA, Writer } from '../../src/demo/writer.ts';
 import { parseLsn } from '../../src/lsn.ts';
 import { EventReceiver, type ReceivedBatch } from '../e2e/event-receiver.ts';
 import { RunningWalpost } from '../e2e/running-walpost.ts';
+import { compiled } from '../support/compiled.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { poll } from '../support/slot-session.ts';
 import type { Failpoint } from './failpoints.ts';
 
-const CHILD = join(import.meta.dirname, 'child.ts');
+const CHILD = compiled(join(import.meta.dirname, 'child.ts'));
 const ORGANIZATIONS = Array.from({ length: 6 }, (_, index) => `00000000-0000-7000-8000-00000000000${index}`);
 const RATE = 50;
 

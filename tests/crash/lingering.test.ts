@@ -26,12 +26,12 @@ test('parking, and the database does not answer', { timeout: 120_000 }, async ()
   expect(scene.overtakings).toEqual([]);
 });
 
-test('burying, and the database does not answer', { timeout: 120_000 }, async () => {
+test('storing a dead letter, and the database does not answer', { timeout: 120_000 }, async () => {
   await using scene = await CrashScene.set();
   await scene.database.query(
     `SELECT walpost.publish(organization_id => gen_random_uuid(), event_type => 'lost.letter', payload => '{}', topic => 'nobody')`,
   );
-  await scene.crash('burying', 1, LINGER_MS);
+  await scene.crash('storing a dead letter', 1, LINGER_MS);
   expect(await scene.finish()).toMatchObject(NOTHING_LOST);
   expect(await scene.database.query('SELECT reason, count(*)::int FROM walpost.dead_letters GROUP BY reason')).toEqual([
     { reason: 'unrouted', count: 1 },

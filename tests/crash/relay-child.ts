@@ -4,7 +4,7 @@ import { systemClock } from '../../src/clock.ts';
 import { boundHeapGrowth } from '../../src/cli/heap-growth.ts';
 import { runProcess } from '../../src/cli/run-process.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
-import { RelayService } from '../../src/relay-service.ts';
+import { Relay } from '../../src/relay/relay.ts';
 import { fastClock } from '../support/fast-clock.ts';
 
 const { TEST_SPEED, TEST_ABORT_ON } = process.env;
@@ -19,9 +19,9 @@ if (TEST_ABORT_ON !== undefined) {
 
 boundHeapGrowth();
 process.exitCode = await runProcess(
-  config,
+  { config },
   (parts) =>
-    new RelayService({
+    new Relay({
       ...parts,
       clock: TEST_SPEED === undefined ? systemClock : fastClock(Number(TEST_SPEED)),
     }),

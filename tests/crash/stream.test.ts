@@ -32,7 +32,7 @@ test('killed again and again at: sent, not answered', { timeout: 120_000 }, asyn
   expect(scene.overtakings).toEqual([]);
 });
 
-test.for(['burying', 'buried, not settled'] as const)(
+test.for(['storing a dead letter', 'dead letter stored, not settled'] as const)(
   'killed again and again at: %s',
   { timeout: 120_000 },
   async (point) => {

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
-import { columnMapping, EVENT_FIELDS, requiredColumns } from '../../src/decoder/column-mapping.ts';
+import { columnMapping, EVENT_FIELDS, requiredColumns } from '../../src/postgres/source/column-mapping.ts';
 import { createDecoder } from '../../src/decoder/create-decoder.ts';
 import { configSchema } from '../../src/config/schema.ts';
+import { beginPlain } from '../support/plain-origin.ts';
 
 test('the preset walpost names each column as the field', () => {
   const mapping = columnMapping({ preset: 'walpost', columns: {} });
@@ -43,9 +44,10 @@ test('a decoder is made of the configuration, which must name a table with its s
       sinks: { log: { type: 'stdout' } },
       routes: [{ to: ['log'] }],
     }).source;
-  expect(createDecoder(configured({})).decode).toBeTypeOf('function');
-  expect(createDecoder(configured({ plugin: 'wal2json' })).decode).toBeTypeOf('function');
+  const hooks = { beginTransaction: beginPlain };
+  expect(createDecoder(configured({}), hooks).decode).toBeTypeOf('function');
+  expect(createDecoder(configured({ plugin: 'wal2json' }), hooks).decode).toBeTypeOf('function');
   for (const table of ['outbox', 'a.b.c', '"x', 'a.']) {
-    expect(() => createDecoder(configured({ table }))).toThrow(/source\.table must be schema\.table/);
+    expect(() => createDecoder(configured({ table }), hooks)).toThrow(/source\.table must be schema\.table/);
   }
 });

@@ -8,9 +8,15 @@ import { wireBytes, wireToText } from '../../src/wire-text.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createDecodedSlot } from '../support/decoded-slot.ts';
 import { createOddOutbox, ODD_MAPPING, ODD_PAYLOADS, ODD_TABLE, writeOddRows } from '../support/odd-outbox.ts';
+import { beginPlain } from '../support/plain-origin.ts';
 
 const oddDecoder = (onIgnored?: (kind: string, table: string) => void) =>
-  createPgoutputDecoder({ mapping: ODD_MAPPING, table: ODD_TABLE, ...(onIgnored && { onIgnored }) });
+  createPgoutputDecoder({
+    mapping: ODD_MAPPING,
+    table: ODD_TABLE,
+    beginTransaction: beginPlain,
+    ...(onIgnored && { onIgnored }),
+  });
 
 async function oddSlot(database: TestDatabase) {
   await createOddOutbox(database);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { EVENT_FIELDS } from '../../src/decoder/column-mapping.ts';
+import { EVENT_FIELDS } from '../../src/postgres/source/column-mapping.ts';
 import type { Event } from '../../src/event.ts';
 import type { Decoder } from '../../src/pipeline.ts';
 import { wireBytes, wireToText } from '../../src/wire-text.ts';
@@ -19,6 +19,7 @@ import {
   updateBytes,
 } from '../support/pgoutput-bytes.ts';
 import { fieldsOf } from '../support/sample-event.ts';
+import { beginPlain } from '../support/plain-origin.ts';
 
 const relation = relationBytes({ columns: OUTBOX_COLUMNS });
 const other = relationBytes({ id: 99, schema: 'public', name: 'users', columns: [['id', OID.int8]] });
@@ -33,11 +34,7 @@ function midway(onIgnored?: (kind: string, table: string) => void): Decoder {
 test('a transaction becomes begin, events and commit', () => {
   const decoder = outboxDecoder();
   const begin = decoder.decode(beginBytes({ commitLsn: 0x1_0000_0001n, micros: -1n, xid: 4_294_967_295 }));
-  const origin = { commitLsn: 0x1_0000_0001n, xid: 4_294_967_295, committedAtMicros: -1n };
-  expect(begin).toEqual({
-    kind: 'begin',
-    origin: { ...origin, unsettled: 0, carried: false, receivedAt: 0, job: null, endLsn: null, visible: false },
-  });
+  expect(begin).toEqual({ kind: 'begin', origin: beginPlain(0x1_0000_0001n, 4_294_967_295, -1n) });
   expect(decoder.decode(relation)).toBeUndefined();
   const insert = insertBytes(outboxCells());
   const event = decoder.decode(insert) as Event;

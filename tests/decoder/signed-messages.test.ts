@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { KeysOutdated } from '../../src/decoder/signed-messages.ts';
+import { KeysOutdated } from '../../src/emit-key.ts';
 import type { EmitKey } from '../../src/emit-key.ts';
 import type { Event, Origin } from '../../src/event.ts';
 import type { Decoder } from '../../src/pipeline.ts';

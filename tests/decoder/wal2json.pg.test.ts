@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createPgoutputDecoder } from '../../src/decoder/pgoutput.ts';
 import { pgoutputOptions, wal2jsonOptions } from '../../src/decoder/start-options.ts';
 import { createWal2jsonDecoder } from '../../src/decoder/wal2json.ts';
-import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { debianPostgresMissing, startDebianPostgres } from '../support/debian-postgres.ts';
 import { createDecodedSlot } from '../support/decoded-slot.ts';
@@ -14,6 +14,7 @@ import {
   ODD_TABLE,
   writeOddRows,
 } from '../support/odd-outbox.ts';
+import { beginPlain } from '../support/plain-origin.ts';
 
 const missing = await debianPostgresMissing();
 let server: EmbeddedPostgres;
@@ -38,7 +39,7 @@ test.runIf(missing === undefined)('wal2json gives the same steps as pgoutput for
   );
   await writeOddRows(database);
 
-  const options = { mapping: ODD_MAPPING, table: ODD_TABLE };
+  const options = { mapping: ODD_MAPPING, table: ODD_TABLE, beginTransaction: beginPlain };
   const expected = comparable(await pgoutput.steps(createPgoutputDecoder(options)));
   const ignored: string[] = [];
   const onIgnored = (kind: string, table: string): void => void ignored.push(`${kind} ${table}`);

@@ -1,8 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { columnMapping } from '../../src/decoder/column-mapping.ts';
+import { columnMapping } from '../../src/postgres/source/column-mapping.ts';
 import { createWal2jsonDecoder } from '../../src/decoder/wal2json.ts';
 import type { Event } from '../../src/event.ts';
 import { wireBytes, wireToText } from '../../src/wire-text.ts';
+import { OUTBOX_COLUMNS, outboxCells, outboxDecoder } from '../support/outbox-stream.ts';
+import { beginBytes, insertBytes, relationBytes } from '../support/pgoutput-bytes.ts';
+import { beginPlain } from '../support/plain-origin.ts';
 
 const BEGIN =
   '{"action":"B","xid":777,"timestamp":"2026-11-20 14:00:00.13+00","lsn":"0/16B3748","nextlsn":"0/16B3778"}';
@@ -26,7 +29,7 @@ function decoderAfter(
   options: { maxRowBytes?: number; onIgnored?: (kind: string, table: string) => void } = {},
 ) {
   const mapping = columnMapping({ preset: 'walpost', columns: {} });
-  const decoder = createWal2jsonDecoder({ mapping, table: 'walpost.outbox', ...options });
+  const decoder = createWal2jsonDecoder({ mapping, table: 'walpost.outbox', beginTransaction: beginPlain, ...options });
   const decode = (text: string) => decoder.decode(Buffer.from(text));
   before.forEach(decode);
   return decode;
@@ -58,6 +61,19 @@ test('values come out as Postgres prints them', () => {
   });
 });
 
+test('an event is as large as with pgoutput: batches close, and memory is counted, by the same sizes', () => {
+  const cells = outboxCells({ payload: JSON.stringify({ quoted: '"'.repeat(400), text: 'größe' }), topic: null });
+  const pgoutput = outboxDecoder();
+  pgoutput.decode(relationBytes({ columns: OUTBOX_COLUMNS }));
+  pgoutput.decode(beginBytes());
+  const columns = OUTBOX_COLUMNS.map(([name, oid], n) =>
+    column(name, oid, typeof cells[n] === 'string' ? JSON.stringify(cells[n]) : 'null'),
+  );
+  const [one, other] = [pgoutput.decode(insertBytes(cells)), decoderAfter([BEGIN])(insert(columns))] as Event[];
+  expect(other?.payload).toEqual(one?.payload);
+  expect(other?.size).toBe(one?.size);
+});
+
 test('the columns may change from row to row', () => {
   const decode = decoderAfter([BEGIN]);
   decode(insert());
@@ -78,10 +94,21 @@ describe('a poison', () => {
     expect(decode(insert(long))).toMatchObject({ reason: /than 1000$/, eventId: '9223372036854775807', ordinal: 2 });
   });
 
+  test('not of a row that is longer only as JSON', () => {
+    const payload = JSON.stringify({ a: '"'.repeat(400) });
+    const others = COLUMNS.filter((text) => !text.includes('payload'));
+    const row = insert([...others, column('payload', 3802, JSON.stringify(payload))]);
+    expect([payload.length < 900, row.length > 1_500]).toEqual([true, true]);
+    const event = decoderAfter([BEGIN], { maxRowBytes: 1_000 })(row);
+    expect(event).toEqual(decoderAfter([BEGIN])(row));
+    expect(decoderAfter([BEGIN], { maxRowBytes: 500 })(row)).toMatchObject({ kind: 'poison', reason: /than 500$/ });
+  });
+
   test('of a text that is not UTF-8', () => {
     const decoder = createWal2jsonDecoder({
       mapping: columnMapping({ preset: 'walpost', columns: {} }),
       table: 'walpost.outbox',
+      beginTransaction: beginPlain,
     });
     decoder.decode(Buffer.from(BEGIN));
     const latin1 = Buffer.from(insert(), 'latin1');

@@ -6,12 +6,13 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import { expect, test } from 'vitest';
-import { startEmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
+import { startEmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
+import { newClient } from '../support/client.ts';
 
 async function query(url: string, text: string): Promise<pg.QueryResultRow[]> {
-  const client = new pg.Client(url);
+  const client = newClient(url);
   await client.connect();
   try {
     return (await client.query<pg.QueryResultRow>(text)).rows;
@@ -70,7 +71,7 @@ test.each(['fast', 'immediate'] as const)('a %s restart keeps port and data, and
 
 test('a smart stop waits for the clients, a fast one ends them', async () => {
   await using server = await startEmbeddedPostgres();
-  const client = new pg.Client(server.url());
+  const client = newClient(server.url());
   const ended = new Promise<{ code: string }>((resolve) => client.on('error', (error) => resolve(error as never)));
   await client.connect();
   let stopped = false;
@@ -101,7 +102,7 @@ test('says what the server complained of when it does not start', async () => {
 });
 
 test.each(['SIGKILL', 'SIGTERM'] as const)('a parent that dies by %s takes server and files along', async (signal) => {
-  const starter = join(import.meta.dirname, '../../src/demo/embedded-postgres.ts');
+  const starter = join(import.meta.dirname, '../../src/demo/postgres/embedded-postgres.ts');
   const script = `
     const { startEmbeddedPostgres } = await import(${JSON.stringify(starter)});
     const server = await startEmbeddedPostgres();

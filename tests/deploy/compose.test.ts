@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { systemClock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { createSink } from '../../src/sinks/registry.ts';
+import { contractContext } from '../contract/sink-contract.ts';
 import { sampleBatch, sampleEvent } from '../support/sample-event.ts';
 
 interface Compose {
@@ -51,7 +51,7 @@ async function deliverTo(receiver: string, events: ReturnType<typeof sampleEvent
   const sinkConfig = config().sinks['receiver'];
   if (sinkConfig?.type !== 'webhook') throw new Error('deploy/walpost.yaml has no webhook named receiver');
   const url = receiver + new URL(sinkConfig.url).pathname;
-  const sink = await createSink({ ...sinkConfig, url }, { name: 'receiver', clock: systemClock });
+  const sink = await createSink({ ...sinkConfig, url }, { ...contractContext, name: 'receiver' });
   try {
     return await sink.deliver(sampleBatch(events), new AbortController().signal);
   } finally {

@@ -56,7 +56,7 @@ export class EventReceiver implements AsyncDisposable {
   }
 
   /** Resolves when that many events have arrived. */
-  async received(count: number, timeout = 30_000): Promise<void> {
+  async received(count: number, timeout = 60_000): Promise<void> {
     const deadline = performance.now() + timeout;
     while (this.count < count) {
       const left = deadline - performance.now();

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { seededRandom } from '../../src/demo/transaction-plan.ts';
+import { compiled } from '../support/compiled.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { poll } from '../support/slot-session.ts';
 import { EventReceiver } from './event-receiver.ts';
@@ -15,11 +16,11 @@ const { speed, events, organizations, slack } =
   process.env['WALPOST_LONG'] === '1'
     ? { speed: 5, events: 450_000, organizations: 100, slack: 10_000 }
     : { speed: 60, events: 15_000, organizations: 20, slack: 5_000 };
-const script = join(import.meta.dirname, '../crash/relay-child.ts');
+const script = compiled(join(import.meta.dirname, '../crash/relay-child.ts'));
 const SEED = Number(process.env['WALPOST_SEED'] ?? 1);
 const MEBIBYTE = 1024 ** 2;
 const BUDGET = 16 * MEBIBYTE;
-/** A process of Node with tsx, the budget, and what the garbage collector has not looked at yet. */
+/** A process of Node, the budget, and what the garbage collector has not looked at yet. */
 const MOST_MEMORY = 220 * MEBIBYTE;
 const OUTAGE_MS = (15 * 60_000) / speed;
 /** A window, park_after and one look at the lanes. */
@@ -64,7 +65,7 @@ class Outage {
     const from = performance.now();
     const until = Math.max(end, from + STEADY_MS);
     while (performance.now() < until) {
-      await delay(Math.max(0, Math.min(500, until - performance.now())));
+      await delay(Math.max(0, Math.min(100, until - performance.now())));
       this.mostBuffered = Math.max(this.mostBuffered, await relay.metric('walpost_buffered_bytes'));
     }
     this.peaks.push(await relay.peakMemory());

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import pg from 'pg';
+import type pg from 'pg';
 import { describe, expect, inject, test, vi } from 'vitest';
 import { ConfigFile } from '../support/config-file.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -8,6 +8,7 @@ import { startServer } from '../support/server.ts';
 import { walpost } from '../support/walpost-cli.ts';
 import { EventReceiver } from './event-receiver.ts';
 import { configOf, RunningWalpost } from './running-walpost.ts';
+import { newClient } from '../support/client.ts';
 
 vi.setConfig({ testTimeout: 90_000 });
 
@@ -74,12 +75,11 @@ describe('a slot or a schema that is not fit', () => {
   test('the slot is held by a process of another program', async () => {
     await using database = await createTestDatabase();
     await database.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [database.slotName]);
-    const holder = new pg.Client({
+    const holder = newClient({
       connectionString: database.url,
       replication: 'database',
       application_name: 'somebody else',
     } as pg.ClientConfig);
-    holder.on('error', () => undefined);
     await holder.connect();
     const started = once(holder.connection, 'replicationStart');
     const options = `(proto_version '1', publication_names 'walpost')`;

@@ -7,7 +7,7 @@ import { Cli, walpost } from '../support/walpost-cli.ts';
 import { EventReceiver, type ReceivedBatch, type ReceivedEvent } from './event-receiver.ts';
 import { configOf, RunningWalpost, type RunOptions } from './running-walpost.ts';
 
-type Envelope = ReceivedEvent & { readonly replay: boolean; readonly committed_at: string | null };
+type Envelope = ReceivedEvent & { readonly replay: string | null; readonly committed_at: string | null };
 
 export interface Live {
   /** Commit LSN. */
@@ -143,9 +143,10 @@ export class ReplayScene implements AsyncDisposable {
   private take({ events }: ReceivedBatch): void {
     for (const { event_id, lsn, ordinal, replay, committed_at } of events as readonly Envelope[]) {
       const commit = parseLsn(lsn ?? '');
-      const isLive = !replay && commit !== undefined && ordinal !== null && committed_at !== null;
+      const isLive = replay === null && commit !== undefined && ordinal !== null && committed_at !== null;
       if (isLive) this.live.set(event_id, { commit, at: Date.parse(committed_at) });
-      else if (replay && lsn === null && ordinal === null && committed_at === null) this.again.push(event_id);
+      else if (replay?.startsWith('replay-') && lsn === null && ordinal === null && committed_at === null)
+        this.again.push(event_id);
       else this.faults.push(`${event_id}: replay ${replay}, lsn ${lsn}, ordinal ${ordinal}`);
     }
     this.onArrival();

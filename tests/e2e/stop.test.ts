@@ -23,7 +23,7 @@ test('SIGTERM under load: what was delivered is confirmed, and the rest comes la
   await using receiver = await EventReceiver.start((batch) => void batches.push(batch));
   const options = { database, sinks: { hook: receiver.sink() } };
   await using first = await RunningWalpost.start(options);
-  const writing = writeLoad(database, mixedLoad(0.3));
+  const writing = writeLoad(database, mixedLoad(0.8));
   await receiver.received(2_000);
   const stopped = await first.stop();
   const confirmed = await first.confirmed();

@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { startServer } from '../support/server.ts';
 import { EventReceiver, type ReceivedBatch } from './event-receiver.ts';
 import { RunningWalpost } from './running-walpost.ts';
+import { newClient, newPool } from '../support/client.ts';
 
 const LONG = process.env['WALPOST_LONG'] === '1';
 const EVENTS = LONG ? 20_000 : 3_000;
@@ -47,7 +48,7 @@ async function writeSingles(database: TestDatabase, events: number): Promise<voi
 /** How many of the rows were not found, of how many events. */
 async function lookUps(server: string | undefined, config: Record<string, object>) {
   await using database = await createTestDatabase(server === undefined ? {} : { server });
-  const pool = new pg.Pool({ connectionString: database.url, max: 8 });
+  const pool = newPool({ connectionString: database.url, max: 8 });
   try {
     const looker = new Looker(pool);
     await using receiver = await EventReceiver.start(looker.take);
@@ -87,13 +88,13 @@ const SYNCHRONOUS = { synchronous_standby_names: 'away' };
 /** A walpost beside a commit that hangs in the server. */
 async function stuckCommit(server: string, config: Record<string, object>) {
   const database = await createTestDatabase({ server: `${server}?options=-csynchronous_commit%3Dlocal` });
-  const pool = new pg.Pool({ connectionString: database.url, max: 2 });
+  const pool = newPool({ connectionString: database.url, max: 2 });
   const looker = new Looker(pool);
   const receiver = await EventReceiver.start(looker.take);
   const url = new URL(database.url);
   const walpost = await RunningWalpost.start({ database, sinks: { hook: receiver.sink() }, config });
   url.searchParams.delete('options');
-  const writer = new pg.Client({ connectionString: url.href, application_name: 'stuck' });
+  const writer = newClient({ connectionString: url.href, application_name: 'stuck' });
   await writer.connect();
   const committed = writer.query(
     `INSERT INTO walpost.outbox (organization_id, event_type, payload) VALUES (gen_random_uuid(), 'a.b', '{}')`,

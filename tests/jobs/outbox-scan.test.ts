@@ -6,15 +6,15 @@ import type { JobFilter } from '../../src/jobs/job-filter.ts';
 import { countOutbox } from '../../src/jobs/outbox-count.ts';
 import { OutboxScan, requireScanColumns } from '../../src/jobs/outbox-scan.ts';
 import { PageTicket } from '../../src/jobs/page-ticket.ts';
-import type { PageLimits, Place } from '../../src/jobs/scan.ts';
+import type { ScanLimits, ScanPlace } from '../../src/jobs/scan.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { inTransaction } from '../../src/postgres/transaction.ts';
-import { outboxTable } from '../../src/relay-outbox.ts';
+import { outboxTable } from '../../src/relay/outbox-reader.ts';
 import { wireToText } from '../../src/wire-text.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
 const ORGANIZATION = '3f1c7c9e-8a44-4f0e-9d4b-0a6f3f9f0001';
-const LIMITS: PageLimits = { maxRows: 2_000, maxBytes: 2 * 1024 ** 2 };
+const LIMITS: ScanLimits = { maxRows: 2_000, maxBytes: 2 * 1024 ** 2 };
 const tableOf = (source: object = {}) =>
   outboxTable({ table: 'walpost.outbox', preset: 'walpost', columns: {}, ...source } as Parameters<
     typeof outboxTable
@@ -36,7 +36,7 @@ interface ScanAsked {
   readonly after?: string | null;
   readonly before?: string | null;
   readonly filter?: JobFilter;
-  readonly limits?: Partial<PageLimits>;
+  readonly limits?: Partial<ScanLimits>;
 }
 
 /** All pages to the end. */
@@ -49,7 +49,7 @@ async function scan(asked: ScanAsked = {}): Promise<{ pages: (Event | Poison)[][
     inTransaction: (work) => inTransaction(pool, work),
   });
   const pages: (Event | Poison)[][] = [];
-  let [place, scanned] = [null as Place | null, 0];
+  let [place, scanned] = [null as ScanPlace | null, 0];
   for (let last = false; !last;) {
     const page = await scan.read(place, new PageTicket('replay-1', 0), { ...LIMITS, ...asked.limits });
     pages.push(page.items.map(({ item }) => item));
@@ -127,7 +127,9 @@ test('leaves out what a snapshot sees, and what began later; counting agrees', a
   const found = events((await scan(range)).pages);
   expect(found.length).toBe(6);
   expect(found[0]?.eventType).toBe('open');
-  const count = await countOutbox(pool, tableOf(), { afterSnapshot: range.after, beforeXid: range.before, filter: {} });
+  const routing = { routes: [{ match: {}, to: ['hook'] }], sinks: ['hook'] };
+  const span = { afterSnapshot: range.after, beforeXid: range.before, filter: {}, routing };
+  const count = await countOutbox(pool, tableOf(), span);
   expect(count.events).toBe(6);
   expect(count.organizations).toEqual([{ name: ORGANIZATION, events: 6 }]);
   expect(count.eventTypes[0]).toEqual({ name: 'type.1', events: 2 });
@@ -155,7 +157,7 @@ test('an event of the table is that of the stream, but for what the table does n
     committed_at: null,
     lsn: null,
     ordinal: null,
-    replay: true,
+    source: 'table',
   });
 });
 

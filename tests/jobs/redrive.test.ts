@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { JobSpec } from '../../src/jobs/job.ts';
-import { readJob, requestJob } from '../../src/jobs/job-rows.ts';
+import { cancelJob, readJob, requestJob } from '../../src/jobs/job-rows.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { HealingScene } from '../relay/healing-scene.ts';
 import { poll } from '../support/slot-session.ts';
@@ -57,7 +57,15 @@ test('dead letters that are delivered now are gone, exactly as they were', async
   let over = false;
   const again = redrive().finally(() => (over = true));
   while (!over) await scene.publish(5); // others are accepted meanwhile
-  expect(await again).toBe(1); // still refused: a new letter takes the place of the old one
+  expect(await again).toBe(1); // still refused: it waits, or a new letter has taken the place of the old one
+  await poll(
+    'a new letter',
+    async () => {
+      await scene.publish(5); // it may have been parked, and its next refusals wait for others to be accepted
+      return (await letters()).length === 1 ? true : undefined;
+    },
+    20_000,
+  );
   expect(await letters()).toMatchObject([{ event_id: bad?.id, sink: 'hook' }]);
   scene.log.receiver.onBatch = keep;
   expect(await redrive({ eventIds: [bad?.id ?? ''] })).toBe(1);
@@ -110,4 +118,32 @@ test('only the letters that are asked for, to the sinks that they were meant for
     ['gone', 'failed'],
     [null, 'poison'],
   ]);
+});
+
+test('a redrive that is cancelled leaves no letter whose event was delivered', async () => {
+  await using _relay = await scene.start();
+  await scene.log.has(await scene.publish(1));
+  for (const type of ['a', 'b', 'c']) await letter('hook', 'failed', type);
+  await scene.query('UPDATE walpost.dead_letters SET organization_id = gen_random_uuid()'); // none waits behind another
+  let open: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => (open = resolve));
+  const types: string[] = [];
+  scene.log.receiver.onBatch = async ({ events }) => {
+    types.push(...events.map(({ event_type }) => event_type));
+    await gate;
+  };
+  const spec = { rate: 1 }; // a page of one letter
+  const nothing = { fromLsn: null, afterSnapshot: null, beforeXid: null };
+  const { id } = await requestJob(pool, {
+    slot: scene.database.slotName,
+    kind: 'redrive',
+    reason: null,
+    spec,
+    ...nothing,
+  });
+  await poll('two pages are out', async () => (types.includes('b') ? true : undefined));
+  await cancelJob(pool, id);
+  open();
+  await poll('what was sent is gone', async () => ((await letters()).length === 1 ? true : undefined));
+  expect(types).toEqual(['a', 'b']);
 });

@@ -8,7 +8,7 @@ import { countOutbox } from '../../src/jobs/outbox-count.ts';
 import { planReplay, type ReplayWindow } from '../../src/jobs/replay-plan.ts';
 import { formatLsn, type Lsn, parseLsn } from '../../src/lsn.ts';
 import { createPool } from '../../src/postgres/pool.ts';
-import { outboxTable } from '../../src/relay-outbox.ts';
+import { outboxTable } from '../../src/relay/outbox-reader.ts';
 import { HealingScene } from '../relay/healing-scene.ts';
 import { poll } from '../support/slot-session.ts';
 
@@ -28,7 +28,11 @@ afterEach(async () => {
 async function ask(window: Omit<ReplayWindow, 'slot'>, spec: JobSpec = {}): Promise<{ job: Job; counted: number }> {
   const slot = scene.database.slotName;
   const { range } = await planReplay(pool, { slot, ...window });
-  const { events } = await countOutbox(pool, SOURCE, { ...range, filter: spec });
+  const { events } = await countOutbox(pool, SOURCE, {
+    ...range,
+    filter: spec,
+    routing: { routes: [{ match: {}, to: ['hook'] }], sinks: ['hook'] },
+  });
   return { job: await requestJob(pool, { slot, kind: 'replay', reason: null, spec, ...range }), counted: events };
 }
 
@@ -126,6 +130,30 @@ test('the end is as careful: nothing that was committed by then is left out', as
   expect(after.filter((id) => again.has(id))).toEqual([]);
 });
 
+test('everything there is comes again, also what is older than every checkpoint', async () => {
+  const before = await scene.publish(3);
+  await using _relay = await scene.start();
+  await scene.log.has(before);
+  await expect(ask({ from: { lsn: 1n } })).rejects.toMatchObject({
+    remedy: expect.stringMatching(/or --all, for every row that there is\.$/) as string,
+  });
+  scene.log.clear();
+  const { job, counted } = await ask({ from: 'everything' });
+  expect(counted).toBe(3);
+  expect(await ended(job.id)).toMatchObject({ state: 'done', settled: 3, fromLsn: null });
+  expect(new Set(replayed())).toEqual(new Set(before));
+});
+
+test('a count names ten, and how many more there are', async () => {
+  await scene.database.query(
+    "SELECT walpost.publish(gen_random_uuid(), 'type.' || n % 11, '{}') FROM generate_series(1, 38) AS n",
+  );
+  const routing = { routes: [{ match: {}, to: ['hook'] }], sinks: ['hook'] };
+  const count = await countOutbox(pool, SOURCE, { afterSnapshot: null, beforeXid: null, filter: {}, routing });
+  expect(count).toMatchObject({ events: 38, moreOrganizations: 28, moreEventTypes: 1 });
+  expect([count.organizations.length, count.eventTypes.length]).toEqual([10, 10]);
+});
+
 test('an older position is refused with the oldest that works', async () => {
   await using _relay = await scene.start();
   const ids = await scene.publish(3);
@@ -203,6 +231,33 @@ test('a job whose relay is cut off half-way goes on behind its last page, and on
   await scene.log.has(live);
   expect(await readJob(pool, second.job.id)).toMatchObject({ state: 'cancelled' });
   expect(replayed().length).toBeLessThan(counted);
+});
+
+test('a slow job that is cancelled lets go of its lanes at once', async () => {
+  await using _relay = await scene.start();
+  const ids = await scene.publish(6);
+  await scene.log.has(ids);
+  const from = { lsn: [...streamed().values()].reduce((a, b) => (a < b ? a : b)) };
+  scene.log.clear();
+  const { job } = await ask({ from }, { rate: 0.02 });
+  await poll('its first event was sent', async () => ((await readJob(pool, job.id))?.settled === 1 ? true : undefined));
+  expect(await cancelJob(pool, job.id)).toBe(true);
+  const live = await scene.publish(3);
+  await scene.log.has(live);
+  expect(replayed().length).toBe(1);
+});
+
+test('a position that nothing was written at yet is refused with what there is', async () => {
+  await using _relay = await scene.start();
+  await scene.log.has(await scene.publish(1));
+  const refusal = ask({ from: { lsn: parseLsn('FFFF/0') ?? 0n } });
+  await expect(refusal).rejects.toMatchObject({
+    code: 'REPLAY_RANGE',
+    message: expect.stringMatching(/FFFF\/0 is after the end of the log, which is 0\/[\dA-F]+/) as string,
+    remedy: expect.stringMatching(
+      /^Use --from-lsn 0\/[\dA-F]+, the newest checkpoint, or an earlier position/,
+    ) as string,
+  });
 });
 
 test('inside a lane the events of a job come in order, and live ones behind them', async () => {

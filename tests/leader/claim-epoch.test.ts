@@ -1,11 +1,13 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { claimEpoch } from '../../src/leader/claim-epoch.ts';
-import { CursorStore, FENCE } from '../../src/postgres/cursor-store.ts';
+import { CursorStore } from '../../src/postgres/cursor/cursor-store.ts';
+import { FENCE } from '../../src/postgres/cursor/fence.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { poll } from '../support/slot-session.ts';
+import { newClient } from '../support/client.ts';
 
 const claim = { slot: 'walpost_app', systemIdentifier: '7400000000000000001', timeline: 1 };
 const errors: string[] = [];
@@ -29,8 +31,7 @@ function claimNext(): Promise<CursorStore> {
 /** A process that was stopped in the middle of a transaction. */
 async function stuckOwner(applicationName: string): Promise<pg.Client> {
   const owner = await CursorStore.claim(pool, claim);
-  const client = new pg.Client({ connectionString: database.url, application_name: applicationName });
-  client.on('error', () => undefined);
+  const client = newClient({ connectionString: database.url, application_name: applicationName });
   await client.connect();
   await client.query('BEGIN');
   expect((await client.query(FENCE, [owner.slot, owner.epoch])).rowCount).toBe(1);

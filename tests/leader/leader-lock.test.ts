@@ -13,7 +13,7 @@ let stop: AbortController;
 const locks: LeaderLock[] = [];
 
 beforeEach(async () => {
-  database = await createTestDatabase({ migrated: false });
+  database = await createTestDatabase();
   stop = new AbortController();
 });
 afterEach(async () => {
@@ -84,7 +84,14 @@ test('says who holds it', async () => {
   const holder = await new Promise<unknown>((resolve) => {
     acquire({ onWaiting: resolve }).catch(() => undefined);
   });
-  expect(holder).toEqual({ pid: await holderPid(), address: '127.0.0.1' });
+  const { username } = new URL(database.url);
+  expect(holder).toEqual({
+    pid: await holderPid(),
+    role: username,
+    applicationName: 'walpost leader',
+    address: '127.0.0.1',
+    isStranger: false,
+  });
 });
 
 test('pings keep the lock longer than its timeout', async () => {
@@ -125,7 +132,7 @@ describe('the lock is lost', () => {
     expect(lock.isHeld()).toBe(true);
     clock.standStill(10_000);
     expect(lock.isHeld()).toBe(false);
-    expect(lock.lost.reason).toMatchObject({ ...LEADERSHIP_LOST, message: expect.stringContaining('stood still') });
+    expect(lock.lost.reason).toMatchObject({ ...LEADERSHIP_LOST, message: expect.stringContaining('was suspended') });
     await poll('the session is gone', async () => ((await sessions()).length === 0 ? true : undefined));
   });
 
@@ -189,7 +196,7 @@ test('a server that cannot be reached is an error to try again after', async () 
   await using proxy = await TcpProxy.before(database.url);
   const url = proxy.url(database.url);
   await proxy[Symbol.asyncDispose]();
-  await expect(acquire({ url })).rejects.toMatchObject({ code: 'CONNECTION_LOST' });
+  await expect(acquire({ url })).rejects.toMatchObject({ code: 'SERVER_UNREACHABLE', policy: 'retry' });
 });
 
 describe('a standby that waits', () => {

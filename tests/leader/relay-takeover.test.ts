@@ -1,15 +1,16 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { createLog } from '../../src/observe/log.ts';
-import type { CursorStore } from '../../src/postgres/cursor-store.ts';
+import type { CursorStore } from '../../src/postgres/cursor/cursor-store.ts';
 import { createPool } from '../../src/postgres/pool.ts';
-import { takeOver } from '../../src/relay-takeover.ts';
+import { takeOver } from '../../src/relay/leadership/takeover.ts';
 import { replicationConfig } from '../../src/slot/replication-client.ts';
 import { checkServer } from '../../src/slot/server-checks.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { poll } from '../support/slot-session.ts';
+import { newClient } from '../support/client.ts';
 
 let database: TestDatabase;
 let pool: pg.Pool;
@@ -36,14 +37,15 @@ async function runTakeOver(): Promise<CursorStore> {
   });
   const server = await checkServer({ url, slot });
   const log = createLog({ level: 'silent' });
-  return (await takeOver({ config, log, clock: systemClock, pool, server, slot, deliverExisting: false })).cursor;
+  const start = { kind: 'continue', slot } as const;
+  const lockOf = (): Promise<AsyncDisposable> => Promise.reject(new Error('there is no other slot'));
+  return (await takeOver({ config, log, clock: systemClock, pool, server, start, lockOf })).cursor;
 }
 
 /** Streams from the slot, and reads no further than the first bytes when it is `deaf`. */
 async function stream(applicationName: string): Promise<{ client: pg.Client; pid: number }> {
   const { config } = replicationConfig({ url: database.url });
-  const client = new pg.Client({ ...config, application_name: applicationName });
-  client.on('error', () => undefined);
+  const client = newClient({ ...config, application_name: applicationName });
   await client.connect();
   streams.push(client);
   client

@@ -10,12 +10,12 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
 import { inject } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { poll } from '../support/slot-session.ts';
 import type { TcpProxy } from '../support/tcp-proxy.ts';
 import { Cli } from '../support/walpost-cli.ts';
+import { newClient } from '../support/client.ts';
 
 export interface Arrival {
   readonly by: string;
@@ -241,7 +241,7 @@ export class Scene implements AsyncDisposable {
   }
 
   private async write(): Promise<void> {
-    const client = new pg.Client({ connectionString: this.database.url, application_name: 'walpost test writer' });
+    const client = newClient({ connectionString: this.database.url, application_name: 'walpost test writer' });
     await client.connect();
     try {
       while (this.isWriting) {
@@ -260,7 +260,7 @@ export class Scene implements AsyncDisposable {
   }
 
   private async dropRoles(): Promise<void> {
-    const admin = new pg.Client({ connectionString: this.options.server ?? inject('postgresUrl') });
+    const admin = newClient({ connectionString: this.options.server ?? inject('postgresUrl') });
     await admin.connect();
     for (const role of this.roles) await admin.query(`DROP ROLE ${role}`);
     await admin.end();

@@ -15,6 +15,8 @@ export const MOODS = [
   'mute',
   /** Takes the first half, event by event. */
   'half',
+  /** Refuses whatever it is sent, as a whole. */
+  'refusing',
 ] as const;
 export type Mood = (typeof MOODS)[number];
 
@@ -26,8 +28,8 @@ type Organization = (typeof ORGANIZATIONS)[number];
 export interface PlannedEvent {
   readonly organization: string;
   readonly bytes: number;
-  /** The sinks refuse it, whatever the day. */
-  readonly poisoned: boolean;
+  /** The sinks refuse it, or fail at it, whatever the day. */
+  readonly poisoned: false | 'refused' | 'crashes';
 }
 
 export type Command =
@@ -52,15 +54,23 @@ export type Command =
 const event: fc.Arbitrary<PlannedEvent> = fc.record({
   organization: fc.constantFrom(...ORGANIZATIONS),
   bytes: fc.oneof({ weight: 8, arbitrary: fc.constant(100) }, { weight: 1, arbitrary: fc.constant(120_000) }),
-  poisoned: fc.oneof({ weight: 30, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
+  poisoned: fc.oneof(
+    { weight: 30, arbitrary: fc.constant(false as const) },
+    { weight: 1, arbitrary: fc.constantFrom('refused' as const, 'crashes' as const) },
+  ),
 });
+
+/** Bad ones in a row, of one organization. */
+const badRun: fc.Arbitrary<PlannedEvent[]> = fc
+  .record({ organization: fc.constantFrom(...ORGANIZATIONS), length: fc.integer({ min: 2, max: 7 }) })
+  .map(({ organization, length }) => Array.from({ length }, () => ({ organization, bytes: 100, poisoned: 'refused' })));
 
 const command: fc.Arbitrary<Command> = fc.oneof(
   {
     weight: 10,
     arbitrary: fc.record({
       kind: fc.constant('commit' as const),
-      events: fc.array(event, { maxLength: 8 }),
+      events: fc.oneof({ weight: 12, arbitrary: fc.array(event, { maxLength: 8 }) }, { weight: 1, arbitrary: badRun }),
       gap: fc.constantFrom(0, 0, 8, 100),
       hiddenFor: fc.constantFrom(0, 0, 0, 3, 400),
     }),

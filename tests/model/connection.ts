@@ -1,15 +1,15 @@
-/** One connection of the relay as src/relay.ts wires it, with the ledger, the confirmer, the gate and the router themselves. */
+/** One connection of the relay as src/relay/wiring.ts wires it, with the ledger, the confirmer, the gate and the router themselves. */
 import { Confirmer } from '../../src/ack/confirmer.ts';
 import { Ledger } from '../../src/ack/ledger.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import type { Event, Origin } from '../../src/event.ts';
 import type { Batch } from '../../src/pipeline.ts';
 import { Router } from '../../src/router/router.ts';
-import { VisibilityGate } from '../../src/router/visibility-gate.ts';
+import { VisibilityGate } from '../../src/router/timing/visibility-gate.ts';
 import { asWire } from '../../src/wire-text.ts';
 import { SINKS } from './commands.ts';
 import { ModelLot } from './durable.ts';
-import type { ModelEvent, Transaction } from './server.ts';
+import type { ModelEvent } from './server.ts';
 import type { World } from './world.ts';
 
 const CONFIG = configSchema.parse({
@@ -65,9 +65,11 @@ export class Connection {
         closedFor: 0,
         deliver: (batch: Batch, signal: AbortSignal) => world.deliver(name, batch, signal),
       })),
-      settlement: this.ledger,
       deadLetters: {
-        store: ({ item, sink }, stored) => this.lot.bury(`${sink} ${item.eventId}`, stored),
+        store: ({ item, sink }, stored) => {
+          world.checkDeath(sink ?? '', item.eventId ?? '');
+          this.lot.bury(`${sink} ${item.eventId}`, stored);
+        },
       },
       lot: this.lot,
       clock,
@@ -76,11 +78,14 @@ export class Connection {
         parked: () => undefined,
         deadLettered: () => undefined,
         dropped: () => undefined,
+        refusing: () => undefined,
+        refusingOver: () => undefined,
         windowWait: () => undefined,
       },
       askVisible: () => this.gate.ask(),
       onPressure: (full) => (this.isPaused = full),
       random: () => 0.5,
+      failure: { abort: world.fail },
     });
     this.confirmer = new Confirmer({
       ledger: this.ledger,
@@ -132,8 +137,8 @@ export class Connection {
         yield;
         continue;
       }
-      const origin = originOf(transaction, this.world.clock.now());
-      this.ledger.begin(origin);
+      const origin = this.ledger.begin(transaction.commitLsn, transaction.xid, 0n);
+      origin.receivedAt = this.world.clock.now();
       this.gate.begin(origin);
       yield;
       for (const [ordinal, event] of transaction.events.entries()) {
@@ -141,25 +146,11 @@ export class Connection {
         yield;
       }
       this.next += 1;
-      this.ledger.commit(origin, transaction.endLsn);
+      this.ledger.commit(transaction.endLsn);
       this.router.passed(transaction.endLsn);
       yield;
     }
   }
-}
-
-function originOf({ commitLsn, xid }: Transaction, receivedAt: number): Origin {
-  return {
-    commitLsn,
-    xid,
-    committedAtMicros: 0n,
-    unsettled: 0,
-    carried: false,
-    endLsn: null,
-    visible: false,
-    receivedAt,
-    job: null,
-  };
 }
 
 function eventOf({ id, organization, bytes }: ModelEvent, origin: Origin, ordinal: number): Event {

@@ -38,8 +38,8 @@ export class ModelLot implements ParkingLot {
     setMaxListeners(0, this.over.signal);
   }
 
-  park(sink: string, events: readonly Event[], stored: () => void): void {
-    this.write((answered) => this.durable.parked.park(sink, events, answered ? stored : () => undefined));
+  park(lane: LaneName, events: readonly Event[], stored: () => void): void {
+    this.write((answered) => this.durable.parked.park(lane, events, answered ? stored : () => undefined));
   }
 
   remove(events: readonly Event[], removed: () => void): void {

@@ -1,29 +1,49 @@
-/** The receivers of the model, and the rule that they keep: what arrives for the first time arrives in commit order. */
+/**
+ * The receivers of the model, and the rules that they keep: what arrives for the first time arrives in commit order, but
+ * for events that were refused alone; and nobody gives up a healthy event because of a receiver that takes nothing.
+ */
 import assert from 'node:assert/strict';
 import { setMaxListeners } from 'node:events';
 import { pause } from '../../src/clock.ts';
 import type { Event } from '../../src/event.ts';
-import { DELIVERED, type Batch, type Verdicts } from '../../src/pipeline.ts';
+import { DELIVERED, type Batch, type Verdict, type Verdicts } from '../../src/pipeline.ts';
 import type { ManualClock } from '../support/manual-clock.ts';
+import type { Transaction } from './server.ts';
 import { MOODS, ORGANIZATIONS, SINKS, type Mood } from './commands.ts';
 
 const TIMEOUT_MS = 2_000;
 const SLOW_MS = 500;
+const MAX_ATTEMPTS = 3;
+const CRASHES: Verdict = { kind: 'unavailable', reason: 'status 500', answered: true };
+const REFUSES: Verdict = { kind: 'failed', reason: 'status 422' };
 
 const laneKey = (sink: string, organization: string): string => `${sink} ${organization}`;
 
 export class ModelSinks {
   readonly delivered = new Set<string>();
-  readonly poisoned = new Set<string>();
+  readonly poisoned = new Map<string, 'refused' | 'crashes'>();
   duplicates = 0;
-  private readonly highest = new Map<string, number>();
+  /** `sink event`: requests that held it, since the faults stopped. */
+  readonly tries = new Map<string, number>();
+  private readonly log: readonly Transaction[];
+  /** `sink event`: how often it was refused alone. */
+  private readonly alone = new Map<string, number>();
+  /** `sink event`: what the sink had accepted when it first refused the event. */
+  private readonly refusedAt = new Map<string, number>();
+  private readonly accepted = new Map<string, number>();
   private readonly moods = new Map<string, Mood>();
   private readonly clock: ManualClock;
   private readonly isDead: (key: string) => boolean;
 
-  constructor(clock: ManualClock, isDead: (key: string) => boolean) {
+  constructor(clock: ManualClock, log: readonly Transaction[], isDead: (key: string) => boolean) {
     this.clock = clock;
+    this.log = log;
     this.isDead = isDead;
+  }
+
+  /** Some event meets an error of the sink's own: only others that are accepted meanwhile make that a fault of the event. */
+  get crashes(): boolean {
+    return [...this.poisoned.values()].includes('crashes');
   }
 
   setMood(sink: string, organization: string | null, mood: Mood): void {
@@ -32,6 +52,7 @@ export class ModelSinks {
   }
 
   recover(): void {
+    this.tries.clear();
     for (const sink of SINKS) this.setMood(sink, null, MOODS[0]);
   }
 
@@ -43,6 +64,32 @@ export class ModelSinks {
       assert.equal(event.organizationId, organizationId, 'a batch of two organizations');
       assert.ok(event.origin.visible, `event ${event.eventId} is sent before it is visible`);
     }
+    for (const { eventId } of events) bump(this.tries, `${sink} ${eventId}`);
+    const verdicts = await this.answer(sink, batch, signal);
+    const said = Array.isArray(verdicts) ? undefined : (verdicts as Verdict);
+    if (said?.kind === 'failed' || (said?.kind === 'unavailable' && said.answered === true)) this.refused(sink, events);
+    return verdicts;
+  }
+
+  /** It was given up as its own failure. */
+  checkDeath(sink: string, eventId: string): void {
+    if (this.poisoned.has(eventId)) return;
+    const then = this.refusedAt.get(`${sink} ${eventId}`);
+    assert.ok(then !== undefined, `healthy event ${eventId} was given up, and ${sink} never refused it`);
+    const since = (this.accepted.get(sink) ?? 0) - then;
+    assert.ok(since > 0, `healthy event ${eventId} was given up, and ${sink} accepted nothing since it refused it`);
+  }
+
+  private refused(sink: string, events: readonly Event[]): void {
+    for (const { eventId } of events) {
+      const key = `${sink} ${eventId}`;
+      if (events.length === 1) bump(this.alone, key);
+      if (!this.refusedAt.has(key)) this.refusedAt.set(key, this.accepted.get(sink) ?? 0);
+    }
+  }
+
+  private async answer(sink: string, batch: Batch, signal: AbortSignal): Promise<Verdicts> {
+    const { organizationId, events } = batch;
     switch (this.moods.get(laneKey(sink, organizationId)) ?? 'up') {
       case 'up':
         return this.take(sink, events);
@@ -54,7 +101,9 @@ export class ModelSinks {
       case 'down':
         return { kind: 'unavailable', reason: 'connection refused' };
       case 'broken':
-        return { kind: 'unavailable', reason: 'status 500', answered: true };
+        return CRASHES;
+      case 'refusing':
+        return REFUSES;
       case 'hanging':
         await pause(this.clock, TIMEOUT_MS, signal);
         return { kind: 'unavailable', reason: 'timeout', slow: true };
@@ -63,16 +112,19 @@ export class ModelSinks {
         return { kind: 'unavailable', reason: 'connection reset' };
       case 'half': {
         const half = Math.ceil(events.length / 2);
-        if (this.take(sink, events.slice(0, half)) !== DELIVERED) return { kind: 'failed', reason: 'status 422' };
+        const taken = this.take(sink, events.slice(0, half));
+        if (taken !== DELIVERED) return taken;
         return events.map((_, index) => (index < half ? DELIVERED : { kind: 'unavailable', reason: 'status 429' }));
       }
     }
   }
 
   /** All or nothing: a batch with an event that the sink never accepts is refused as a whole. */
-  private take(sink: string, events: readonly Event[]): Verdicts {
-    if (events.some((event) => this.poisoned.has(event.eventId))) return { kind: 'failed', reason: 'status 422' };
+  private take(sink: string, events: readonly Event[]): Verdict {
+    const bad = events.map(({ eventId }) => this.poisoned.get(eventId)).find((kind) => kind !== undefined);
+    if (bad) return bad === 'crashes' ? CRASHES : REFUSES;
     for (const event of events) this.arrive(sink, event);
+    this.accepted.set(sink, (this.accepted.get(sink) ?? 0) + events.length);
     return DELIVERED;
   }
 
@@ -84,9 +136,28 @@ export class ModelSinks {
     }
     this.delivered.add(key);
     if (this.isDead(key)) return; // a dead letter has left the order
-    const lane = laneKey(sink, organizationId);
-    const before = this.highest.get(lane) ?? 0;
-    assert.ok(Number(eventId) > before, `event ${eventId} comes to ${lane} after event ${before}`);
-    this.highest.set(lane, Number(eventId));
+    this.checkOrder(sink, organizationId, eventId);
   }
+
+  /**
+   * Whatever of its lane was committed before it and is still to come was refused alone, and an event before them all as
+   * often as `max_attempts` says. A crash may have kept the relay from noting that that one has arrived, or is given up.
+   */
+  private checkOrder(sink: string, organization: string, eventId: string): void {
+    let most = 0;
+    for (const event of this.log.flatMap(({ events }) => events)) {
+      if (Number(event.id) >= Number(eventId)) return;
+      const key = `${sink} ${event.id}`;
+      if (event.organization !== organization) continue;
+      const alone = this.alone.get(key) ?? 0;
+      most = Math.max(most, alone);
+      if (this.delivered.has(key) || this.isDead(key)) continue;
+      const allowed = alone >= 1 && most >= MAX_ATTEMPTS;
+      assert.ok(allowed, `event ${eventId} overtakes ${event.id}, which ${sink} refused alone ${alone} times`);
+    }
+  }
+}
+
+function bump(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
 }

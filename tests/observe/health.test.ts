@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { bearerMatches } from '../../src/observe/bearer.ts';
+import { bearerMatches } from '../../src/http/bearer.ts';
 import { boundedCall } from '../../src/observe/bounded-call.ts';
 import { assessHealth } from '../../src/observe/health.ts';
 import { LoopLag } from '../../src/observe/loop-lag.ts';
@@ -10,7 +10,7 @@ const LIMITS = { loopLag: 100 };
 test.each([
   [{ loopLag: 0 }, true, 'alive'],
   [{ loopLag: 100 }, true, 'alive'],
-  [{ loopLag: 101 }, false, 'the event loop was held up for 101 ms'],
+  [{ loopLag: 101 }, false, 'the event loop was blocked for 101 ms'],
 ])('%j is alive: %s', (vitals, alive, detail) => {
   expect(assessHealth(vitals, LIMITS)).toEqual({ alive, detail });
 });
@@ -18,11 +18,11 @@ test.each([
 test('a loop that is held up is noticed', async () => {
   using lag = new LoopLag();
   await delay(250); // it looks every 100 ms
-  expect(lag.milliseconds()).toBeLessThan(300);
-  const until = performance.now() + 600;
+  expect(lag.milliseconds()).toBeLessThan(1_500);
+  const until = performance.now() + 2_000;
   while (performance.now() < until);
   await delay(250);
-  expect(lag.milliseconds()).toBeGreaterThan(400);
+  expect(lag.milliseconds()).toBeGreaterThan(1_800);
 });
 
 test('who asks while an answer is on its way gets that answer', async () => {

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Health } from '../../src/observe/health.ts';
-import { HttpServer, type HttpServerOptions } from '../../src/observe/http-server.ts';
+import { HttpServer, type HttpServerOptions } from '../../src/http/server.ts';
 import type { Readiness } from '../../src/observe/status-report.ts';
 import { sampleReport } from '../support/status-report.ts';
 

@@ -3,25 +3,16 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Event, Origin, Poison } from '../../src/event.ts';
 import { DeadLetterStore } from '../../src/parking/dead-letter-store.ts';
 import type { DeadLetter } from '../../src/pipeline.ts';
-import { CursorStore } from '../../src/postgres/cursor-store.ts';
+import { CursorStore } from '../../src/postgres/cursor/cursor-store.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { textToWire } from '../../src/wire-text.ts';
 import { type TestDatabase, createTestDatabase } from '../support/database.ts';
+import { plainOrigin } from '../support/plain-origin.ts';
 
 const claim = { slot: 'walpost_app', systemIdentifier: '7400000000000000001', timeline: 1 };
 
-const origin = (more: Partial<Origin> = {}): Origin => ({
-  commitLsn: 0x16_b374_d848n,
-  xid: 7,
-  committedAtMicros: 848_412_001_123_456n,
-  unsettled: 1,
-  carried: true,
-  receivedAt: 0,
-  job: null,
-  endLsn: null,
-  visible: true,
-  ...more,
-});
+const origin = (more: Partial<Origin> = {}): Origin =>
+  plainOrigin({ commitLsn: 0x16_b374_d848n, xid: 7, committedAtMicros: 848_412_001_123_456n, ...more });
 
 const event = (more: Partial<Event> = {}): Event => ({
   kind: 'event',
@@ -84,7 +75,7 @@ const stored = async (columns: string): Promise<pg.QueryResultRow[]> =>
   (await pool.query(`SELECT ${columns} FROM walpost.dead_letters ORDER BY id`)).rows;
 
 test('the whole event is kept, byte for byte', async () => {
-  await store.storeDeadLetters([letter(event(), { detail: '410\n Gone', attempts: 3 })]);
+  await store.storeDeadLetters([letter(event(), { detail: '410\n Gone', answer: 'moved\n on', attempts: 3 })]);
   expect(await stored('*')).toEqual([
     {
       id: '1',
@@ -92,8 +83,10 @@ test('the whole event is kept, byte for byte', async () => {
       system_identifier: '7400000000000000001',
       epoch: '1',
       sink: 'n8n',
+      lane: '',
       reason: 'rejected',
       detail: '410 Gone',
+      answer: 'moved on',
       attempts: 3,
       blocks: false,
       commit_lsn: '16/B374D848',

@@ -11,7 +11,7 @@ const MEBIBYTE = 1024 ** 2;
 
 /** Rows as an earlier leader left them, all before the cursor. */
 const FILL = `
-  INSERT INTO walpost.parked (slot, epoch, sink, organization_id, era, order_lsn, order_job, place, commit_lsn, ordinal,
+  INSERT INTO walpost.parked (slot, epoch, sink, organization_id, history, order_lsn, order_job, place, commit_lsn, ordinal,
       event_id, event_type, event_version, topic, payload, headers, created_at, committed_at, size, received_at)
   SELECT $1, 1, 'hook', md5(lane::text)::uuid::text, 0, ('0/' || to_hex(256 + n))::pg_lsn, false, lane, ('0/' || to_hex(256 + n))::pg_lsn,
          lane, gen_random_uuid()::text, 'a.b', 1, 'default', jsonb_build_object('n', n, 'pad', repeat('x', 200))::text, '{}',

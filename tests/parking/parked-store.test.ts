@@ -8,7 +8,7 @@ import { DeadLetterStore } from '../../src/parking/dead-letter-store.ts';
 import { adoptParkedSinks, countParked } from '../../src/parking/parked-sinks.ts';
 import { ParkedStore } from '../../src/parking/parked-store.ts';
 import type { DeadLetter } from '../../src/pipeline.ts';
-import { CursorStore } from '../../src/postgres/cursor-store.ts';
+import { CursorStore } from '../../src/postgres/cursor/cursor-store.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { type SampleFields, sampleEvent } from '../support/sample-event.ts';
 import { type TestDatabase, createTestDatabase } from '../support/database.ts';
@@ -16,7 +16,7 @@ import { type TestDatabase, createTestDatabase } from '../support/database.ts';
 const claim = { slot: 'walpost_app', systemIdentifier: '7400000000000000001', timeline: 1 };
 const moment = { received: 0x2000_0000n, now: 5000 };
 const whole = { after: null, maxEvents: 100, maxBytes: 1_000_000, now: 9000 };
-const lane = { sink: 'n8n', organizationId: 'org-1' };
+const lane = { sink: 'n8n', organizationId: 'org-1', lane: '' };
 
 let database: TestDatabase;
 let pool: pg.Pool;
@@ -50,7 +50,7 @@ function replayed(fields: SampleFields = {}): Event {
 
 const park = (events: readonly Event[], sink = 'n8n'): Promise<void> =>
   store.insert(
-    events.map((event) => ({ sink, event })),
+    events.map((event) => ({ sink, lane: '', event })),
     moment,
   );
 const ids = (events: readonly Event[]): string[] => events.map((event) => event.eventId);
@@ -69,7 +69,7 @@ describe('a lane', () => {
     const organizationId = id();
     const fields = { organizationId, eventId: id(), eventVersion: 2 ** 31 - 1 };
     await park([live(100n, 0, fields), replayed(fields)], 's'.repeat(60));
-    expect((await store.read({ sink: 's'.repeat(60), organizationId }, whole)).events).toHaveLength(2);
+    expect((await store.read({ sink: 's'.repeat(60), organizationId, lane: '' }, whole)).events).toHaveLength(2);
     await expect(park([live(101n, 0, { ...fields, eventId: `${id()}${id()}${id()}` })])).rejects.toMatchObject({
       code: 'DATABASE',
     });
@@ -114,10 +114,10 @@ describe('a lane', () => {
     expect(events[1]?.origin.job).toBe('replay-7');
   });
 
-  test('keeps the era before the position: a restored cluster begins behind', async () => {
+  test('keeps the history before the position: a restored cluster begins behind', async () => {
     const old = live(500n, 0);
     await park([old]);
-    await database.query('UPDATE walpost.cursor SET era = era + 1');
+    await database.query('UPDATE walpost.cursor SET history = history + 1');
     const fresh = live(100n, 0);
     await park([fresh]);
     expect(ids((await store.read(lane, whole)).events)).toEqual(ids([old, fresh]));
@@ -187,20 +187,22 @@ describe('lanes and sinks', () => {
     await park([live(99n, 0, { organizationId: 'open' }), live(100n, 0, { organizationId: 'open' })]);
     await park([replayed({ organizationId: 'job' })]);
     const lanesNow = async () =>
-      Object.fromEntries((await store.lanes()).map(({ organizationId, resentUntil }) => [organizationId, resentUntil]));
+      Object.fromEntries(
+        (await store.lanes()).map(({ organizationId, redeliveredUntil }) => [organizationId, redeliveredUntil]),
+      );
     const before = { open: 100n, settled: null, job: moment.received - 1n };
     expect(await lanesNow()).toEqual(before);
-    await database.query('UPDATE walpost.cursor SET era = era + 1');
+    await database.query('UPDATE walpost.cursor SET history = history + 1');
     expect(await lanesNow()).toEqual({ open: null, settled: null, job: null });
   });
 
   test('a renamed sink takes its rows along; an unknown one stops the start', async () => {
     await park([live(1n, 0)], 'old');
-    await expect(adoptParkedSinks(pool, cursor, { n8n: { type: 'discard' } })).rejects.toMatchObject({
+    await expect(adoptParkedSinks(pool, cursor, { n8n: { type: 'discard', concurrency: 1 } })).rejects.toMatchObject({
       code: 'PARKED_SINK_UNKNOWN',
       message: expect.stringContaining('"old" (1)') as string,
     });
-    expect(await adoptParkedSinks(pool, cursor, { n8n: { type: 'discard', formerly: 'old' } })).toBe(1);
+    expect(await adoptParkedSinks(pool, cursor, { n8n: { type: 'discard', concurrency: 1, formerly: 'old' } })).toBe(1);
     expect((await store.read(lane, whole)).events).toHaveLength(1);
   });
 
@@ -210,7 +212,7 @@ describe('lanes and sinks', () => {
       return { item: live(1n, ordinal), sink, reason: 'rejected', detail: '', attempts: 1, blocks };
     };
     await letters.storeDeadLetters([letter('old', 0), letter('n8n', 0), letter('old', 1, true), letter('other', 2)]);
-    await adoptParkedSinks(pool, cursor, { n8n: { type: 'discard', formerly: 'old' } });
+    await adoptParkedSinks(pool, cursor, { n8n: { type: 'discard', concurrency: 1, formerly: 'old' } });
     const found = await database.query<{ sink: string; ordinal: number }>(
       'SELECT sink, ordinal FROM walpost.dead_letters ORDER BY id',
     );

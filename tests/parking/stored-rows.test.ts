@@ -29,7 +29,7 @@ const letters = (count: number): Promise<unknown> =>
 /** One row a number, in lanes x and y in turn. */
 const park = (sink: string, numbers: readonly number[]): Promise<unknown> =>
   database.query(
-    `INSERT INTO walpost.parked (slot, epoch, sink, organization_id, era, order_lsn, order_job, place, commit_lsn, ordinal,
+    `INSERT INTO walpost.parked (slot, epoch, sink, organization_id, history, order_lsn, order_job, place, commit_lsn, ordinal,
        event_id, event_type, event_version, topic, payload, headers, size, received_at)
      SELECT 's', 1, $1, CASE WHEN n % 2 = 0 THEN 'x' ELSE 'y' END, 0, '0/1', false, n, '0/1', n, 'e' || n, 'a', 1, 't', '{}', '{}', 2,
             clock_timestamp() FROM unnest($2::int[]) AS n`,
@@ -82,7 +82,7 @@ test('moving keeps the order of each lane, and stores nothing twice that waits t
   await park('a', [6, 4, 2, 5, 3, 1]);
   expect(await moveParked(pool, { filter: { slot, sink: 'a' }, to: 'b' }, () => undefined)).toBe(6);
   const rows = await database.query<{ sink: string; organization_id: string; event_id: string }>(
-    'SELECT sink, organization_id, event_id FROM walpost.parked ORDER BY organization_id, era, order_lsn, order_job, place',
+    'SELECT sink, organization_id, event_id FROM walpost.parked ORDER BY organization_id, history, order_lsn, order_job, place',
   );
   expect(rows.map((row) => `${row.sink} ${row.organization_id} ${row.event_id}`)).toEqual([
     'b x e2',
@@ -97,7 +97,7 @@ test('moving keeps the order of each lane, and stores nothing twice that waits t
 test('of what a job sends, the same row is not stored twice, and another row with the same id is', async () => {
   const parkFound = (sink: string, rows: readonly string[]): Promise<unknown> =>
     database.query(
-      `INSERT INTO walpost.parked (slot, epoch, sink, organization_id, era, order_lsn, order_job, place, job, job_row,
+      `INSERT INTO walpost.parked (slot, epoch, sink, organization_id, history, order_lsn, order_job, place, job, job_row,
          event_id, event_type, event_version, topic, payload, headers, size, received_at)
        SELECT 's', 1, $1, 'x', 0, '0/1', true, nextval('walpost.parked_place'), 'replay-1', row, 'twin', 'a', 1, 't', '{}', '{}', 2,
               clock_timestamp() FROM unnest($2::text[]) AS row`,

@@ -6,11 +6,12 @@
 import { expect, test } from 'vitest';
 import { batchBody } from '../../src/envelope.ts';
 import { DELIVERED, type Sink } from '../../src/pipeline.ts';
-import { createDiscardSink } from '../../src/sinks/discard.ts';
+import { createDiscardSink } from '../../src/sinks/discard/discard-sink.ts';
 import { wireBytes } from '../../src/wire-text.ts';
 import { newDecoder, runPipeline } from '../bench/support/pipeline-run.ts';
 import { median } from '../bench/support/report.ts';
 import { wireBacklog } from '../bench/support/wire-backlog.ts';
+import { beginPlain } from '../support/plain-origin.ts';
 
 const EVENTS = 20_000;
 const ROUNDS = 7;
@@ -47,7 +48,7 @@ async function cpu(work: () => unknown): Promise<number> {
 }
 
 function decodeAll(messages: readonly Buffer[]): void {
-  const decoder = newDecoder();
+  const decoder = newDecoder(beginPlain);
   for (const message of messages) decoder.decode(message);
 }
 

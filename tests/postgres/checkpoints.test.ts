@@ -1,24 +1,25 @@
 import type pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { columnMapping } from '../../src/decoder/column-mapping.ts';
+import { columnMapping } from '../../src/postgres/source/column-mapping.ts';
 import { createPgoutputDecoder } from '../../src/decoder/pgoutput.ts';
 import { pgoutputOptions } from '../../src/decoder/start-options.ts';
 import { LSN_ZERO, type Lsn, parseLsn } from '../../src/lsn.ts';
-import { CheckpointKeeper } from '../../src/postgres/checkpoint-keeper.ts';
+import { CheckpointKeeper } from '../../src/postgres/cursor/checkpoint-keeper.ts';
 import {
   firstXidAfter,
   lastSettledBefore,
   newestSettled,
   oldestSettled,
-} from '../../src/postgres/checkpoint-lookup.ts';
-import { CheckpointStore } from '../../src/postgres/checkpoints.ts';
-import { CursorStore } from '../../src/postgres/cursor-store.ts';
+} from '../../src/postgres/cursor/checkpoint-lookup.ts';
+import { CheckpointStore } from '../../src/postgres/cursor/checkpoints.ts';
+import { CursorStore } from '../../src/postgres/cursor/cursor-store.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { parseSnapshot, seesXid } from '../../src/postgres/snapshot.ts';
-import { lookAtSource } from '../../src/postgres/source-identity.ts';
+import { lookAtSource } from '../../src/postgres/source/completeness.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createDecodedSlot } from '../support/decoded-slot.ts';
 import { startServer } from '../support/server.ts';
+import { beginPlain } from '../support/plain-origin.ts';
 
 const SLOT = 'checkpoints';
 const SOURCE = { publication: 'walpost', table: 'walpost.outbox' };
@@ -99,7 +100,7 @@ test('a transaction that is open anywhere in the cluster unproves its own row an
   await store.settle(await take());
   expect(await proven()).toEqual(Array(200).fill('settled'));
   const [xmin] = await database.query(
-    `SELECT count(*)::integer AS proven FROM walpost.outbox, walpost.proven_snapshot($1) AS s WHERE created_xid < pg_snapshot_xmin(s)`,
+    `SELECT count(*)::integer AS proven FROM walpost.outbox, walpost_internal.proven_snapshot($1) AS s WHERE created_xid < pg_snapshot_xmin(s)`,
     [SLOT],
   );
   expect(xmin).toEqual({ proven: 0 }); // what the snapshot's xmin alone would say
@@ -126,6 +127,7 @@ test('everything that the snapshot sees was committed before its position', asyn
   const decoder = createPgoutputDecoder({
     mapping: columnMapping({ preset: 'walpost', columns: {} }),
     table: 'walpost.outbox',
+    beginTransaction: beginPlain,
   });
   const steps = await slot.steps(decoder);
   const begun = steps.flatMap((step) => (step.kind === 'begin' ? [step.origin] : []));
@@ -210,10 +212,10 @@ test('a role that may read cursor and checkpoints may ask what is proven', async
   await publish('one');
   await store.settle(await take());
   const role = `r_${database.name}`;
-  await database.query(`CREATE ROLE ${role}; GRANT USAGE ON SCHEMA walpost TO ${role}`);
+  await database.query(`CREATE ROLE ${role}; GRANT USAGE ON SCHEMA walpost, walpost_internal TO ${role}`);
   try {
     await database.query(`GRANT SELECT ON walpost.cursor, walpost.checkpoints TO ${role}`);
-    await database.query(`GRANT EXECUTE ON FUNCTION walpost.is_proven, walpost.proven_snapshot TO ${role}`);
+    await database.query(`GRANT EXECUTE ON FUNCTION walpost.is_proven, walpost_internal.proven_snapshot TO ${role}`);
     await database.query(`SET ROLE ${role}`);
     expect(await database.query("SELECT walpost.is_proven('4') AS proven")).toEqual([{ proven: true }]);
   } finally {

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { CursorStore, FENCE, readCursor } from '../../src/postgres/cursor-store.ts';
+import { CursorStore, readCursor } from '../../src/postgres/cursor/cursor-store.ts';
+import { FENCE } from '../../src/postgres/cursor/fence.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { type TestDatabase, createTestDatabase } from '../support/database.ts';
 

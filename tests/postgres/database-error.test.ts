@@ -1,11 +1,12 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import pg from 'pg';
+import type pg from 'pg';
 import { expect, test } from 'vitest';
 import { WalpostError } from '../../src/errors.ts';
 import { databaseError } from '../../src/postgres/database-error.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { startServer } from '../support/server.ts';
+import { newClient } from '../support/client.ts';
 
 const failure = (promise: Promise<unknown>): Promise<unknown> =>
   promise.then(
@@ -14,8 +15,7 @@ const failure = (promise: Promise<unknown>): Promise<unknown> =>
   );
 
 async function connecting(url: string, options: pg.ClientConfig = {}): Promise<Error> {
-  const client = new pg.Client({ connectionString: url, ...options });
-  client.on('error', () => undefined);
+  const client = newClient({ connectionString: url, ...options });
   const error = await failure(client.connect());
   await client.end().catch(() => undefined);
   return databaseError(error);
@@ -49,8 +49,7 @@ test('a value of a statement does not get into the message', async () => {
 
 test('a session that is ended, and a server that shuts down', async () => {
   await using server = await startServer();
-  const client = new pg.Client({ connectionString: server.url() });
-  client.on('error', () => undefined);
+  const client = newClient({ connectionString: server.url() });
   await client.connect();
   const waiting = failure(client.query('SELECT pg_sleep(60)'));
   await server.stop('fast');

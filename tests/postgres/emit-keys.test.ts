@@ -3,9 +3,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { EmitKey } from '../../src/emit-key.ts';
 import type { Origin } from '../../src/event.ts';
 import { parseLsn } from '../../src/lsn.ts';
-import { CursorStore } from '../../src/postgres/cursor-store.ts';
-import { EmitKeys } from '../../src/postgres/emit-keys.ts';
-import { recordMessageMode } from '../../src/postgres/message-mode.ts';
+import { CursorStore } from '../../src/postgres/cursor/cursor-store.ts';
+import { EmitKeys } from '../../src/emit/emit-keys.ts';
+import { recordMessageMode } from '../../src/emit/message-mode.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createRole } from '../support/database-role.ts';
@@ -76,7 +76,7 @@ test('the mode is recorded, but not changed while events of an open transaction 
   expect(await mode()).toEqual([{ messages: true }]);
   await cursor.advance(0x100n);
   await database.query(
-    `INSERT INTO walpost.parked (slot, epoch, sink, organization_id, era, order_lsn, order_job, place, commit_lsn, ordinal,
+    `INSERT INTO walpost.parked (slot, epoch, sink, organization_id, history, order_lsn, order_job, place, commit_lsn, ordinal,
                                  event_id, event_type, event_version, topic, payload, headers, size, received_at)
      VALUES ('a', 1, 's', 'o', 0, '0/100', false, 0, '0/100', 0, 'e', 'a', 1, 't', '{}', '{}', 1, now())`,
   );

@@ -2,7 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { readMigrations } from '../../src/postgres/migration-files.ts';
+import { readMigrations } from '../../src/postgres/schema/migration-files.ts';
+import { readRepeatables } from '../../src/postgres/schema/repeatable.ts';
 
 let directory: string;
 beforeEach(async () => {
@@ -41,6 +42,7 @@ test('a name without a number and a number used twice are refused', async () => 
 });
 
 test('what is applied is ASCII: a database in another encoding takes it too', async () => {
-  const migrations = await readMigrations();
+  const migrations = [...(await readMigrations()), ...(await readRepeatables())];
+  expect(migrations.length).toBeGreaterThan(20);
   expect(migrations.filter(({ sql }) => /[^\x00-\x7f]/.test(sql)).map(({ name }) => name)).toEqual([]);
 });

@@ -38,7 +38,7 @@ test('what the connection string sets beside that stays, and wins over nothing',
   const { rows } = await pool.query(`
     SELECT current_setting('application_name') AS name, current_setting('datestyle') AS dates,
            current_setting('statement_timeout') AS timeout, current_setting('work_mem') AS memory`);
-  expect(rows).toEqual([{ name: 'pool test', dates: 'ISO, DMY', timeout: '1min', memory: '7MB' }]);
+  expect(rows).toEqual([{ name: 'pool test', dates: 'ISO, MDY', timeout: '1min', memory: '7MB' }]);
   await pool.end();
 });
 

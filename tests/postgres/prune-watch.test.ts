@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createPool } from '../../src/postgres/pool.ts';
-import { PruneWatch } from '../../src/postgres/prune-watch.ts';
+import { PruneWatch } from '../../src/postgres/retention/prune-watch.ts';
 import { type TestDatabase, createTestDatabase } from '../support/database.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { settleAll } from '../support/settled-checkpoint.ts';

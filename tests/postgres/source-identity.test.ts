@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type pg from 'pg';
-import { CheckpointStore } from '../../src/postgres/checkpoints.ts';
-import { CursorStore } from '../../src/postgres/cursor-store.ts';
+import { CheckpointStore } from '../../src/postgres/cursor/checkpoints.ts';
+import { CursorStore } from '../../src/postgres/cursor/cursor-store.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import {
   adoptAwaited,
@@ -11,7 +11,7 @@ import {
   lookAtSource,
   markIncomplete,
   xidOfNow,
-} from '../../src/postgres/source-identity.ts';
+} from '../../src/postgres/source/completeness.ts';
 import { poll } from '../support/slot-session.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 

@@ -1,5 +1,6 @@
 /** A primary, its physical standby, and one address that leads to whichever of the two is the server. */
-import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
+import { messageOf } from '../../src/errors.ts';
 import { type Lsn, parseLsn } from '../../src/lsn.ts';
 import { startServer } from '../support/server.ts';
 import { poll } from '../support/slot-session.ts';
@@ -47,6 +48,21 @@ export class FailoverServers implements AsyncDisposable {
     });
   }
 
+  /**
+   * What the primary streams from the slot does not arrive any more; what is confirmed still does. Each keepalive would move
+   * the slot on, beyond what a standby has that is not to get the rows behind it.
+   */
+  async mute(slot: string): Promise<void> {
+    const { rows } = await onServer(this.primary, (client) =>
+      client.query<{ port: number }>(
+        `SELECT a.client_port AS port FROM pg_stat_activity AS a JOIN pg_replication_slots AS s ON s.active_pid = a.pid
+          WHERE s.slot_name = $1`,
+        [slot],
+      ),
+    );
+    this.address.mute(rows[0]?.port ?? 0);
+  }
+
   /** The primary is gone, and the standby is the server. */
   async failOver(): Promise<void> {
     await this.primary.stop('immediate');
@@ -70,14 +86,19 @@ export class FailoverServers implements AsyncDisposable {
       await move();
       return (await this.slotOnStandby(slot)) > 0n || undefined;
     };
-    await poll('the slot is on the standby', begun, 30_000);
+    await poll('the slot is on the standby', begun, 60_000);
     await this.synchronize('off'); // from here on only when it is told
   }
 
   /** Brings the position of the slot, and nothing else, to the standby. */
   async sync(slot: string, beyond: Lsn): Promise<void> {
     await poll('the slot moves on at the standby', async () => {
-      await onServer(this.standby, (client) => client.query('SELECT pg_sync_replication_slots()'));
+      await onServer(this.standby, async (client) => {
+        // The worker of beginSync may not have ended yet.
+        await client.query('SELECT pg_sync_replication_slots()').catch((error: unknown) => {
+          if (!/concurrently/.test(messageOf(error))) throw error;
+        });
+      });
       return (await this.slotOnStandby(slot)) > beyond || undefined;
     });
   }

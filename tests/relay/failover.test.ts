@@ -5,17 +5,31 @@ import { poll } from '../support/slot-session.ts';
 import { FailoverServers, position } from './failover-servers.ts';
 import { HealingScene } from './healing-scene.ts';
 
-const TIMEOUT = 90_000;
+const TIMEOUT = 240_000;
 const DELIVERY = { delivery: { park_after: '3s', timeout: '20s' } };
 /** Nothing else is to be written. */
 const QUIET = { checkpoint_interval: '10m' };
 
+function signal(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = (): void => undefined;
+  const promise = new Promise<void>((done) => (resolve = done));
+  return { promise, resolve };
+}
+
+interface Hold {
+  /** Resolves when there is something to hold. */
+  readonly begun: Promise<void>;
+  release(): void;
+  takeAgain(): void;
+}
+
 /** Two sinks hold what they get until it is let go: the first then takes it, the second refuses it. */
-function hold(first: EventLog, second: EventLog): { release: () => void; takeAgain: () => void } {
-  let release = (): void => undefined;
-  const held = new Promise<void>((resolve) => (release = resolve));
+function hold(first: EventLog, second: EventLog): Hold {
+  const { promise: held, resolve: release } = signal();
+  const { promise: begun, resolve: begin } = signal();
   const [take, takeSecond] = [first.receiver.onBatch, second.receiver.onBatch];
   first.receiver.onBatch = async (batch, body) => {
+    begin();
     await held;
     return take(batch, body);
   };
@@ -24,7 +38,7 @@ function hold(first: EventLog, second: EventLog): { release: () => void; takeAga
     for (const log of [first, second]) log.clear();
     second.receiver.onBatch = takeSecond;
   };
-  return { release, takeAgain };
+  return { begun, release, takeAgain };
 }
 
 function start(scene: HealingScene, second: EventLog, source: object = {}): Promise<RelayInProcess> {
@@ -51,7 +65,7 @@ async function confirmed(scene: HealingScene, parked: number): Promise<void> {
       const [now] = await scene.database.query<{ parked: number; lsn: string }>(state, [scene.database.slotName]);
       return (now && now.parked >= parked && position(now.lsn) > position(end?.lsn)) || undefined;
     },
-    20_000,
+    60_000,
   );
 }
 
@@ -106,9 +120,11 @@ test(
     await using relay = await start(scene, second, QUIET);
     await servers.beginSync(slotName, async () => scene.log.has(await scene.publish(1)));
 
-    const { release, takeAgain } = hold(scene.log, second);
+    const { begun, release, takeAgain } = hold(scene.log, second);
     const end = await servers.end();
     const copied = await publishTogether(scene, 9);
+    await begun; // so its commit has been read
+    await servers.mute(slotName);
     await servers.catchUp();
     servers.link.freeze();
     release();

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
 import { expect, test } from 'vitest';
 import { RelayInProcess } from '../support/relay-in-process.ts';
 import { startServer } from '../support/server.ts';
 import { poll } from '../support/slot-session.ts';
 import { HealingScene } from './healing-scene.ts';
+import { newClient } from '../support/client.ts';
 
 /** Commits wait for a standby that is not there, but for those of sessions that say otherwise. */
 const SYNCHRONOUS = { synchronous_standby_names: 'away' };
@@ -33,7 +33,7 @@ async function slotWaitsFor(scene: HealingScene, xid: string): Promise<void> {
 async function stuckCommit(scene: HealingScene) {
   const url = new URL(scene.database.url);
   url.searchParams.delete('options');
-  const client = new pg.Client({ connectionString: url.href, application_name: 'stuck' });
+  const client = newClient({ connectionString: url.href, application_name: 'stuck' });
   await client.connect();
   const organization = scene.organizations[0];
   const written = client.query<{ id: string }>(`SELECT walpost.publish($1, 'thing.made', '{}')::text AS id`, [

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createTestDatabase, type TestDatabase, type TestDatabaseOptions } from '../support/database.ts';
 import { EventLog } from '../support/event-log.ts';
-import { RelayInProcess, type RelayOptions } from '../support/relay-in-process.ts';
+import { RelayInProcess, type RelayInProcessOptions } from '../support/relay-in-process.ts';
 import { poll } from '../support/slot-session.ts';
 
 export interface HealJob {
@@ -41,11 +41,16 @@ export class HealingScene implements AsyncDisposable {
     return this.db.query(text);
   }
 
-  options(more: Partial<RelayOptions> = {}): RelayOptions {
+  options(more: Partial<RelayInProcessOptions> = {}): RelayInProcessOptions {
     return { database: this.database, sinks: this.log.sinks, ...more };
   }
 
-  start(more: Partial<RelayOptions> = {}): Promise<RelayInProcess> {
+  /** As `start`, without waiting until it streams. */
+  make(more: Partial<RelayInProcessOptions> = {}): RelayInProcess {
+    return new RelayInProcess(this.options(more));
+  }
+
+  start(more: Partial<RelayInProcessOptions> = {}): Promise<RelayInProcess> {
     return RelayInProcess.start(this.options(more));
   }
 

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
 import { parseLsn } from '../../src/lsn.ts';
-import type { RelayOptions } from '../support/relay-in-process.ts';
+import type { RelayInProcessOptions } from '../support/relay-in-process.ts';
 import { poll } from '../support/slot-session.ts';
 import { HealingScene } from './healing-scene.ts';
 
 const lsn = (text: string | null | undefined): bigint => parseLsn(text ?? '') ?? -1n;
 
 /** Five events that are proven, and a relay that ended in good order. */
-async function settled(scene: HealingScene, more: Partial<RelayOptions> = {}): Promise<string[]> {
+async function settled(scene: HealingScene, more: Partial<RelayInProcessOptions> = {}): Promise<string[]> {
   const relay = await scene.start(more);
   const ids = await scene.publish(5);
   await scene.log.has(ids);
@@ -161,24 +161,26 @@ test('with on_slot_lost: stop the relay ends with the condition, and touches not
   expect(await scene.jobs()).toEqual([]);
 });
 
-test.each([
-  ['another cluster', 'CLUSTER_CHANGED', "UPDATE walpost.cursor SET system_identifier = '12345'"],
-  ['an earlier point', 'CURSOR_AHEAD', "UPDATE walpost.cursor SET lsn = 'FF/0'"],
-])('restored into %s: nothing is proven, everything is sent', async (_name, code, restore) => {
-  await using scene = await HealingScene.set();
-  const ids = await settled(scene);
-  await scene.database.query(restore);
-  await expect(scene.start({ source: { on_slot_lost: 'stop' } })).rejects.toMatchObject({ code });
-  await using _relay = await scene.start();
-  await scene.log.has(ids);
-  expect(await scene.jobs()).toMatchObject([{ state: 'done', from_lsn: null }]);
-  const [cursor] = await scene.database.query('SELECT era, lsn <= pg_current_wal_lsn() AS past FROM walpost.cursor');
-  expect(cursor).toEqual({ era: 1, past: true });
-  const checkpoints = await scene.database.query(
-    `SELECT DISTINCT c.system_identifier = k.system_identifier AS same FROM walpost.checkpoints c JOIN walpost.cursor k USING (slot)`,
-  );
-  expect(checkpoints).toEqual([{ same: true }]);
-});
+test.each([['an earlier point', 'CURSOR_AHEAD', "UPDATE walpost.cursor SET lsn = 'FF/0'"]])(
+  'restored into %s: nothing is proven, everything is sent',
+  async (_name, code, restore) => {
+    await using scene = await HealingScene.set();
+    const ids = await settled(scene);
+    await scene.database.query(restore);
+    await expect(scene.start({ source: { on_slot_lost: 'stop' } })).rejects.toMatchObject({ code });
+    await using _relay = await scene.start();
+    await scene.log.has(ids);
+    expect(await scene.jobs()).toMatchObject([{ state: 'done', from_lsn: null }]);
+    const [cursor] = await scene.database.query(
+      'SELECT history, lsn <= pg_current_wal_lsn() AS past FROM walpost.cursor',
+    );
+    expect(cursor).toEqual({ history: 1, past: true });
+    const checkpoints = await scene.database.query(
+      `SELECT DISTINCT c.system_identifier = k.system_identifier AS same FROM walpost.checkpoints c JOIN walpost.cursor k USING (slot)`,
+    );
+    expect(checkpoints).toEqual([{ same: true }]);
+  },
+);
 
 test('the slot of another database is left alone', async () => {
   await using other = await HealingScene.set();
@@ -200,10 +202,10 @@ test('a missing publication is an error of its own, and heals nothing', async ()
   expect(await scene.jobs()).toEqual([]);
 });
 
-test('a first start leaves the rows that are there, and its checkpoint says so', async () => {
+test('a first start with existing: skip leaves the rows that are there, and its checkpoint says so', async () => {
   await using scene = await HealingScene.set();
   const old = await scene.publish(5);
-  const relay = await scene.start();
+  const relay = await scene.start({ source: { existing: 'skip' } });
   const ids = await scene.publish(5);
   await scene.log.has(ids);
   expect(scene.log.missing(old)).toEqual(old);
@@ -217,10 +219,10 @@ test('a first start leaves the rows that are there, and its checkpoint says so',
   expect(scene.log.missing(old)).toEqual(old);
 });
 
-test('a first start with deliver-existing sends them, before what is streamed', async () => {
+test('a first start sends the rows that are there, before what is streamed', async () => {
   await using scene = await HealingScene.set();
   const old = await scene.publish(5);
-  await using _relay = await scene.start({ deliverExisting: true });
+  await using _relay = await scene.start();
   const ids = await scene.publish(5);
   await scene.log.has([...old, ...ids]);
   const order = scene.log.events.map(({ event_id }) => event_id);

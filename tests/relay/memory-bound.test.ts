@@ -13,8 +13,11 @@ const ROWS = 4_000;
 const ROW_BYTES = 10_000;
 /** What the driver has in hand when the router says stop. */
 const IN_HAND = 2 * MIB;
-/** Beyond the budget, twice over: garbage that is not collected yet, and the code that runs for the first time. */
-const SLACK = 50 * MIB;
+/**
+ * Beyond the budget, twice over: garbage that is not collected yet, and the code that runs for the first time. A process
+ * starts with some 70 MB and has been seen to grow by 68 MB on Node 24; one that read on would grow by 40 MB more.
+ */
+const SLACK = 70 * MIB;
 
 const hangs: OnBatch = () => new Promise(() => undefined);
 

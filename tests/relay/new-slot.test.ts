@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { configSchema } from '../../src/config/schema.ts';
 import { createPool } from '../../src/postgres/pool.ts';
-import { makeSlot } from '../../src/relay-new-slot.ts';
+import { recreateSlot } from '../../src/relay/healing/recreate-slot.ts';
 import { checkServer } from '../../src/slot/server-checks.ts';
 import { createTestDatabase } from '../support/database.ts';
 
@@ -18,7 +18,7 @@ test('a session that breaks while it takes over the snapshot is an error, and no
       routes: [{ to: ['hook'] }],
     });
     const server = await checkServer({ url: database.url });
-    const made = makeSlot({ config, pool, server, slot: database.slotName });
+    const made = recreateSlot({ config, pool, server, slot: database.slotName });
     await expect(made).rejects.toMatchObject({ policy: 'retry' });
   } finally {
     await pool.end();

@@ -42,7 +42,7 @@ test.each(FAULTS)(
     const status = async (): Promise<StatusReport> =>
       (await (await fetch(`${relay.url}/status`)).json()) as StatusReport;
     for (let n = 0; n < 10; n += 1) await publish(n);
-    const stall = await poll('it says so', async () => (await status()).stalls[0]);
+    const stall = await poll('it says so', async () => (await status()).stalls?.[0]);
     expect(stall).toMatchObject({ what: 'parking', message: expect.stringContaining(message) as string });
     expect(stall.waiting).toBeGreaterThan(0);
     expect(relay.cli.stderr).toMatch(/"level":"error".*events cannot be parked, the slot waits/);

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { debianPostgresMissing, startDebianPostgres } from '../support/debian-postgres.ts';
 import { baseBackup, dump, load } from '../support/debian-programs.ts';
-import type { RelayInProcess, RelayOptions } from '../support/relay-in-process.ts';
+import type { RelayInProcess, RelayInProcessOptions } from '../support/relay-in-process.ts';
 import { startServer } from '../support/server.ts';
 import { HealingScene } from './healing-scene.ts';
 
@@ -35,7 +35,7 @@ const codes = ({ lines }: RelayInProcess): unknown[] =>
   lines.map((line) => (JSON.parse(line) as { code?: string }).code);
 
 /** Five events that came, of a relay that then ended; proven. */
-async function delivered(scene: HealingScene, more: Partial<RelayOptions> = {}): Promise<string[]> {
+async function delivered(scene: HealingScene, more: Partial<RelayInProcessOptions> = {}): Promise<string[]> {
   const relay = await scene.start(more);
   const ids = await scene.publish(5);
   await scene.log.has(ids);
@@ -56,7 +56,11 @@ async function setBack(server: EmbeddedPostgres, copy: string): Promise<void> {
 }
 
 /** With on_slot_lost: stop it ends with the code; as it is by default it heals, and says the code. */
-async function healsWith(scene: HealingScene, code: string, more: Partial<RelayOptions> = {}): Promise<RelayInProcess> {
+async function healsWith(
+  scene: HealingScene,
+  code: string,
+  more: Partial<RelayInProcessOptions> = {},
+): Promise<RelayInProcess> {
   const source = { ...more.source, on_slot_lost: 'stop' };
   await expect(scene.start({ ...more, source })).rejects.toMatchObject({ code });
   const relay = await scene.start(more);
@@ -98,8 +102,15 @@ describe.skipIf(missing)(`a restore with the programs of Postgres 15`, { timeout
     await using scene = await HealingScene.set({ server: server.url(), migrated: false });
     await load(scene.database.url, scratch.file);
     const fresh = await scene.publish(5);
-    const more = { source: { slot: source.database.slotName } };
-    await using relay = await healsWith(scene, 'CLUSTER_CHANGED', more);
+    const slot = source.database.slotName;
+    const waiting = (await scene.query('SELECT FROM walpost.outbox')).length;
+    for (const on_slot_lost of ['heal', 'stop']) {
+      const silent = scene.start({ source: { slot, on_slot_lost } });
+      await expect(silent).rejects.toMatchObject({ code: 'COPIED_DATABASE', policy: 'operator' });
+      await expect(silent).rejects.toThrow(`has ${waiting} rows, 0 events are parked`);
+    }
+    expect(scene.log.events).toEqual([]);
+    await using relay = await scene.start({ source: { slot, existing: 'deliver' } });
     await scene.log.has([...ids, ...fresh, ...(await scene.publish(5))]);
     expect(await scene.jobs()).toMatchObject([{ state: 'done', from_lsn: null }]);
     await relay.stop();

@@ -5,11 +5,11 @@ import { configSchema } from '../../src/config/schema.ts';
 import { JobStore } from '../../src/jobs/job-store.ts';
 import { cancelJob, listJobs } from '../../src/jobs/job-rows.ts';
 import { createLog } from '../../src/observe/log.ts';
-import { CheckpointStore } from '../../src/postgres/checkpoints.ts';
-import { CursorStore } from '../../src/postgres/cursor-store.ts';
+import { CheckpointStore } from '../../src/postgres/cursor/checkpoints.ts';
+import { CursorStore } from '../../src/postgres/cursor/cursor-store.ts';
 import { createPool } from '../../src/postgres/pool.ts';
-import { markIncomplete } from '../../src/postgres/source-identity.ts';
-import { SourceWatch } from '../../src/relay-source.ts';
+import { markIncomplete } from '../../src/postgres/source/completeness.ts';
+import { SourceWatch } from '../../src/relay/healing/source-watch.ts';
 import { checkServer, type ServerFacts } from '../../src/slot/server-checks.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createRole, type DatabaseRole } from '../support/database-role.ts';
@@ -38,7 +38,7 @@ beforeEach(async () => {
   pool = createPool(role.url, { applicationName: 'test', max: 3 });
   server = await checkServer({ url: role.url, slot: SLOT });
   leader = await lead();
-  await leader.watch.look(); // the first one takes the source as it is
+  await leader.watch.check(); // the first one takes the source as it is
 });
 
 afterEach(async () => {
@@ -59,7 +59,7 @@ async function lead(): Promise<Leader> {
   const log = createLog({ level: 'silent' });
   const checkpoints = new CheckpointStore(pool, cursor);
   return {
-    watch: new SourceWatch({ config, log, ground: { pool, cursor, slot: SLOT, server } }),
+    watch: new SourceWatch({ config, log, term: { pool, cursor, slot: SLOT, server } }),
     jobs: new JobStore(pool, cursor),
     checkpoint: () => checkpoints.takeOf(SOURCE),
   };
@@ -69,14 +69,14 @@ const states = async (): Promise<string[]> => (await listJobs(pool)).map(({ stat
 
 /** So many looks change nothing. */
 async function stays(expected: readonly string[]): Promise<void> {
-  for (let n = 0; n < 3; n++) await leader.watch.look();
+  for (let n = 0; n < 3; n++) await leader.watch.check();
   expect(await states()).toEqual(expected);
 }
 
 /** It looks until another job is there: transactions of other tests may be older than the change. */
 async function asks(expected: readonly string[]): Promise<void> {
   await poll('a job is asked for', async () => {
-    await leader.watch.look();
+    await leader.watch.check();
     return (await states()).length >= expected.length || undefined;
   });
   await stays(expected);

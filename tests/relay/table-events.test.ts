@@ -1,6 +1,7 @@
 /** What may happen to the table while a relay streams, and changes nothing: each event before, during and after arrives once. */
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import { startServer } from '../support/server.ts';
 import { type Outbox, type Step, TableScene } from './table-scene.ts';
 
@@ -70,6 +71,24 @@ const GOES_ON: readonly Case[] = [
     what: 'VACUUM FULL, CLUSTER and REINDEX',
     steps: ['VACUUM FULL {table}', 1, 'CLUSTER {table} USING outbox_pkey', 1, 'REINDEX TABLE {table}'],
   },
+  {
+    what: 'rows are written by a session that is a replica, and one with hostile settings',
+    steps: [
+      'SET session_replication_role = replica; {event}; RESET session_replication_role',
+      'BEGIN; SET LOCAL synchronous_commit = off; {event}; COMMIT',
+    ],
+  },
+  {
+    what: 'a trigger that lets no row in',
+    outbox: 'mapped',
+    steps: [
+      `CREATE FUNCTION shop.none() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN CASE NEW.kind WHEN ''not.wanted'' THEN NULL ELSE NEW END; END'`,
+      'CREATE TRIGGER none BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION shop.none()',
+      `INSERT INTO {table} (id, org, kind, body) VALUES (gen_random_uuid(), gen_random_uuid(), 'not.wanted', '{}')`,
+      2,
+    ],
+  },
+  { what: 'another tablespace', steps: ['ALTER TABLE {table} SET TABLESPACE pg_default', 1] },
   { what: 'SET LOGGED, which changes nothing', steps: ['ALTER TABLE {table} SET LOGGED', 1] },
   {
     what: 'the table has another name and another schema for a while, and is written to',
@@ -96,7 +115,7 @@ const GOES_ON: readonly Case[] = [
   {
     what: 'the partitions of a day are made',
     outbox: 'partitioned',
-    steps: ['SELECT walpost.make_partitions(9)', 2],
+    steps: ['SELECT walpost_internal.make_partitions(9)', 2],
   },
   {
     what: 'savepoints, released and rolled back',
@@ -129,6 +148,39 @@ const GOES_ON: readonly Case[] = [
     steps: [`BEGIN; {undone}; PREPARE TRANSACTION 'dropped'`, 2, `ROLLBACK PREPARED 'dropped'`],
   },
 ];
+
+test('rows that COPY FREEZE writes arrive', async () => {
+  await using scene = await TableScene.set(server.url(), 'mapped');
+  await scene.take([2]);
+  const id = randomUUID();
+  scene.written.push(id);
+  await scene.take([
+    `BEGIN; TRUNCATE {table};
+     COPY {table} (id, org, kind, body) FROM PROGRAM 'printf "${id}\t${id}\tthing.made\t{}\n"' WITH (FREEZE); COMMIT`,
+  ]);
+  expect(await scene.settled()).toEqual({ repeated: 0, undone: 0, dead: [] });
+});
+
+test('a row that an UPDATE moves to another partition comes again, with the same event_id', async () => {
+  await using scene = await TableScene.set(server.url(), 'mapped partitioned');
+  await scene.take([1]);
+  await scene.settled();
+  await scene.take([`UPDATE {table} SET made = '2019-01-01'`, 1]);
+  expect(await scene.settled()).toEqual({ repeated: 1, undone: 0, dead: [] });
+});
+
+test('rows of a partition that was filled before it was attached are not sent, as docs/operations.md says', async () => {
+  await using scene = await TableScene.set(server.url(), 'mapped partitioned');
+  await scene.take([
+    1,
+    'DROP TABLE shop.late; CREATE TABLE shop.late (LIKE shop.outbox INCLUDING ALL EXCLUDING IDENTITY)',
+    `INSERT INTO shop.late (id, org, kind, body, seq) VALUES (gen_random_uuid(), gen_random_uuid(), 'old', '{}', 0)`,
+    `ALTER TABLE shop.outbox ATTACH PARTITION shop.late FOR VALUES FROM ('2020-01-01') TO (MAXVALUE)`,
+    1,
+  ]);
+  expect(await scene.settled()).toEqual({ repeated: 0, undone: 0, dead: [] });
+  expect(scene.log.events.filter(({ event_id }) => !scene.written.includes(event_id))).toEqual([]);
+});
 
 describe.concurrent('goes on, and each event arrives once:', () => {
   test.for(GOES_ON)('$what', async ({ outbox, steps }) => {

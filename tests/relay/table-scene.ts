@@ -7,7 +7,7 @@ import { createRole, type DatabaseRole } from '../support/database-role.ts';
 import { RelayInProcess } from '../support/relay-in-process.ts';
 import { poll } from '../support/slot-session.ts';
 
-export type Outbox = 'walpost' | 'partitioned' | 'mapped' | 'mapped partitioned' | 'mapped schema';
+export type Outbox = 'walpost' | 'partitioned' | 'mapped' | 'mapped partitioned' | 'mapped schema' | 'mapped filtered';
 
 /** Where the events are written, and the names of the columns. */
 interface Target {
@@ -40,6 +40,7 @@ const PREPARE: Readonly<Record<Outbox, string>> = {
   partitioned: 'SELECT walpost.partition_outbox()',
   mapped: `CREATE SCHEMA shop; CREATE TABLE shop.outbox (${COLUMNS})`,
   'mapped schema': `CREATE SCHEMA shop; CREATE TABLE shop.outbox (${COLUMNS}); CREATE PUBLICATION shop FOR TABLES IN SCHEMA shop WITH (publish = 'insert')`,
+  'mapped filtered': `CREATE SCHEMA shop; CREATE TABLE shop.outbox (${COLUMNS}); CREATE PUBLICATION shop FOR TABLE shop.outbox WHERE (topic = 'default') WITH (publish = 'insert')`,
   'mapped partitioned': `CREATE SCHEMA shop; CREATE TABLE shop.outbox (${COLUMNS}) PARTITION BY RANGE (made);
     CREATE TABLE shop.early PARTITION OF shop.outbox FOR VALUES FROM (MINVALUE) TO ('2020-01-01');
     CREATE TABLE shop.late PARTITION OF shop.outbox FOR VALUES FROM ('2020-01-01') TO (MAXVALUE)`,
@@ -63,8 +64,16 @@ const SOURCE = {
   },
 };
 
+interface SceneOptions {
+  /** The relay is no superuser. */
+  readonly role?: boolean;
+  /** More of the section source. */
+  readonly source?: object;
+}
+
 interface Login {
   readonly isOwn: boolean;
+  readonly source: object;
   readonly login: DatabaseRole | undefined;
 }
 
@@ -76,27 +85,34 @@ export class TableScene implements AsyncDisposable {
   relay: RelayInProcess;
   private readonly isOwn: boolean;
   private readonly login: DatabaseRole | undefined;
+  private source: object;
   private readonly organization = randomUUID();
   private target: Target;
 
-  private constructor(database: TestDatabase, log: EventLog, { isOwn, login }: Login) {
+  private constructor(database: TestDatabase, log: EventLog, { isOwn, login, source }: Login) {
     this.database = database;
     this.log = log;
     this.isOwn = isOwn;
+    this.source = source;
     this.login = login;
     this.target = isOwn ? OWN : MAPPED;
     this.relay = this.make();
   }
 
-  /** With `role` the relay is no superuser. */
-  static async set(server: string, outbox: Outbox = 'walpost', { role = false } = {}): Promise<TableScene> {
+  static async set(server: string, outbox: Outbox = 'walpost', options: SceneOptions = {}): Promise<TableScene> {
+    const { role = false, source = {} } = options;
     const database = await createTestDatabase({ server });
     await database.query(PREPARE[outbox]);
     const login = role ? await createRole(database, { in: ['walpost_relay'], attributes: 'REPLICATION' }) : undefined;
     const isOwn = outbox === 'walpost' || outbox === 'partitioned';
-    const scene = new TableScene(database, await EventLog.start(), { isOwn, login });
-    await scene.relay.streams();
-    return scene;
+    const scene = new TableScene(database, await EventLog.start(), { isOwn, login, source });
+    try {
+      await scene.relay.streams();
+      return scene;
+    } catch (error) {
+      await scene[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   async take(steps: readonly Step[]): Promise<void> {
@@ -132,7 +148,8 @@ export class TableScene implements AsyncDisposable {
   }
 
   /** Another process takes over. */
-  async restart(): Promise<void> {
+  async restart(source: object = this.source): Promise<void> {
+    this.source = source;
     await this.relay[Symbol.asyncDispose]();
     this.relay = this.make();
     await this.relay.streams();
@@ -166,7 +183,11 @@ export class TableScene implements AsyncDisposable {
   private make(): RelayInProcess {
     const { database, log } = this;
     const url = this.login?.url ?? database.url;
-    return new RelayInProcess({ database: { ...database, url }, sinks: log.sinks, source: this.isOwn ? {} : SOURCE });
+    return new RelayInProcess({
+      database: { ...database, url },
+      sinks: log.sinks,
+      source: { ...(this.isOwn ? {} : SOURCE), ...this.source },
+    });
   }
 
   private fill(sql: string): string {

@@ -28,7 +28,7 @@ const relay = (): Promise<RelayInProcess> =>
   RelayInProcess.start({
     database,
     sinks: log.sinks,
-    config: { delivery: { backoff: ['50ms'], breaker: { reset_after: '500ms', minimum_calls: 1000 } } },
+    config: { delivery: { backoff: ['50ms'], breaker: { reset_after: '500ms', minimum_organizations: 1000 } } },
   });
 
 /** Notes each request, and answers with the status that is given for it. */

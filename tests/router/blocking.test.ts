@@ -5,7 +5,7 @@ import { event, Harness, makeOrigin } from './harness.ts';
 const REJECTED: Verdict = { kind: 'rejected', reason: '410 gone' };
 const bad = (batch: Batch): boolean => batch.events.some(({ eventId }) => eventId.startsWith('bad'));
 const config = { delivery: { on_dead_letter: 'block' }, batching: { max_events: 1 } };
-const lane = { sink: 'a', organizationId: 'x' };
+const lane = { sink: 'a', organizationId: 'x', lane: '' };
 
 function blocking(): Harness {
   return new Harness({ config, answer: (batch) => (bad(batch) ? REJECTED : DELIVERED) });
@@ -205,7 +205,7 @@ describe('waking', () => {
     const harness = new Harness({ answer: () => ({ kind: 'unavailable', reason: '503', retryAfter: 100_000 }) });
     harness.accept('x', '1');
     await harness.clock.advance(20_000);
-    harness.router.wake({ sink: 'a', organizationId: 'y' });
+    harness.router.wake({ sink: 'a', organizationId: 'y', lane: '' });
     await harness.clock.advance(100);
     expect(harness.sent.length).toBe(1);
     harness.router.wake(lane);

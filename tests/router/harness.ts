@@ -3,8 +3,10 @@ import type { Event, Origin } from '../../src/event.ts';
 import type { Batch, DeadLetter, Verdicts } from '../../src/pipeline.ts';
 import { DELIVERED } from '../../src/pipeline.ts';
 import { MemoryLot } from './memory-lot.ts';
+import type { Refusal } from '../../src/router/lanes/refusal.ts';
 import { Router } from '../../src/router/router.ts';
 import { asWire } from '../../src/wire-text.ts';
+import { plainOrigin } from '../support/plain-origin.ts';
 import { ManualClock, settleMicrotasks } from '../support/manual-clock.ts';
 
 export interface Sent {
@@ -18,22 +20,20 @@ export interface Sent {
 export type Answer = (batch: Batch, sink: string) => Verdicts | Promise<Verdicts>;
 
 let sequence = 0;
+/** What origins of this file expect and have settled, over all tests of a thread. */
+const tally = { expected: 0, settled: 0 };
 
 export function makeOrigin(overrides: Partial<Origin> = {}): Origin {
   sequence += 1;
   const commitLsn = BigInt(sequence * 100);
-  return {
+  return plainOrigin({
     commitLsn,
     xid: 700,
     committedAtMicros: 0n,
-    unsettled: 0,
-    carried: false,
-    receivedAt: 0,
-    job: null,
-    endLsn: null,
-    visible: true,
+    expect: (count) => void (tally.expected += count),
+    settle: () => void (tally.settled += 1),
     ...overrides,
-  };
+  });
 }
 
 export function event(organizationId: string, eventId: string, overrides: Partial<Event> = {}): Event {
@@ -72,9 +72,14 @@ export class Harness {
   readonly clock = new ManualClock();
   readonly sent: Sent[] = [];
   readonly letters: DeadLetter[] = [];
+  readonly refusals: Refusal[] = [];
+  readonly recoveries: Refusal[] = [];
   readonly pressure: boolean[] = [];
+  /** Aborted by the router on a fault of its own. */
+  readonly failure = new AbortController();
   readonly router: Router;
   readonly lot: MemoryLot;
+  private readonly before = { ...tally };
   closedFor = 0;
   /** Dead letters wait in `unstored` while set. */
   lettersStall = false;
@@ -83,8 +88,6 @@ export class Harness {
   received = 0;
   asked = 0;
   dropped = 0;
-  held = 0;
-  settled = 0;
   answer: Answer;
 
   constructor(options: HarnessOptions = {}) {
@@ -112,10 +115,6 @@ export class Harness {
           return this.answer(batch, name);
         },
       })),
-      settlement: {
-        hold: (_origin, count) => void (this.held += count),
-        settle: () => void (this.settled += 1),
-      },
       deadLetters: {
         store: (letter, stored) => {
           this.letters.push(letter);
@@ -130,12 +129,25 @@ export class Harness {
         delivered: () => undefined,
         deadLettered: () => undefined,
         dropped: () => void (this.dropped += 1),
+        refusing: (refusal) => this.refusals.push(refusal),
+        refusingOver: (refusal) => this.recoveries.push(refusal),
         windowWait: () => undefined,
       },
       askVisible: () => void (this.asked += 1),
       onPressure: (full) => this.pressure.push(full),
       random: () => 0.5,
+      failure: this.failure,
     });
+  }
+
+  /** Deliveries and inserts that events were to have since the harness was made … */
+  get held(): number {
+    return tally.expected - this.before.expected;
+  }
+
+  /** … and those that settled. */
+  get settled(): number {
+    return tally.settled - this.before.settled;
   }
 
   accept(organization: string, ...ids: string[]): void {

@@ -24,10 +24,12 @@ export class MemoryLot implements ParkingLot {
     return [...this.byLane.values()].flat();
   }
 
-  park(sink: string, events: readonly Event[], stored: () => void): void {
+  /** A test may name the sink alone. */
+  park(to: LaneName | string, events: readonly Event[], stored: () => void): void {
+    const { sink, lane } = typeof to === 'string' ? { sink: to, lane: '' } : to;
     this.later(() => {
       for (const event of events) {
-        const rows = this.laneOf({ sink, organizationId: event.organizationId });
+        const rows = this.laneOf({ sink, organizationId: event.organizationId, lane });
         if (!rows.some((row) => row.event.eventId === event.eventId)) {
           rows.push({ id: ++this.ids, sink, event, place: this.placeOf(event) });
         }
@@ -39,9 +41,7 @@ export class MemoryLot implements ParkingLot {
 
   async read(lane: LaneName, after: string | null, limits: PageLimits): Promise<ParkedPage> {
     await Promise.resolve();
-    const rows = this.laneOf(lane)
-      .filter((row) => after === null || row.place > Number(after))
-      .slice(0, limits.maxEvents);
+    const rows = this.page(this.laneOf(lane), after === null ? -Infinity : Number(after), limits);
     this.mostRowsRead = Math.max(this.mostRowsRead, rows.length);
     const last = rows.at(-1);
     return {
@@ -74,13 +74,27 @@ export class MemoryLot implements ParkingLot {
       const { sink, event } = last;
       const { commitLsn } = event.origin;
       const isBehind = settled !== null && commitLsn !== null && commitLsn >= settled;
-      return [{ sink, organizationId: event.organizationId, resentUntil: isBehind ? commitLsn : null }];
+      return [{ sink, organizationId: event.organizationId, lane: '', redeliveredUntil: isBehind ? commitLsn : null }];
     });
   }
 
   release(): void {
     this.stalled = false;
     for (const run of this.waiting.splice(0)) run();
+  }
+
+  /** Of the first `maxEvents` rows behind `after`, those of other types, while they begin within `maxBytes`. */
+  private page(rows: readonly Row[], after: number, limits: PageLimits): Row[] {
+    const start = rows.findIndex((row) => row.place > after);
+    const page: Row[] = [];
+    let before = 0;
+    for (const row of start < 0 ? [] : rows.slice(start, start + limits.maxEvents)) {
+      if (limits.otherTypes?.includes(row.event.eventType) === true) continue;
+      if (before >= limits.maxBytes) break;
+      page.push(row);
+      before += row.event.size;
+    }
+    return page;
   }
 
   private laneOf({ sink, organizationId }: LaneName): Row[] {

@@ -110,7 +110,7 @@ describe('the order of a lane, when later events are in Postgres before earlier 
     const harness = new Harness({ lot, config: { delivery: { on_dead_letter: 'block' } } });
     let up = false;
     const delivered = recording(harness, () => up);
-    harness.router.restore(lot.lanes(1n), [{ sink: 'a', organizationId: 'x' }]);
+    harness.router.restore(lot.lanes(1n), [{ sink: 'a', organizationId: 'x', lane: '' }]);
     const hidden = makeOrigin({ commitLsn: 3n, visible: false });
     harness.router.accept(event('x', '3', { origin: hidden }));
     await harness.clock.advance(1_000);
@@ -300,7 +300,7 @@ describe('a job', () => {
     await harness.clock.advance(1_000);
     harness.lot.park('a', [event('x', 'moved')], () => undefined);
     await harness.settle();
-    harness.router.wake({ sink: 'a', organizationId: 'x' });
+    harness.router.wake({ sink: 'a', organizationId: 'x', lane: '' });
     await harness.clock.advance(1_000);
     harness.router.endJob('replay-1');
     await harness.clock.advance(1_000);

@@ -79,7 +79,7 @@ describe('a sink that is away', () => {
     expect(harness.letters).toEqual([]);
     await harness.clock.advance(2 * 3_600_000);
     expect(harness.letters.map(({ item }) => item.eventId)).toEqual(['old']);
-    expect(harness.router.state().lanes).toMatchObject({ parked: 0, resting: 0, quiet: 0 });
+    expect(harness.router.state().lanes).toMatchObject({ parked: 0, backing_off: 0, idle: 0 });
   });
 
   test('gives up the next at once when its time comes, and an accepted event starts the time anew', async () => {
@@ -102,11 +102,11 @@ describe('a sink that is away', () => {
     expect(harness.letters.map(({ item }) => item.eventId)).toEqual(['1', '2', '4']);
   });
 
-  test('gives up only what is visible, and an only event that it refuses all day too', async () => {
+  test('gives up only what is visible', async () => {
     const harness = new Harness({ config: { delivery: { unavailable_for: '1h' } } });
-    harness.answer = () => ({ kind: 'failed', reason: '400' });
+    harness.answer = () => DOWN;
     harness.accept('x', 'seen');
-    harness.router.accept(event('x', 'unseen', { origin: makeOrigin({ visible: false }) }));
+    harness.router.accept(event('x', 'awaiting_visibility', { origin: makeOrigin({ visible: false }) }));
     await harness.clock.advance(2 * 3_600_000);
     expect(harness.letters.map(({ item, reason }) => [item.eventId, reason])).toEqual([['seen', 'unavailable']]);
   });

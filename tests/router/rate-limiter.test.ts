@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { RateLimiter } from '../../src/router/rate-limiter.ts';
+import { RateLimiter } from '../../src/router/timing/rate-limiter.ts';
 import { Harness } from './harness.ts';
 
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, index) => `${index}`);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { VisibilityGate } from '../../src/router/visibility-gate.ts';
+import { VisibilityGate } from '../../src/router/timing/visibility-gate.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { makeOrigin } from './harness.ts';
 
@@ -15,11 +15,11 @@ function gate(clock = new ManualClock()): VisibilityGate {
 
 test('keeps nothing of transactions that nobody waits for, and all that somebody does', async () => {
   const own = gate();
-  const waited = [10, 20_000, 99_998].map((xid) => makeOrigin({ visible: false, xid, unsettled: 1, endLsn: 1n }));
+  const waited = [10, 20_000, 99_998].map((xid) => makeOrigin({ visible: false, xid, isSettled: false }));
   const open = makeOrigin({ visible: false, xid: 99_999 });
   for (let xid = 0; xid < 100_000; xid += 1) {
     own.begin(
-      [...waited, open].find((origin) => origin.xid === xid) ?? makeOrigin({ visible: false, xid, endLsn: 1n }),
+      [...waited, open].find((origin) => origin.xid === xid) ?? makeOrigin({ visible: false, xid, isSettled: true }),
     );
   }
   expect(own.waiting).toBeLessThan(2_000);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { Alarms } from '../../src/router/alarms.ts';
-import { Windows } from '../../src/router/windows.ts';
+import { TimerHeap } from '../../src/router/timing/timer-heap.ts';
+import { Windows } from '../../src/router/timing/windows.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 describe('windows', () => {
@@ -44,7 +44,7 @@ describe('windows', () => {
   test('nothing is left to ring once the windows are disposed of while one closes', async () => {
     const clock = new ManualClock();
     const windows: Windows<string> = new Windows(clock, 250, {
-      onClose: () => windows.dispose(),
+      onClose: () => windows.close(),
       onTick: () => undefined,
     });
     windows.add('a');
@@ -91,7 +91,7 @@ describe('windows', () => {
 test('alarms ring in order of their moments, by one timer', async () => {
   const clock = new ManualClock();
   const rang: [number, number][] = [];
-  const alarms = new Alarms<number>(clock, (item) => rang.push([item, clock.now()]));
+  const alarms = new TimerHeap<number>(clock, (item) => rang.push([item, clock.now()]));
   const delays = Array.from({ length: 500 }, (_, index) => ((index * 7919) % 1000) + 1);
   delays.forEach((delay, index) => alarms.set(index, delay));
   expect(clock.pending).toBe(1);

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
-import type { SinkConfigOf } from '../../src/config/sinks.ts';
-import { sinkSchema } from '../../src/config/sinks.ts';
-import { createDiscardSink } from '../../src/sinks/discard.ts';
-import { createStdoutSink } from '../../src/sinks/stdout.ts';
-import { createWebhookSink } from '../../src/sinks/webhook.ts';
+import type { SinkConfigOf } from '../../src/config/sinks/sinks.ts';
+import { sinkSchema } from '../../src/config/sinks/sinks.ts';
+import { createDiscardSink } from '../../src/sinks/discard/discard-sink.ts';
+import { createStreamSink } from '../../src/sinks/stdout/stdout-sink.ts';
+import { createWebhookSink } from '../../src/sinks/webhook/webhook-sink.ts';
 import { contractContext, describeSinkContract, type SinkHarness } from '../contract/sink-contract.ts';
 import { WebhookReceiver } from '../support/webhook-receiver.ts';
 
@@ -29,7 +29,7 @@ class PipeHarness implements SinkHarness {
   readonly #chunks: Buffer[] = [];
   readonly #ended = once(this.#reader, 'close');
   readonly secrets = [];
-  readonly sink = createStdoutSink(this.#pipe);
+  readonly sink = createStreamSink(this.#pipe);
 
   constructor() {
     this.#reader.stdout?.on('data', (chunk: Buffer) => this.#chunks.push(chunk));

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { DestinationHealth, mayProbe } from '../../src/sinks/destination-health.ts';
+import { DestinationHealth, mayProbe } from '../../src/sinks/guard/destination-health.ts';
 
 const limits = { failureRate: 0.5, minimumOrganizations: 5, window: 10_000 };
 

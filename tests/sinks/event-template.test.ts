@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { sinkSchema } from '../../src/config/sinks.ts';
+import { sinkSchema } from '../../src/config/sinks/sinks.ts';
 import { compileTemplate } from '../../src/sinks/event-template.ts';
 import { sampleEvent } from '../support/sample-event.ts';
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { type Batch, DELIVERED, type Sink, type Verdict, type Verdicts } from '../../src/pipeline.ts';
-import { GuardedSink, type GuardedSinkOptions } from '../../src/sinks/guarded-sink.ts';
+import { GuardedSink, type GuardedSinkOptions } from '../../src/sinks/guard/guarded-sink.ts';
 import { sampleBatch, sampleEvent } from '../support/sample-event.ts';
 
 const DOWN: Verdict = { kind: 'unavailable', reason: 'down' };
@@ -46,7 +46,7 @@ function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
 }
 
 function guard(sink: Sink, options: Partial<GuardedSinkOptions> = {}): GuardedSink {
-  const breaker = { failure_rate: 0.5, minimum_calls: 5, reset_after: 10_000 };
+  const breaker = { failure_rate: 0.5, minimum_organizations: 5, reset_after: 10_000 };
   return new GuardedSink({ name: 'n8n', sink, concurrency: 4, timeout: 1000, breaker, clock: systemClock, ...options });
 }
 
@@ -76,7 +76,7 @@ describe('whatever the sink does is a verdict', () => {
     };
     expect(await guard(sink).deliver(batchOf('a'))).toEqual({
       kind: 'unavailable',
-      reason: 'GET https://example.com failed badly',
+      reason: 'the sink failed with an error of its own (Error)',
     });
   });
 
@@ -87,7 +87,10 @@ describe('whatever the sink does is a verdict', () => {
       },
       close: () => Promise.resolve(),
     };
-    expect(await guard(sink).deliver(batchOf('a'))).toEqual({ kind: 'unavailable', reason: 'broken' });
+    expect(await guard(sink).deliver(batchOf('a'))).toEqual({
+      kind: 'unavailable',
+      reason: 'the sink failed with an error of its own (TypeError)',
+    });
   });
 
   test('a list of the wrong length is unavailable and says so', async () => {
@@ -146,7 +149,7 @@ describe('the timeout', () => {
   test('a stop from outside ends it as well, and says nothing about the destination', async () => {
     const sink = new ScriptedSink();
     sink.answer = () => 'wait';
-    const guarded = guard(sink, { breaker: { failure_rate: 0.1, minimum_calls: 1, reset_after: 1000 } });
+    const guarded = guard(sink, { breaker: { failure_rate: 0.1, minimum_organizations: 1, reset_after: 1000 } });
     const controller = new AbortController();
     const delivering = ['a', 'b', 'c'].map((id) => guarded.deliver(batchOf(id), controller.signal));
     controller.abort();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { broadcastPath, messagePath, nameProblem } from '../../src/sinks/realtime-route.ts';
+import { broadcastPath, messagePath, nameProblem } from '../../src/sinks/realtime/realtime-route.ts';
 
 test.each([
   ['https://abc.supabase.co', '/realtime/v1/api/broadcast'],

@@ -1,9 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { systemClock } from '../../src/clock.ts';
-import type { SinkConfigOf } from '../../src/config/sinks.ts';
+import type { SinkConfigOf } from '../../src/config/sinks/sinks.ts';
 import { envelopeOf } from '../../src/envelope.ts';
 import type { Sink, Verdict } from '../../src/pipeline.ts';
-import { createRealtimeSink } from '../../src/sinks/realtime.ts';
+import { createRealtimeSink } from '../../src/sinks/realtime/realtime-sink.ts';
 import { wireBytes } from '../../src/wire-text.ts';
 import { type Fault, RealtimeFake, type RealtimeFakeOptions } from '../support/realtime-fake.ts';
 import { contractContext, describeSinkContract } from '../contract/sink-contract.ts';
@@ -44,9 +43,10 @@ function sinkFor(fake: RealtimeFake, options: Partial<SinkConfigOf<'realtime'>> 
       event: '{event_type}',
       private: true,
       allow_private: true,
+      concurrency: 16,
       ...options,
     },
-    { name: 'live', clock: systemClock },
+    { ...contractContext, name: 'live' },
   );
   keep({ [Symbol.asyncDispose]: () => sink.close() });
   return sink;
@@ -263,6 +263,7 @@ describeSinkContract('realtime', async () => {
         event: '{event_type}',
         private: true,
         allow_private: true,
+        concurrency: 16,
       },
       contractContext,
     ),

@@ -1,25 +1,37 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { sinkSchema } from '../../src/config/sinks.ts';
+import { sinkSchema } from '../../src/config/sinks/sinks.ts';
 import { createSink, orNameMissing } from '../../src/sinks/registry.ts';
 import { contractContext } from '../contract/sink-contract.ts';
 
-describe('every type of sink that can be configured can be made', () => {
-  const examples = [
-    { type: 'discard' },
-    { type: 'stdout' },
-    { type: 'webhook', url: 'https://example.com/hook' },
-    { type: 'realtime', url: 'https://abc.supabase.co', key: 'service-role-key' },
-  ];
+describe.each(sinkSchema.options.map((schema) => ({ type: schema.shape.type.value, schema })))(
+  'a sink of type $type',
+  ({ type, schema }) => {
+    const { examples = [] } = schema.meta() ?? {};
 
-  test('there is an example of each', () => {
-    expect(examples.map(({ type }) => type)).toEqual(sinkSchema.options.map(({ shape }) => shape.type.value));
-  });
+    test('is created from each example of its schema', async () => {
+      expect(examples).not.toEqual([]);
+      for (const example of examples as unknown[]) {
+        const config = sinkSchema.parse(example);
+        expect(config.type).toBe(type);
+        await (await createSink(config, contractContext)).close();
+      }
+    });
 
-  test.each(examples)('$type', async (example) => {
-    const sink = await createSink(sinkSchema.parse(example), contractContext);
-    await sink.close();
-  });
-});
+    test('runs the contract of sinks', () => {
+      const tests = readdirSync(import.meta.dirname).filter((file) => file.endsWith('.test.ts'));
+      const texts = tests.map((file) => readFileSync(join(import.meta.dirname, file), 'utf8'));
+      expect(texts.some((text) => text.includes(`describeSinkContract('${type}'`))).toBe(true);
+    });
+
+    test('has a section in docs/sinks.md', () => {
+      const page = readFileSync(join(import.meta.dirname, '../../docs/sinks.md'), 'utf8');
+      const sections = page.split(/^## /m).filter((section) => section.includes(`type: ${type}\n`));
+      expect(sections).toHaveLength(1);
+    });
+  },
+);
 
 describe('a package that is not installed', () => {
   const absent = '@walpost-test/not-there';

@@ -4,8 +4,9 @@ import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WalpostError } from '../../src/errors.ts';
-import { ADDRESS_REFUSED, guardedConnector, guardedLookup, isRefusedAddress } from '../../src/sinks/ssrf-guard.ts';
-import { createWebhookSink } from '../../src/sinks/webhook.ts';
+import { isRefusedAddress } from '../../src/refused-address.ts';
+import { ADDRESS_REFUSED, guardedConnector, guardedLookup } from '../../src/sinks/http/ssrf-guard.ts';
+import { createWebhookSink } from '../../src/sinks/webhook/webhook-sink.ts';
 import { contractContext } from '../contract/sink-contract.ts';
 
 /** Every connect(2) of this process begins with such an object, so none made means that no packet left. */
@@ -81,7 +82,7 @@ describe('a URL that spells a private address is refused before anything is made
     connects = 0;
     const make = (): unknown =>
       createWebhookSink(
-        { type: 'webhook', url, headers: {}, batch: true, format: 'walpost', allow_private: false },
+        { type: 'webhook', url, headers: {}, batch: true, format: 'walpost', allow_private: false, concurrency: 1 },
         contractContext,
       );
     expect(make).toThrow(WalpostError);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Writable } from 'node:stream';
 import { expect, test } from 'vitest';
 import { envelopeOf } from '../../src/envelope.ts';
-import { createStdoutSink } from '../../src/sinks/stdout.ts';
+import { createStreamSink } from '../../src/sinks/stdout/stdout-sink.ts';
 import { wireBytes } from '../../src/wire-text.ts';
 import { sampleBatch, sampleEvent } from '../support/sample-event.ts';
 
@@ -25,7 +25,7 @@ function held(): { stream: Writable; chunks: Buffer[]; release: () => void } {
 test('each event is a line, and the line is the envelope', async () => {
   const events = [sampleEvent({ payload: '{"a": "é\u2028"}' }), sampleEvent()];
   const target = held();
-  const delivering = createStdoutSink(target.stream).deliver(sampleBatch(events), never);
+  const delivering = createStreamSink(target.stream).deliver(sampleBatch(events), never);
   await Promise.resolve();
   await new Promise((resolve) => setImmediate(resolve));
   target.release();
@@ -37,7 +37,7 @@ test('each event is a line, and the line is the envelope', async () => {
 test('it answers when the write was flushed, not before', async () => {
   const target = held();
   let answered = false;
-  const delivering = createStdoutSink(target.stream).deliver(sampleBatch([sampleEvent()]), never);
+  const delivering = createStreamSink(target.stream).deliver(sampleBatch([sampleEvent()]), never);
   void delivering.then(() => (answered = true));
   await new Promise((resolve) => setImmediate(resolve));
   expect([target.chunks.length, answered]).toEqual([1, false]);
@@ -47,7 +47,7 @@ test('it answers when the write was flushed, not before', async () => {
 
 test('while nobody reads, one batch waits with the stream and the others are turned away unwritten', async () => {
   const target = held();
-  const sink = createStdoutSink(target.stream);
+  const sink = createStreamSink(target.stream);
   for (let attempt = 0; attempt < 5; attempt++) {
     const controller = new AbortController();
     const delivering = sink.deliver(sampleBatch([sampleEvent()]), controller.signal);
@@ -66,7 +66,7 @@ test('while nobody reads, one batch waits with the stream and the others are tur
 
 test('a reader who leaves breaks the pipe: unavailable, again and again, and the process lives on', async () => {
   const program = `
-    import { createStdoutSink } from './src/sinks/stdout.ts';
+    import { createStdoutSink } from './src/sinks/stdout/stdout-sink.ts';
     import { sampleBatch, sampleEvent } from './tests/support/sample-event.ts';
     const sink = createStdoutSink();
     const signal = new AbortController().signal;

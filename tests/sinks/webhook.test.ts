@@ -1,10 +1,10 @@
 import { createHmac } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Webhook } from 'standardwebhooks';
-import { sinkSchema, type SinkConfigOf } from '../../src/config/sinks.ts';
+import { sinkSchema, type SinkConfigOf } from '../../src/config/sinks/sinks.ts';
 import { batchBody, batchId } from '../../src/envelope.ts';
 import type { Sink, Verdict } from '../../src/pipeline.ts';
-import { createWebhookSink } from '../../src/sinks/webhook.ts';
+import { createWebhookSink } from '../../src/sinks/webhook/webhook-sink.ts';
 import { VERSION } from '../../src/version.ts';
 import { wireBytes } from '../../src/wire-text.ts';
 import { contractContext } from '../contract/sink-contract.ts';
@@ -137,7 +137,7 @@ describe('one event a request', () => {
   test.each<[Conduct, Verdict, Partial<Verdict>]>([
     [
       { kind: 'answer', status: 422, body: 'no' },
-      { kind: 'failed', reason: expect.stringContaining(': no') as string },
+      { kind: 'failed', reason: 'the destination answered 422 Unprocessable Entity', answer: 'no' },
       {},
     ],
     [
@@ -201,21 +201,30 @@ describe('CloudEvents', () => {
       committedat: expect.stringMatching(/^2026-11-\d\dT[\d:.]+Z$/),
       lsn: '0/16B3748',
       ordinal: event.ordinal,
-      replay: false,
+      origin: 'stream',
       traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
       data: { n: 1.5 },
     });
+    expect(parsed[0]).not.toHaveProperty('replay');
     for (const attribute of Object.keys(parsed[0] ?? {})) expect(attribute).toMatch(/^[a-z0-9]{1,20}$/);
   });
 
   test('one event is one object; a replayed one has no position', async () => {
     const event = sampleEvent({ ordinal: null, topic: 'a b/ü', createdAt: null });
-    const replayed = { ...event, origin: { ...event.origin, commitLsn: null, committedAtMicros: null } };
+    const replayed = {
+      ...event,
+      origin: { ...event.origin, commitLsn: null, committedAtMicros: null, job: 'replay-3' },
+    };
     await webhook({ format: 'cloudevents', batch: false }).deliver(sampleBatch([replayed]), signal);
     const [request] = receiver.requests;
     expect(request?.headers['content-type']).toBe('application/cloudevents+json');
     const parsed = JSON.parse(request?.body.toString() ?? '') as Record<string, unknown>;
-    expect(parsed).toMatchObject({ replay: true, source: '/walpost/a%20b%2F%C3%BC', topic: 'a b/ü' });
+    expect(parsed).toMatchObject({
+      origin: 'table',
+      replay: 'replay-3',
+      source: '/walpost/a%20b%2F%C3%BC',
+      topic: 'a b/ü',
+    });
     for (const absent of ['lsn', 'ordinal', 'committedat', 'time', 'subject'])
       expect(parsed).not.toHaveProperty(absent);
   });
@@ -223,7 +232,7 @@ describe('CloudEvents', () => {
 
 describe('bad days', () => {
   test.each<[Conduct, RegExp]>([
-    [{ kind: 'reset' }, /^127\.0\.0\.1:\d+ closed the connection before it answered/],
+    [{ kind: 'reset' }, /^the destination closed the connection before it answered/],
     [{ kind: 'garbage' }, /answered something that is not HTTP/],
     [
       { kind: 'answer', status: 302, headers: { location: '/elsewhere' } },
@@ -231,7 +240,7 @@ describe('bad days', () => {
     ],
     [
       { kind: 'answer', status: 503, body: '<b>down</b>\n\u0007 now' },
-      /answered 503 Service Unavailable: <b>down<\/b> now$/,
+      /^the destination answered 503 Service Unavailable$/,
     ],
     [{ kind: 'reset_mid_answer', status: 500 }, /answered 500/],
   ])('%j is unavailable', async (conduct, reason) => {
@@ -243,7 +252,7 @@ describe('bad days', () => {
 
   test('nobody listens', async () => {
     const sink = webhook({ url: `http://127.0.0.1:${await closedPort()}/secret` });
-    const reason = expect.stringMatching(/^127\.0\.0\.1:\d+ refused the connection \(ECONNREFUSED\)$/);
+    const reason = 'the destination refused the connection (ECONNREFUSED)';
     expect(await sink.deliver(sampleBatch(three()), signal)).toEqual({ kind: 'unavailable', reason });
   });
 
@@ -271,7 +280,7 @@ describe('bad days', () => {
       Verdict,
       { kind: 'unavailable' }
     >;
-    expect(verdict.reason.length).toBeLessThan(400);
+    expect(verdict.answer).toHaveLength(300);
     await receiver.abandoned();
     // What fits into the buffers of two sockets, far from the 100 MB it would have sent.
     expect(receiver.flooded).toBeLessThan(20e6);
@@ -301,7 +310,7 @@ describe('bad days', () => {
     const verdict = await sink.deliver(sampleBatch([sampleEvent({ payload: '{"name": "Ada"}' })]), signal);
     expect(verdict).toMatchObject({ kind: 'failed' });
     expect(JSON.stringify(verdict)).not.toMatch(/s3cr3t|k3y-of|Ada/);
-    expect(JSON.stringify(verdict)).toContain('***');
+    expect(verdict).toMatchObject({ answer: '(not kept: it repeats the request)' });
   });
 });
 

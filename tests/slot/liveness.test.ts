@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Heartbeat } from '../../src/slot/heartbeat.ts';
-import { livenessLimits, look, startLiveness } from '../../src/slot/liveness.ts';
+import { livenessLimits, evaluate, startLiveness } from '../../src/slot/liveness.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 const limits = livenessLimits(3_000);
@@ -14,37 +14,37 @@ describe('a look', () => {
   const start = startLiveness(0, limits);
 
   test('before its time sends nothing and waits for the rest', () => {
-    const verdict = look(start, { now: 400, heardAt: 0, paused: false }, limits);
+    const verdict = evaluate(start, { now: 400, heardAt: 0, paused: false }, limits);
     expect(verdict).toMatchObject({ sendStatus: false, dead: false });
-    expect(verdict.state.nextLook).toBe(600);
+    expect(verdict.state.nextCheck).toBe(600);
   });
 
   test('in time sends a status and counts the silence', () => {
-    const verdict = look(start, { now: 1_000, heardAt: 0, paused: false }, limits);
-    expect(verdict).toMatchObject({ sendStatus: true, dead: false, state: { silence: 1_000, nextLook: 1_000 } });
+    const verdict = evaluate(start, { now: 1_000, heardAt: 0, paused: false }, limits);
+    expect(verdict).toMatchObject({ sendStatus: true, dead: false, state: { silence: 1_000, nextCheck: 1_000 } });
   });
 
   test('hears: silence begins where the last byte was', () => {
     const before = { ...start, silence: 5_000 };
-    expect(look(before, { now: 1_000, heardAt: 700, paused: false }, limits).state.silence).toBe(300);
+    expect(evaluate(before, { now: 1_000, heardAt: 700, paused: false }, limits).state.silence).toBe(300);
   });
 
   test('looks again exactly when the silence would be too long', () => {
-    const before = { lookedAt: 1_000, silence: 4_500, statusAt: 1_000, nextLook: 1_000 };
-    const verdict = look(before, { now: 2_000, heardAt: 0, paused: false }, limits);
-    expect(verdict).toMatchObject({ dead: false, state: { silence: 5_500, nextLook: 500 } });
-    expect(look(verdict.state, { now: 2_500, heardAt: 0, paused: false }, limits).dead).toBe(true);
+    const before = { checkedAt: 1_000, silence: 4_500, statusAt: 1_000, nextCheck: 1_000 };
+    const verdict = evaluate(before, { now: 2_000, heardAt: 0, paused: false }, limits);
+    expect(verdict).toMatchObject({ dead: false, state: { silence: 5_500, nextCheck: 500 } });
+    expect(evaluate(verdict.state, { now: 2_500, heardAt: 0, paused: false }, limits).dead).toBe(true);
   });
 
   test('after the process stood still for long counts one planned interval, not more', () => {
-    const verdict = look(start, { now: 60_000, heardAt: 0, paused: false }, limits);
+    const verdict = evaluate(start, { now: 60_000, heardAt: 0, paused: false }, limits);
     expect(verdict).toMatchObject({ sendStatus: true, dead: false, state: { silence: 1_000 } });
   });
 
   test('while paused counts no silence at all', () => {
     const before = { ...start, silence: 5_900 };
-    const verdict = look(before, { now: 1_000, heardAt: 0, paused: true }, limits);
-    expect(verdict).toMatchObject({ sendStatus: true, dead: false, state: { silence: 0, nextLook: 1_000 } });
+    const verdict = evaluate(before, { now: 1_000, heardAt: 0, paused: true }, limits);
+    expect(verdict).toMatchObject({ sendStatus: true, dead: false, state: { silence: 0, nextCheck: 1_000 } });
   });
 });
 

@@ -1,5 +1,7 @@
 import net from 'node:net';
 import { describe, expect, test } from 'vitest';
+import { databaseError } from '../../src/postgres/database-error.ts';
+import { createPool } from '../../src/postgres/pool.ts';
 import { checkServer } from '../../src/slot/server-checks.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { pgbouncerMissing, startPgbouncer } from '../support/pgbouncer.ts';
@@ -19,7 +21,8 @@ describe.skipIf(missing !== undefined)(`through PgBouncer${missing ? `: ${missin
 
   test('in transaction mode, two connections share a backend', async () => {
     await using db = await createTestDatabase({ migrated: false });
-    await using pooler = await startPgbouncer(db.url, { pool_mode: 'transaction' });
+    const lenient = { pool_mode: 'transaction', ignore_startup_parameters: 'options' };
+    await using pooler = await startPgbouncer(db.url, lenient);
     const refused = checkServer({ url: pooler.url });
     await expect(refused).rejects.toMatchObject({ code: 'POOLER' });
     await expect(refused).rejects.toThrow(/share one backend/);
@@ -30,6 +33,18 @@ describe.skipIf(missing !== undefined)(`through PgBouncer${missing ? `: ${missin
     const lenient = { pool_mode: 'session', ignore_startup_parameters: 'replication,options' };
     await using pooler = await startPgbouncer(db.url, lenient);
     await expect(checkServer({ url: pooler.url })).rejects.toMatchObject({ code: 'POOLER' });
+  });
+
+  test('commands are told so too, whether it refuses the settings of a session or drops them', async () => {
+    await using db = await createTestDatabase({ migrated: false });
+    await db.query(`ALTER DATABASE ${db.name} SET bytea_output = 'escape'`);
+    for (const more of [{}, { ignore_startup_parameters: 'options' }]) {
+      await using pooler = await startPgbouncer(db.url, { pool_mode: 'session', ...more });
+      const pool = createPool(pooler.url, { applicationName: 'test', max: 1 });
+      const refused = await pool.query('SELECT').catch((error: unknown) => databaseError(error));
+      expect(refused).toMatchObject({ code: 'POOLER', policy: 'operator' });
+      await pool.end();
+    }
   });
 
   test('the stream itself does not start', async () => {

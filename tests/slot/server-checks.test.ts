@@ -1,10 +1,11 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startEmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
-import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
+import { startEmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import { checkServer, refuseOldServer } from '../../src/slot/server-checks.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
+import { newClient } from '../support/client.ts';
 
 const withUser = (url: string, user: string, password: string): string => {
   const other = new URL(url);
@@ -14,7 +15,7 @@ const withUser = (url: string, user: string, password: string): string => {
 };
 
 async function onServer<T>(url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client(url);
+  const client = newClient(url);
   await client.connect();
   try {
     return await use(client);

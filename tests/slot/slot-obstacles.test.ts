@@ -1,7 +1,7 @@
 /** What a slot can meet on a server of its own: old transactions, a limit on WAL, no free place. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startEmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
-import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
+import { startEmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import type { CreateSlotOptions } from '../../src/slot/slot-creation.ts';
 import { ensureSlot } from '../../src/slot/slot-setup.ts';
 import { inspectSlot } from '../../src/slot/slot-state.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startEmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
-import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
+import { startEmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createNotes, openSession, untilFree } from '../support/slot-session.ts';
 
@@ -68,7 +68,7 @@ test('a crash of the server ends the stream, and the recovering server asks to c
   await server.stop('immediate');
   try {
     expect(await session.ended).toMatchObject({ policy: 'retry' });
-    await expect(openSession(db)).rejects.toMatchObject({ code: 'CONNECTION_LOST', policy: 'retry' });
+    await expect(openSession(db)).rejects.toMatchObject({ code: 'SERVER_UNREACHABLE', policy: 'retry' });
   } finally {
     await server.start();
   }

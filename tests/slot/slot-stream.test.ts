@@ -177,5 +177,8 @@ test('a slot that does not exist, and a server that is not there', async () => {
   await expect(openSession(db)).rejects.toMatchObject({ code: 'DATABASE', policy: 'retry' });
   const url = new URL(db.url);
   url.port = '1';
-  await expect(openSession(db, { url: url.href })).rejects.toMatchObject({ code: 'CONNECTION_LOST', policy: 'retry' });
+  await expect(openSession(db, { url: url.href })).rejects.toMatchObject({
+    code: 'SERVER_UNREACHABLE',
+    policy: 'retry',
+  });
 });

@@ -1,6 +1,6 @@
 /** The promises of the stream on the oldest, the newest, and wal2json's server. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import { systemClock } from '../../src/clock.ts';
 import { checkServer } from '../../src/slot/server-checks.ts';
 import { ensureSlot } from '../../src/slot/slot-setup.ts';

@@ -1,8 +1,9 @@
 import type pg from 'pg';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { ensurePublication } from '../../src/slot/publication.ts';
-import { checkSource } from '../../src/slot/source-checks.ts';
-import type { SourceCheckOptions } from '../../src/slot/source-checks.ts';
+import type { WalpostError } from '../../src/errors.ts';
+import { ensurePublication } from '../../src/postgres/source/publication.ts';
+import { checkSource } from '../../src/postgres/source/source-checks.ts';
+import type { SourceCheckOptions } from '../../src/postgres/source/source-checks.ts';
 import { createTestDatabase } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
 
@@ -22,6 +23,8 @@ async function optionsFor(db: TestDatabase, more: Partial<SourceCheckOptions> = 
     publication: 'events',
     table: CONFIGURED,
     columns: ['id', 'type', 'payload'],
+    plugin: 'pgoutput',
+    slot: 'events',
     ...more,
   };
 }
@@ -31,12 +34,50 @@ test('a table that is not there, and columns that it does not have', async () =>
   for (const table of ['app.nothing', 'nowhere.events', 'a.b.c', 'events']) {
     await expect(checkSource(await optionsFor(db, { table }))).rejects.toMatchObject({ code: 'SOURCE_TABLE' });
   }
+  const remedy = async (table: string, more: Partial<SourceCheckOptions> = {}): Promise<unknown> =>
+    checkSource(await optionsFor(db, { table, ...more })).catch((error: WalpostError) => error.remedy);
+  const first = { db: await db.client(), publication: 'new', table: 'nowhere.events' };
+  expect(await ensurePublication(first)).toBe(false); // and not an error that would be tried again for ever
+  await db.query('CREATE TABLE app.invoices ()');
+  expect(await remedy('public.Invoices')).toBe('Set source.table to app.invoices, or create the table.');
+  expect(await remedy('app.invoics')).toBe('Set source.table to app.invoices, or create the table.');
+  expect(await remedy('invoices')).toBe('Set source.table to app.invoices, or create the table.');
+  expect(await remedy('app.nothing_like_it')).toBe('Create it, or correct source.table.');
+  expect(await remedy('nothing_like_it')).toBe('Create it, or correct source.table, which is written schema.table.');
+  expect(await remedy('walpost.outbox')).toBe('Run `walpost migrate`, which makes it or says why not.');
+  expect(await remedy(CONFIGURED, { columns: ['org'] })).toBe(
+    'Name columns that it has in source.columns, or null for a field that has none.',
+  );
   const lacking = checkSource(await optionsFor(db, { columns: ['id', 'Type', 'org'] }));
   await expect(lacking).rejects.toMatchObject({ code: 'SOURCE_TABLE' });
   await expect(lacking).rejects.toThrow('no column "Type", "org"; it has id, type, payload');
 });
 
 describe('the publication', () => {
+  test('is not blamed for a table that changes between two statements', async () => {
+    await using db = await createSource();
+    const options = await optionsFor(db);
+    await ensurePublication(options);
+    const client = options.db;
+    const changing = (change: string): SourceCheckOptions['db'] => {
+      let isOver = false;
+      return {
+        query: async (text, values) => {
+          if (text.includes('FROM pg_publication p') && !isOver) {
+            isOver = true;
+            await db.query(change);
+          }
+          return client.query(text, values);
+        },
+      };
+    };
+    const unlogged = changing(`ALTER PUBLICATION events DROP TABLE ${QUOTED}; ALTER TABLE ${QUOTED} SET UNLOGGED`);
+    await expect(checkSource({ ...options, db: unlogged })).rejects.toMatchObject({ code: 'SOURCE_UNLOGGED' });
+    await db.query(`ALTER TABLE ${QUOTED} SET LOGGED; ALTER PUBLICATION events ADD TABLE ${QUOTED}`);
+    const renamed = changing(`ALTER TABLE ${QUOTED} RENAME TO other`);
+    await expect(checkSource({ ...options, db: renamed })).rejects.toMatchObject({ code: 'SOURCE_TABLE' });
+  });
+
   test('missing: the remedy is a statement that works', async () => {
     await using db = await createSource();
     const error = await checkSource(await optionsFor(db)).catch((reason: unknown) => reason);
@@ -176,5 +217,7 @@ test('the table of the schema walpost, as its migrations leave it', async () => 
     publication: 'walpost',
     table: 'walpost.outbox',
     columns: ['event_id', 'organization_id', 'payload'],
+    plugin: 'pgoutput',
+    slot: 'events',
   });
 });

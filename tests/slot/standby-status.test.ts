@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { encodeStandbyStatus, postgresMicros, statusFor } from '../../src/slot/standby-status.ts';
+import { postgresMicros } from '../../src/pg-time.ts';
+import { encodeStandbyStatus, statusFor } from '../../src/slot/standby-status.ts';
 
 test('the packet, byte by byte', () => {
   const packet = encodeStandbyStatus({

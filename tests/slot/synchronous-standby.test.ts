@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { startEmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
+import { startEmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import { checkNotSynchronous, refuseSynchronousNames, standbyNames } from '../../src/slot/synchronous-standby.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createNotes, openSession } from '../support/slot-session.ts';

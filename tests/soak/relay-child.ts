@@ -1,12 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { open, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { compiled } from '../support/compiled.ts';
 
-const MAIN = join(import.meta.dirname, '../../src/main.ts');
-const TSX = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+const MAIN = compiled(join(import.meta.dirname, '../../src/main.ts'));
 const LOOK_TIMEOUT_MS = 500;
 
 /** One of the processes of walpost: started again whenever it ends, as a supervisor would. */
@@ -58,7 +56,7 @@ export class RelayChild {
     while (!this.isOver) {
       const log = await open(this.logFile, 'a');
       // A session of its own: Ctrl-C on the terminal reaches the soak alone, which ends it.
-      const child = spawn(process.execPath, ['--import', TSX, MAIN, 'run', '--config', this.configFile], {
+      const child = spawn(process.execPath, [MAIN, 'run', '--config', this.configFile], {
         stdio: ['ignore', log.fd, log.fd],
         detached: true,
       });

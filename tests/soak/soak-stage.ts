@@ -4,14 +4,15 @@ import { mkdtemp } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
+import type pg from 'pg';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import type { Random } from '../../src/demo/transaction-plan.ts';
-import { migrate } from '../../src/postgres/migrate.ts';
+import { migrate } from '../../src/postgres/schema/migrate.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { RelayChild } from './relay-child.ts';
 import { SoakReceiver } from './soak-receiver.ts';
 import { SoakWriter } from './soak-writer.ts';
+import { newClient } from '../support/client.ts';
 
 export const TAKEOVER_AFTER_MS = 2_000;
 const SLOT = 'walpost_soak';
@@ -109,8 +110,7 @@ async function slotIsThere(url: string): Promise<void> {
 
 /** The rows of one question, over a connection of its own. */
 export async function ask<R extends pg.QueryResultRow>(url: string, sql: string, values: unknown[] = []): Promise<R[]> {
-  const client = new pg.Client({ connectionString: url, application_name: 'walpost soak' });
-  client.on('error', () => undefined);
+  const client = newClient({ connectionString: url, application_name: 'walpost soak' });
   await client.connect();
   try {
     return (await client.query<R>(sql, values)).rows;

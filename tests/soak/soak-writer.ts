@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import pg from 'pg';
+import type pg from 'pg';
 import { pause, systemClock } from '../../src/clock.ts';
 import type { Random } from '../../src/demo/transaction-plan.ts';
+import { newClient } from '../support/client.ts';
 
 export interface SoakWriterOptions {
   readonly url: string;
@@ -149,8 +150,7 @@ export class SoakWriter {
 
   private async connected(signal: AbortSignal): Promise<pg.Client | undefined> {
     while (!this.client) {
-      const client = new pg.Client({ connectionString: this.options.url, application_name: 'walpost soak' });
-      client.on('error', () => undefined);
+      const client = newClient({ connectionString: this.options.url, application_name: 'walpost soak' });
       try {
         await client.connect();
         this.client = client;

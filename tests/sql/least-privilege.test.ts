@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { migrate } from '../../src/postgres/migrate.ts';
+import { migrate } from '../../src/postgres/schema/migrate.ts';
 import { EventReceiver } from '../e2e/event-receiver.ts';
 import { RunningWalpost } from '../e2e/running-walpost.ts';
 import { createRole } from '../support/database-role.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createPool } from '../../src/postgres/pool.ts';
+import { newPool } from '../support/client.ts';
 import { type TestDatabase, createTestDatabase } from '../support/database.ts';
 
 const organization = randomUUID();
@@ -60,7 +60,7 @@ test('a hundred at once: one runs, all get its answer', async () => {
 test.each(['REPEATABLE READ', 'SERIALIZABLE'])(
   'a hundred at once under %s, with the retry that is documented',
   async (level) => {
-    const pool = new pg.Pool({ connectionString: database.url, max: 100 });
+    const pool = newPool({ connectionString: database.url, max: 100 });
     let retries = 0;
     let begun = 0;
     let release = (): void => undefined;

@@ -89,7 +89,7 @@ test('prune drops a partition that is past the retention and proven, and no othe
   await reader.query('BEGIN; SELECT FROM walpost.outbox');
   const begun = performance.now();
   await prune(); // somebody reads: the partition stays for now, and nobody waits
-  expect(performance.now() - begun).toBeLessThan(2_000);
+  expect(performance.now() - begun).toBeLessThan(10_000); // the reader never ends before
   await reader.query('ROLLBACK');
   while ((await prune()) > 0);
   expect(await partitions()).not.toContain('walpost.outbox_before');

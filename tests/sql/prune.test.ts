@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createPool } from '../../src/postgres/pool.ts';
-import { pruneAll } from '../../src/postgres/pruner.ts';
+import { pruneAll } from '../../src/postgres/retention/prune.ts';
 import { ConfigFile } from '../support/config-file.ts';
+import { createRole } from '../support/database-role.ts';
 import { type TestDatabase, createTestDatabase } from '../support/database.ts';
+import { poll } from '../support/slot-session.ts';
 import { settleAll } from '../support/settled-checkpoint.ts';
 import { walpost } from '../support/walpost-cli.ts';
 
@@ -151,15 +153,19 @@ test('jobs that are over go after a month, or as the settings say; one that is n
   ]);
 });
 
-test('while another session prunes, it does nothing', async () => {
+test('while another session prunes, it waits, and then goes on', async () => {
   await fill(5);
   await settleAll(database);
   const other = await database.client();
   await other.query('BEGIN');
   await other.query(`SELECT walpost.prune('72 hours', 2)`);
-  expect(await prune()).toBe(0);
+  const waiting = prune();
+  await poll('it waits', async () => {
+    const { rowCount } = await other.query("SELECT FROM pg_locks WHERE locktype = 'relation' AND NOT granted");
+    return (rowCount ?? 0) > 0 || undefined;
+  });
   await other.query('COMMIT');
-  expect(await prune()).toBe(3);
+  expect(await waiting).toBe(3);
 });
 
 test.each([`NULL`, `'-1 hour'`, `'1 hour', 0`, `'1 hour', 100001`])('refused: prune(%s)', async (args) => {
@@ -210,4 +216,70 @@ test('no lock that a writer or a reader waits for is held for 100 ms', async () 
   await pruning;
   expect(writes).toBeGreaterThan(5);
   expect(await left()).toBe(writes);
+});
+
+describe('nobody without rights holds pruning up', () => {
+  test('with the advisory lock that prune once took', async () => {
+    await using stranger = await createRole(database);
+    const [schema] = await database.query<{ key: number }>(`SELECT 'walpost'::regnamespace::oid::int AS key`);
+    await (await stranger.client()).query('SELECT pg_advisory_lock($1, 1)', [schema?.key]);
+    await fill(5);
+    await settleAll(database);
+    expect(await prune()).toBe(5);
+    await database.query(`INSERT INTO walpost.jobs (slot, kind, after_snapshot)
+                          SELECT 'test', 'replay', snapshot FROM walpost.checkpoints ORDER BY id DESC LIMIT 1`);
+  });
+
+  test('with a row of its own that a publisher locks', async () => {
+    await using publisher = await createRole(database, { in: ['walpost_publisher'] });
+    await database.query(
+      `INSERT INTO walpost.command_results (organization_id, idempotency_key, command, arguments_hash, created_at)
+       SELECT $1, n::text, 'f', '', now() - interval '8 days' FROM generate_series(1, 5) AS n`,
+      [organization],
+    );
+    const session = await publisher.client();
+    await session.query('BEGIN');
+    await session.query(`SELECT set_config('app.current_org_id', $1, true)`, [organization]);
+    await session.query(`SELECT FROM walpost.command_results WHERE idempotency_key = '1' FOR KEY SHARE`);
+    await session.query(`SELECT FROM walpost.command_results WHERE idempotency_key = '2' FOR UPDATE`);
+    await database.query(`SET statement_timeout = '5s'`);
+    expect([await prune(), await prune()]).toEqual([3, 0]);
+    await session.query('COMMIT');
+    expect(await prune()).toBe(2);
+  });
+
+  test.each(['walpost_publisher', 'walpost_reader'])('a %s cannot lock what others wait for', async (group) => {
+    await using role = await createRole(database, { in: [group] });
+    const session = await role.client();
+    const tables = await database.query<{ name: string }>(
+      `SELECT c.oid::regclass::text AS name FROM pg_class c
+        WHERE relnamespace = 'walpost'::regnamespace AND relkind IN ('r', 'p')`,
+    );
+    expect(tables.length).toBeGreaterThan(10);
+    for (const { name } of tables) {
+      const lock = session.query(`BEGIN; LOCK TABLE ${name} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT`);
+      await expect(lock).rejects.toMatchObject({ code: '42501' });
+      await session.query('ROLLBACK');
+    }
+  });
+});
+
+test('who prunes and does not commit is named with a remedy, and the remedy works', { timeout: 90_000 }, async () => {
+  await fill(5);
+  await settleAll(database);
+  await using operator = await createRole(database, { in: ['walpost_operator'] });
+  const session = await operator.client();
+  await session.query('BEGIN');
+  await session.query('SELECT walpost.prune()');
+  using file = new ConfigFile(
+    JSON.stringify({ database: { url: database.url }, sinks: { log: { type: 'stdout' } }, routes: [{ to: ['log'] }] }),
+  );
+  const busy = await walpost(['prune', '--config', file.path]);
+  expect(busy.code).toBe(1);
+  expect(busy.stderr).toContain('PRUNE_BUSY');
+  expect(busy.stderr).toContain(`role ${operator.name}`);
+  const remedy = /SELECT pg_terminate_backend\(\d+\);/.exec(busy.stderr)?.[0];
+  await database.query(remedy ?? '');
+  const done = await walpost(['prune', '--config', file.path]);
+  expect(done).toMatchObject({ code: 0, stdout: 'Removed 5 rows.\n' });
 });

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createPool } from '../../src/postgres/pool.ts';
 import { type TestDatabase, createTestDatabase } from '../support/database.ts';
+import { poll } from '../support/slot-session.ts';
 
 const organization = randomUUID();
 
@@ -101,11 +102,8 @@ describe('idempotency', () => {
     await first.query('BEGIN');
     const lost = await first.query<{ id: string }>(publish, [organization, 'k', '{}']);
     const waiting = second.query<{ id: string }>(publish, [organization, 'k', '{"second": true}']);
-    const locks = 'SELECT 1 FROM pg_locks WHERE NOT granted AND pid = $1';
-    const { rows } = await first.query<{ pid: number }>(
-      "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()",
-    );
-    while ((await database.query(locks, [rows[0]?.pid])).length === 0);
+    const lock = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+    await poll('the second waits', async () => (await database.query(lock)).length > 0 || undefined);
     await first.query('ROLLBACK');
     const kept = await waiting;
     expect(kept.rows[0]?.id).not.toBe(lost.rows[0]?.id);

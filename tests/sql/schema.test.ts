@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { migrate } from '../../src/postgres/migrate.ts';
+import { migrate } from '../../src/postgres/schema/migrate.ts';
 import { createTestDatabase, databaseUrl } from '../support/database.ts';
 import { type PostgresMajor, startServer } from '../support/server.ts';
 
@@ -8,16 +8,16 @@ test('every table, column, index and function says what it is for', async () => 
   await using database = await createTestDatabase();
   const silent = await database.query(`
     SELECT format('%s %s', c.relkind, c.oid::regclass) AS what FROM pg_class c
-     WHERE c.relnamespace = 'walpost'::regnamespace AND obj_description(c.oid, 'pg_class') IS NULL
+     WHERE c.relnamespace IN ('walpost'::regnamespace, 'walpost_internal'::regnamespace) AND obj_description(c.oid, 'pg_class') IS NULL
        AND (c.relkind IN ('r', 'v', 'm', 'p')
             OR c.relkind = 'i' AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = c.oid))
      UNION ALL
     SELECT format('%s.%s', c.oid::regclass, a.attname) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-     WHERE c.relnamespace = 'walpost'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0
+     WHERE c.relnamespace IN ('walpost'::regnamespace, 'walpost_internal'::regnamespace) AND c.relkind IN ('r', 'p') AND a.attnum > 0
        AND NOT a.attisdropped AND col_description(c.oid, a.attnum) IS NULL
      UNION ALL
     SELECT p.oid::regprocedure::text FROM pg_proc p
-     WHERE p.pronamespace = 'walpost'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL`);
+     WHERE p.pronamespace IN ('walpost'::regnamespace, 'walpost_internal'::regnamespace) AND obj_description(p.oid, 'pg_proc') IS NULL`);
   expect(silent).toEqual([]);
   const tables = await database.query(`SELECT FROM pg_tables WHERE schemaname = 'walpost'`);
   expect(tables.length).toBeGreaterThan(5);
@@ -27,7 +27,7 @@ test('functions are safe from the search_path of their caller', async () => {
   await using database = await createTestDatabase();
   const open = await database.query(`
     SELECT oid::regprocedure::text FROM pg_proc
-     WHERE pronamespace = 'walpost'::regnamespace AND prosqlbody IS NULL
+     WHERE pronamespace IN ('walpost'::regnamespace, 'walpost_internal'::regnamespace) AND prosqlbody IS NULL
        AND NOT coalesce(proconfig::text LIKE '%search_path=pg_catalog%', false)`);
   expect(open).toEqual([]);
 });

@@ -1,13 +1,15 @@
-import { randomUUID } from 'node:crypto';
-import pg from 'pg';
+import { createHash, randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { migrate } from '../../src/postgres/migrate.ts';
-import { readMigrations } from '../../src/postgres/migration-files.ts';
-import { createTestDatabase } from '../support/database.ts';
+import { migrate, type MigrateOptions } from '../../src/postgres/schema/migrate.ts';
+import { readMigrations } from '../../src/postgres/schema/migration-files.ts';
+import { readRepeatables, type Repeatable } from '../../src/postgres/schema/repeatable.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { newClient } from '../support/client.ts';
+import { schemaListing } from '../support/schema-listing.ts';
 
 /** Publishes in transactions of two, with keys and without, until it is told to stop; gives back what was committed. */
 async function write(url: string, stop: AbortSignal): Promise<string[]> {
-  const client = new pg.Client({ connectionString: url });
+  const client = newClient({ connectionString: url });
   await client.connect();
   const organization = randomUUID();
   const committed: string[] = [];
@@ -28,33 +30,57 @@ async function write(url: string, stop: AbortSignal): Promise<string[]> {
   return committed;
 }
 
+/** The files of a program: every function, view and trigger is another text, so that all of them are applied. */
+async function programOf(release: string): Promise<MigrateOptions & { repeatables: Repeatable[] }> {
+  const repeatables = (await readRepeatables()).map(({ name, sql }) => {
+    const text = `-- Release ${release}.\n${sql}`;
+    return { name, sql: text, checksum: createHash('sha256').update(text).digest('hex') };
+  });
+  return { migrations: await readMigrations(), repeatables, release };
+}
+
+async function ownersOf(database: TestDatabase): Promise<string[]> {
+  const rows = await database.query<{ release: string }>('SELECT DISTINCT release FROM walpost.repeatables ORDER BY 1');
+  return rows.map(({ release }) => release);
+}
+
 test(
-  'each migration can be applied while applications publish, and none of them sees an error',
+  'functions, views and rights are applied again while applications publish, by an older, a newer and the older program',
   { timeout: 120_000 },
   async () => {
     await using database = await createTestDatabase({ migrated: false });
-    const files = await readMigrations();
-    const publishable = files.findIndex(({ name }) => name.includes('publish')) + 1;
-    await migrate(database.url, { migrations: files.slice(0, publishable) });
+    const [older, newer] = [await programOf('0.1.0'), await programOf('0.2.0-rc.1')];
+    const all = older.repeatables.length;
+    await migrate(database.url, older);
     const slot = database.slotName;
-    await migrate(database.url, { migrations: files.slice(0, publishable + 1) }); // the publication
     await database.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
 
     const stop = new AbortController();
-    const writers = Array.from({ length: 4 }, () => write(database.url, stop.signal));
-    const written = Promise.all(writers);
+    const written = Promise.all(Array.from({ length: 4 }, () => write(database.url, stop.signal)));
     written.catch(() => stop.abort());
-    for (let count = publishable + 2; count <= files.length; count++) {
-      const before = (await database.query<{ n: number }>('SELECT count(*)::int AS n FROM walpost.outbox'))[0]?.n ?? 0;
-      expect((await migrate(database.url, { migrations: files.slice(0, count) })).map(({ name }) => name)).toEqual([
-        files[count - 1]?.name,
-      ]);
-      // The writers have gone on since.
-      for (let now = before; now <= before && !stop.signal.aborted;) {
-        now = (await database.query<{ n: number }>('SELECT count(*)::int AS n FROM walpost.outbox'))[0]?.n ?? 0;
-      }
+    const count = async () =>
+      (await database.query<{ n: number }>('SELECT count(*)::int AS n FROM walpost.outbox'))[0]?.n ?? 0;
+    const writersGoOn = async () => {
+      const before = await count();
+      for (let now = before; now <= before && !stop.signal.aborted;) now = await count();
+    };
+
+    for (const round of [1, 2, 3]) {
+      expect(await migrate(database.url, { ...newer, release: `0.2.${round}` })).toHaveLength(round === 1 ? all : 0);
+      await database.query(`UPDATE walpost.repeatables SET checksum = ''`); // as a numbered file leaves it
+      expect(await migrate(database.url, { ...newer, release: `0.2.${round}` })).toHaveLength(all);
+      await writersGoOn();
+
+      const notices: string[] = [];
+      expect(await migrate(database.url, { ...older, onNotice: (text) => notices.push(text) })).toEqual([]);
+      expect(notices).toEqual([expect.stringContaining(`those of walpost 0.2.${round}`)]);
+      expect(await ownersOf(database)).toEqual([`0.2.${round}`]);
     }
     await database.query('SELECT walpost.partition_outbox()');
+    await database.query(`UPDATE walpost.repeatables SET checksum = ''`);
+    await migrate(database.url, { ...newer, release: '0.3.0' });
+    await writersGoOn();
+
     stop.abort();
     const committed = (await written).flat();
     const kept = await database.query<{ id: string }>('SELECT event_id AS id FROM walpost.outbox');
@@ -67,3 +93,27 @@ test(
     expect(streamed).toEqual([{ n: committed.length }]);
   },
 );
+
+test('the schema is the one of schema.txt, and applying all files a second time changes nothing', async () => {
+  await using database = await createTestDatabase();
+  const client = await database.client();
+  const listing = await schemaListing(client);
+  await expect(listing).toMatchFileSnapshot('schema.txt');
+  const whole = await schemaListing(client, { bodies: true });
+  await database.query(`UPDATE walpost.repeatables SET checksum = ''`);
+  const mended: string[] = [];
+  expect(await migrate(database.url, { onMended: (line) => mended.push(line) })).toEqual(await readRepeatables());
+  expect(await schemaListing(client, { bodies: true })).toBe(whole);
+  expect(mended).toEqual([]);
+});
+
+test('after a numbered file everything is applied again, so that it may drop with CASCADE', async () => {
+  await using database = await createTestDatabase();
+  const client = await database.client();
+  const whole = await schemaListing(client, { bodies: true });
+  const drop = { number: 900, name: '900_drop.sql', checksum: 'x', breaking: false };
+  const sql = 'DROP FUNCTION walpost_internal.pending_events(text, integer) CASCADE';
+  const files = { migrations: [...(await readMigrations()), { ...drop, sql }], repeatables: await readRepeatables() };
+  await migrate(database.url, files);
+  expect(await schemaListing(client, { bodies: true })).toBe(whole);
+});

@@ -19,7 +19,7 @@ const publish = async (topic = 'default'): Promise<string> =>
 const status = async (id: string): Promise<unknown> => (await one('SELECT walpost.event_status($1) AS s', [id]))['s'];
 const park = (id: string, more: { organization?: string; sink?: string; age?: string; place?: number } = {}) =>
   database.query(
-    `INSERT INTO walpost.parked (slot, epoch, sink, organization_id, era, order_lsn, order_job, place, commit_lsn, ordinal,
+    `INSERT INTO walpost.parked (slot, epoch, sink, organization_id, history, order_lsn, order_job, place, commit_lsn, ordinal,
                                  event_id, event_type, event_version, topic, payload, headers, size, received_at)
      VALUES ('test', 1, $3, $2, 0, '0/1', false, $5, '0/1', 0, $1, 'a', 1, 't', '{}', '{}', 1, now() - $4::interval)`,
     [id, more.organization ?? organization, more.sink ?? 'hook', more.age ?? '0', more.place ?? 0],
@@ -56,13 +56,13 @@ test('pending is what no settled checkpoint sees: of a transaction that was open
   await settleAll(database);
   await open.query('COMMIT');
   await publish('after');
-  const rows = await database.query(`SELECT topic FROM walpost.pending_events('test', 10)`);
+  const rows = await database.query(`SELECT topic FROM walpost_internal.pending_events('test', 10)`);
   expect(rows).toEqual([{ topic: 'default' }, { topic: 'after' }]);
   expect(await one('SELECT pending, pending_more FROM walpost.cursor_health')).toEqual({
     pending: '2',
     pending_more: false,
   });
-  expect(await database.query(`SELECT topic FROM walpost.pending_events('test', 1)`)).toHaveLength(1);
+  expect(await database.query(`SELECT topic FROM walpost_internal.pending_events('test', 1)`)).toHaveLength(1);
 });
 
 test('health counts what waits and what failed, up to a bound', async () => {
@@ -94,7 +94,7 @@ test('the average delivery is measured from the ids and the log of attempts', as
     [id, organization],
   );
   await database.query(
-    `UPDATE walpost.delivery_log SET at = walpost.uuid_time(first_event_id) + interval '200 seconds'`,
+    `UPDATE walpost.delivery_log SET at = walpost_internal.uuid_time(first_event_id) + interval '200 seconds'`,
   );
   expect(Number((await one('SELECT average_delivery_seconds AS s FROM walpost.health'))['s'])).toBeCloseTo(200, 1);
   expect(await alerts()).toMatchObject({ average_delivery: 'warning', average_delivery_critical: 'critical' });

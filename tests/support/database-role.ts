@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import pg from 'pg';
+import type pg from 'pg';
 import type { TestDatabase } from './database.ts';
+import { newClient } from './client.ts';
 
 /** A login of a test's own: roles belong to the whole server, so it has a name of its own and goes away again. */
 export interface DatabaseRole extends AsyncDisposable {
@@ -27,8 +28,7 @@ export async function createRole(database: TestDatabase, options: DatabaseRoleOp
     name,
     url: url.href,
     async client() {
-      const client = new pg.Client({ connectionString: url.href, application_name: 'walpost test role' });
-      client.on('error', () => undefined);
+      const client = newClient({ connectionString: url.href, application_name: 'walpost test role' });
       await client.connect();
       clients.push(client);
       return client;

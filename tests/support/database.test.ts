@@ -1,9 +1,9 @@
-import pg from 'pg';
 import { expect, inject, test } from 'vitest';
 import { createTestDatabase } from './database.ts';
+import { newClient } from './client.ts';
 
 const databases = async (name: string): Promise<number | null> => {
-  const client = new pg.Client(inject('postgresUrl'));
+  const client = newClient(inject('postgresUrl'));
   await client.connect();
   const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [name]);
   await client.end();
@@ -22,8 +22,7 @@ test('a database of its own, migrated, that is gone afterwards', async () => {
 
 test('a connection that was left open fails the test, and the database goes all the same', async () => {
   const database = await createTestDatabase({ migrated: false });
-  const forgotten = new pg.Client({ connectionString: database.url, application_name: 'forgotten' });
-  forgotten.on('error', () => undefined);
+  const forgotten = newClient({ connectionString: database.url, application_name: 'forgotten' });
   await forgotten.connect();
   await expect(database[Symbol.asyncDispose]()).rejects.toThrow(/leaked .*forgotten/);
   expect(await databases(database.name)).toBe(0);
@@ -33,7 +32,7 @@ test('a slot that is still streamed from fails the test', async () => {
   const database = await createTestDatabase();
   await database.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [database.slotName]);
   const options = { connectionString: database.url, replication: 'database', application_name: 'streaming' };
-  const client = new pg.Client(options);
+  const client = newClient(options);
   const lost = new Promise((resolve) => client.on('error', resolve));
   await client.connect();
   const started = new Promise((resolve) => client.connection.once('replicationStart', resolve));

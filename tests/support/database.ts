@@ -6,9 +6,11 @@
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import { inject } from 'vitest';
-import { migrate } from '../../src/postgres/migrate.ts';
+import { moveInstallation } from '../../src/postgres/schema/installation.ts';
+import { migrate } from '../../src/postgres/schema/migrate.ts';
+import { newClient } from './client.ts';
 
 export interface TestDatabase extends AsyncDisposable {
   readonly name: string;
@@ -24,6 +26,8 @@ export interface TestDatabase extends AsyncDisposable {
 export interface TestDatabaseOptions {
   /** false: an empty database, without the schema walpost. */
   readonly migrated?: boolean;
+  /** Of the database, in the place of UTF8. */
+  readonly encoding?: string;
   /** A server of the test's own; by default the one of the run. */
   readonly server?: string;
 }
@@ -41,24 +45,29 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
   const server = options.server ?? inject('postgresUrl');
   const name = `t_${process.pid}_${randomBytes(5).toString('hex')}`;
   await withClient(server, async (admin) => {
+    if (options.encoding !== undefined) {
+      await admin.query(`CREATE DATABASE ${name} TEMPLATE template0 LOCALE 'C' ENCODING '${options.encoding}'`);
+      return void (await migrate(databaseUrl(server, name)));
+    }
     if (options.migrated === false) return void (await admin.query(`CREATE DATABASE ${name}`));
     await ensureTemplate(admin, server);
     await admin.query(`CREATE DATABASE ${name} TEMPLATE ${TEMPLATE}`);
   });
-  return openDatabase(server, name);
+  return openDatabase(server, name, options.migrated !== false);
 }
 
-async function openDatabase(server: string, name: string): Promise<TestDatabase> {
+async function openDatabase(server: string, name: string, isCopy: boolean): Promise<TestDatabase> {
   const url = databaseUrl(server, name);
   const own: pg.Client[] = [];
   const client = async (): Promise<pg.Client> => {
-    const connection = new pg.Client({ connectionString: url, application_name: 'walpost test' });
-    connection.on('error', () => undefined);
+    const connection = newClient({ connectionString: url, application_name: 'walpost test' });
     await connection.connect();
     own.push(connection);
     return connection;
   };
   let first: Promise<pg.Client> | undefined;
+  // A test is not about a copied database unless it says so.
+  if (isCopy) await moveInstallation(await (first = client()), 'migrate');
   return {
     name,
     url,
@@ -124,8 +133,7 @@ async function hasTemplate(admin: pg.Client): Promise<boolean> {
 }
 
 async function withClient<T>(url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, application_name: 'walpost test admin' });
-  client.on('error', () => undefined);
+  const client = newClient({ connectionString: url, application_name: 'walpost test admin' });
   await client.connect();
   try {
     return await use(client);

@@ -1,14 +1,13 @@
-import pg from 'pg';
 import { expect, test } from 'vitest';
 import { debianPostgresMissing, startDebianPostgres } from './debian-postgres.ts';
+import { newClient } from './client.ts';
 
 const missing = await debianPostgresMissing();
 
 test.skipIf(missing !== undefined)("Debian's Postgres 15 decodes with wal2json and has pgTAP", async () => {
   await using server = await startDebianPostgres();
   expect(server.version).toMatch(/^15\./);
-  const client = new pg.Client(server.url());
-  client.on('error', () => undefined);
+  const client = newClient(server.url());
   await client.connect();
   await client.query("SELECT pg_create_logical_replication_slot('walpost_wal2json', 'wal2json')");
   await client.query('CREATE TABLE t (n int)');

@@ -9,9 +9,9 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
-import { PostgresServer, type ServerOptions } from '../../src/demo/postgres-server.ts';
-import { cacheDirectory, cacheTemplate } from '../../src/demo/server-cache.ts';
+import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
+import { PostgresServer, type ServerOptions } from '../../src/demo/postgres/postgres-server.ts';
+import { cacheDirectory, cacheTemplate } from '../../src/demo/postgres/server-cache.ts';
 
 const HOME = '/usr/lib/postgresql/15';
 const NEEDED = [`${HOME}/bin/postgres`, `${HOME}/lib/wal2json.so`, '/usr/share/postgresql/15/extension/pgtap.control'];

@@ -21,6 +21,9 @@ export async function baseBackup(url: string, directory: string): Promise<void> 
   await program('pg_basebackup', url, [`--pgdata=${directory}`, '--checkpoint=fast', '--wal-method=stream']);
 }
 
+/** Where the programs are, for a PATH. */
+export const DEBIAN_PROGRAMS = BIN;
+
 async function program(name: string, url: string, options: readonly string[]): Promise<void> {
   const { password } = new URL(url);
   const env = { PATH: process.env['PATH'], LC_ALL: 'C', PGPASSWORD: decodeURIComponent(password) };

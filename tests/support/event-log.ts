@@ -28,7 +28,7 @@ export class EventLog implements AsyncDisposable {
   }
 
   /** Resolves when all of them have arrived at least once. */
-  async has(ids: readonly string[], timeout = 20_000): Promise<void> {
+  async has(ids: readonly string[], timeout = 60_000): Promise<void> {
     const deadline = performance.now() + timeout;
     while (this.missing(ids).length > 0) {
       const before = this.receiver.count;

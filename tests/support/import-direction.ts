@@ -1,12 +1,12 @@
 import { findCycles, type ImportGraph } from './import-graph.ts';
 
-const STAGES = ['slot', 'decoder', 'router', 'sinks', 'ack', 'parking', 'jobs', 'leader'];
-const FOUNDATIONS = ['postgres', 'observe', 'config'];
-const DOORS = ['client', 'consumer'];
+const STAGES = ['slot', 'decoder', 'router', 'sinks', 'ack', 'parking', 'jobs', 'leader', 'emit'];
+const FOUNDATIONS = ['postgres', 'observe', 'config', 'http'];
+const DOORS = ['client', 'consumer', 'sink'];
 
 /**
  * Who may import whom, from the top down; a place may import itself and what its line names.
- * A stage never imports another stage: what they share is vocabulary, and relay.ts joins them.
+ * A stage never imports another stage: what they share is vocabulary, and relay/ joins them.
  */
 function allowed(place: string): readonly string[] | undefined {
   const below = [...FOUNDATIONS, 'vocabulary'];
@@ -24,7 +24,26 @@ function placeOf(file: string): string {
   const slash = file.indexOf('/');
   if (slash >= 0) return file.slice(0, slash);
   if (file === 'main.ts') return 'main';
-  return /^relay(-[a-z-]+)?\.ts$/.test(file) ? 'relay' : 'vocabulary';
+  return 'vocabulary';
+}
+
+/** Inside relay: the files and rooms from the top down; what no line names is a part, and stands below them all. */
+const RELAY_ORDER = [
+  ['relay/relay.ts'],
+  ['relay/status/', 'relay/connection.ts'],
+  ['relay/leadership/'],
+  ['relay/starts/'],
+  ['relay/healing/'],
+  ['relay/wiring.ts'],
+];
+
+function relayLevel(file: string): number {
+  const level = RELAY_ORDER.findIndex((places) => places.some((place) => file.startsWith(place)));
+  return level < 0 ? RELAY_ORDER.length : level;
+}
+
+function goesUpInRelay(file: string, target: string): boolean {
+  return placeOf(file) === 'relay' && placeOf(target) === 'relay' && relayLevel(target) < relayLevel(file);
 }
 
 /** One line for every import that points the wrong way, names a file that is not there, or closes a cycle. */
@@ -33,12 +52,14 @@ export function violations(graph: ImportGraph): string[] {
   for (const [file, targets] of graph) {
     const place = placeOf(file);
     const may = allowed(place);
-    if (!may) found.push(`${file}: DESIGN section 6 knows no place ${place}/`);
+    if (!may) found.push(`${file}: docs/architecture.md knows no place ${place}/`);
     for (const target of targets) {
       if (target.startsWith('../')) continue;
       if (!graph.has(target)) found.push(`${file} -> ${target}: no such file`);
       else if (may && placeOf(target) !== place && !may.includes(placeOf(target))) {
         found.push(`${file} -> ${target}: ${place} may not import ${placeOf(target)}`);
+      } else if (goesUpInRelay(file, target)) {
+        found.push(`${file} -> ${target}: relay goes down, see docs/architecture.md`);
       }
     }
   }

@@ -1,4 +1,4 @@
-import { columnMapping } from '../../src/decoder/column-mapping.ts';
+import { columnMapping } from '../../src/postgres/source/column-mapping.ts';
 import type { Event } from '../../src/event.ts';
 import type { Step } from '../../src/pipeline.ts';
 import { wireToText } from '../../src/wire-text.ts';

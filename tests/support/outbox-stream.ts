@@ -1,8 +1,9 @@
-import { columnMapping, EVENT_FIELDS, type EventField } from '../../src/decoder/column-mapping.ts';
+import { columnMapping, EVENT_FIELDS, type EventField } from '../../src/postgres/source/column-mapping.ts';
 import type { DecoderHooks } from '../../src/decoder/decoder-options.ts';
 import { createPgoutputDecoder } from '../../src/decoder/pgoutput.ts';
 import type { Event, Poison } from '../../src/event.ts';
 import type { Decoder } from '../../src/pipeline.ts';
+import { beginPlain } from './plain-origin.ts';
 import { beginBytes, type Cell, insertBytes, OID, relationBytes } from './pgoutput-bytes.ts';
 
 /** The columns of walpost.outbox that fields come from, in the order of EVENT_FIELDS. */
@@ -38,8 +39,9 @@ export function outboxCells(fields: Partial<Record<EventField, Cell>> = {}): Cel
   return EVENT_FIELDS.map((field) => row[field]);
 }
 
-export function outboxDecoder(options: DecoderHooks & { readonly maxRowBytes?: number } = {}): Decoder {
+export function outboxDecoder(options: Partial<DecoderHooks> & { readonly maxRowBytes?: number } = {}): Decoder {
   return createPgoutputDecoder({
+    beginTransaction: beginPlain,
     ...options,
     mapping: columnMapping({ preset: 'walpost', columns: {} }),
     table: 'walpost.outbox',

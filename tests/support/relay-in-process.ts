@@ -1,24 +1,24 @@
-import { systemClock } from '../../src/clock.ts';
+import { type Clock, systemClock } from '../../src/clock.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import type { WalpostError } from '../../src/errors.ts';
 import { createLog } from '../../src/observe/log.ts';
 import { Metrics } from '../../src/observe/metrics.ts';
-import { RelayService } from '../../src/relay-service.ts';
+import { Relay } from '../../src/relay/relay.ts';
 import type { TestDatabase } from './database.ts';
 import { poll } from './slot-session.ts';
 
-export interface RelayOptions {
+export interface RelayInProcessOptions {
   readonly database: TestDatabase;
   readonly sinks: Readonly<Record<string, object>>;
   readonly source?: object;
   /** Further sections of the configuration. */
   readonly config?: Readonly<Record<string, object>>;
-  readonly deliverExisting?: boolean;
+  readonly clock?: Clock;
 }
 
 /** A relay in this process, as the configuration makes it; disposing cuts its connections. */
 export class RelayInProcess implements AsyncDisposable {
-  readonly service: RelayService;
+  readonly service: Relay;
   readonly metrics: Metrics;
   /** Its log, one JSON object a line. */
   readonly lines: string[] = [];
@@ -27,7 +27,7 @@ export class RelayInProcess implements AsyncDisposable {
   private readonly abort = new AbortController();
   private failure: WalpostError | undefined;
 
-  constructor({ database, sinks, source, config, deliverExisting = false }: RelayOptions) {
+  constructor({ database, sinks, source, config, clock = systemClock }: RelayInProcessOptions) {
     const parsed = configSchema.parse({
       routes: [{ to: Object.keys(sinks) }],
       batching: { window: '10ms' },
@@ -38,12 +38,11 @@ export class RelayInProcess implements AsyncDisposable {
       sinks,
     });
     this.metrics = new Metrics(Object.keys(sinks));
-    this.service = new RelayService({
+    this.service = new Relay({
       config: parsed,
       log: createLog({ level: 'info', format: 'json', destination: { write: (line) => this.lines.push(line) } }),
       metrics: this.metrics,
-      clock: systemClock,
-      deliverExisting,
+      clock,
     });
     this.ended = this.service.run(this.abort.signal).then(
       () => undefined,
@@ -52,13 +51,13 @@ export class RelayInProcess implements AsyncDisposable {
   }
 
   /** Resolves when it streams. */
-  static async start(options: RelayOptions): Promise<RelayInProcess> {
+  static async start(options: RelayInProcessOptions): Promise<RelayInProcess> {
     const relay = new RelayInProcess(options);
     await relay.streams();
     return relay;
   }
 
-  async streams(timeout = 20_000): Promise<void> {
+  async streams(timeout = 60_000): Promise<void> {
     await poll(
       'it streams',
       async () => {

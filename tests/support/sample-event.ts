@@ -1,6 +1,7 @@
-import type { Event, Origin } from '../../src/event.ts';
+import type { Event } from '../../src/event.ts';
 import type { Batch } from '../../src/pipeline.ts';
 import { textToWire } from '../../src/wire-text.ts';
+import { plainOrigin } from './plain-origin.ts';
 
 export interface SampleFields extends Partial<Omit<Event, 'payload' | 'headers' | 'envelope' | 'kind'>> {
   /** JSON text, as Postgres would print it. */
@@ -27,27 +28,13 @@ export function sampleEvent(fields: SampleFields = {}): Event {
     target: null,
     idempotencyKey: null,
     createdAt: '2026-11-20T14:00:00.123456Z',
-    origin: sampleOrigin(),
+    origin: plainOrigin(),
     ordinal,
     size: payload.length + headers.length + 100,
     ...rest,
     payload: textToWire(payload),
     headers: textToWire(headers),
     parkedId: null,
-  };
-}
-
-function sampleOrigin(): Origin {
-  return {
-    commitLsn: 0x16b3748n,
-    xid: 777,
-    committedAtMicros: 848_498_400_130_000n,
-    unsettled: 0,
-    carried: true,
-    receivedAt: 0,
-    job: null,
-    endLsn: null,
-    visible: true,
   };
 }
 

@@ -7,6 +7,9 @@ import { createSlot } from '../../src/slot/slot-creation.ts';
 import { SlotStream } from '../../src/slot/slot-stream.ts';
 import type { TestDatabase } from './database.ts';
 
+/** What has not happened by then will not; short enough to be told from a test that stands still, on a busy machine too. */
+const LATE_MS = 25_000;
+
 /** One transaction as it was streamed: the texts that its inserts carried, and its end LSN. */
 export interface StreamedTransaction {
   readonly commitLsn: Lsn;
@@ -47,7 +50,7 @@ export class StreamRecorder implements FrameHandler {
   }
 
   /** Waits for the condition, looking at each arrival. */
-  async until(what: string, condition: () => boolean, timeout = 10_000): Promise<void> {
+  async until(what: string, condition: () => boolean, timeout = LATE_MS): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     let look: (() => void) | undefined;
     try {
@@ -148,7 +151,7 @@ export async function openSession(db: TestDatabase, options: SlotSessionOptions 
 }
 
 /** Looks again and again until the answer is there; only for what no signal announces. */
-export async function poll<T>(what: string, look: () => Promise<T | undefined>, timeout = 10_000): Promise<T> {
+export async function poll<T>(what: string, look: () => Promise<T | undefined>, timeout = LATE_MS): Promise<T> {
   const deadline = performance.now() + timeout;
   for (;;) {
     const answer = await look();

@@ -2,9 +2,10 @@ import { execFile } from 'node:child_process';
 import { appendFile, chown, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import pg from 'pg';
-import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
+import type pg from 'pg';
+import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import { startServer } from './server.ts';
+import { newClient } from './client.ts';
 
 /** The physical slot of the standby on its primary. */
 const SLOT = 'standby';
@@ -44,7 +45,7 @@ export async function startStandby(primary: EmbeddedPostgres, port: number): Pro
 
 /** One session of the superuser, outside the databases of tests. */
 export async function onServer<T>(server: EmbeddedPostgres, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: server.url() });
+  const client = newClient({ connectionString: server.url() });
   await client.connect();
   try {
     return await work(client);

@@ -7,7 +7,8 @@ import type { AddressInfo } from 'node:net';
  *
  * `hold` is the half-open connection: both ends keep their sockets, nothing gets through, nobody is told. `cut` resets.
  * `slow` lets that many bytes a second through to the client. `forward` ends a fault; what was held goes on. `freeze` holds
- * for good what is connected now, and lets new connections through; `redirect` sends those to another server.
+ * for good what is connected now, and lets new connections through; `redirect` sends those to another server. `mute` holds for
+ * good what the server says to one client, who is still heard.
  */
 export class TcpProxy implements AsyncDisposable {
   readonly port: number;
@@ -69,6 +70,14 @@ export class TcpProxy implements AsyncDisposable {
     }
   }
 
+  /** @param port of the client as the server sees it: `client_port` of pg_stat_activity */
+  mute(port: number): void {
+    const pair = [...this.pairs].find(({ upstream }) => upstream.localPort === port);
+    if (!pair) throw new Error(`nobody is connected from port ${port}`);
+    pair.muted = true;
+    pair.upstream.pause();
+  }
+
   redirect(target: Target): void {
     this.target = target;
   }
@@ -80,10 +89,10 @@ export class TcpProxy implements AsyncDisposable {
   forward(): void {
     this.held = false;
     this.bytesPerSecond = Infinity;
-    for (const { client, upstream, frozen } of this.pairs) {
+    for (const { client, upstream, frozen, muted } of this.pairs) {
       if (frozen) continue;
       client.resume();
-      upstream.resume();
+      if (!muted) upstream.resume();
     }
   }
 
@@ -101,12 +110,13 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   private connect(client: net.Socket, upstream: net.Socket): void {
-    const pair: Pair = { client, upstream, frozen: false };
+    const pair: Pair = { client, upstream, frozen: false, muted: false };
     const flows = (): boolean => !this.held && !pair.frozen;
+    const answers = (): boolean => flows() && !pair.muted;
     this.pairs.add(pair);
     pump(client, upstream, flows);
-    pump(upstream, client, flows);
-    upstream.on('data', (chunk) => this.account(chunk.length, upstream, flows));
+    pump(upstream, client, answers);
+    upstream.on('data', (chunk) => this.account(chunk.length, upstream, answers));
     const end = (): void => {
       this.pairs.delete(pair);
       client.destroy();
@@ -145,4 +155,5 @@ interface Pair {
   readonly client: net.Socket;
   readonly upstream: net.Socket;
   frozen: boolean;
+  muted: boolean;
 }

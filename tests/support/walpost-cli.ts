@@ -1,20 +1,22 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { compiled } from './compiled.ts';
 
-export const MAIN = join(import.meta.dirname, '../../src/main.ts');
-const TSX = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+const MAIN = compiled(join(import.meta.dirname, '../../src/main.ts'));
 
 export interface CliOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
   /** Another program than walpost itself. */
   readonly script?: string;
-  /** Options of Node, before the script; by default those that run TypeScript as it is. */
+  /** Options of Node, before the script; none by default. */
   readonly node?: readonly string[];
+  /** For root: it may read only what its own user may. */
+  readonly withoutCapabilities?: boolean;
 }
+
+const WITHOUT_CAPABILITIES = ['setpriv', '--bounding-set', '-all', '--inh-caps', '-all'];
 
 export interface CliResult {
   /** The exit code, or the signal's name. */
@@ -32,9 +34,11 @@ export class Cli implements AsyncDisposable {
   #waiting: (() => void)[] = [];
 
   constructor(argv: readonly string[], options: CliOptions = {}) {
-    const { cwd, env, script = MAIN, node = ['--import', TSX] } = options;
+    const { cwd, env, script = MAIN, node = [], withoutCapabilities = false } = options;
     const clean = Object.entries(process.env).filter(([name]) => !/^(WALPOST_|NO_COLOR$|FORCE_COLOR$)/.test(name));
-    this.child = spawn(process.execPath, [...node, script, ...argv], {
+    const program = [process.execPath, ...node, script, ...argv];
+    const [command = '', ...rest] = withoutCapabilities ? [...WITHOUT_CAPABILITIES, ...program] : program;
+    this.child = spawn(command, rest, {
       cwd,
       env: { ...Object.fromEntries(clean), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -13,11 +13,11 @@ export function isolation(report: Report): string {
   return `## Organizations whose receiver hangs
 
 ${settings['organizations']} organizations, ${whole(Number(settings['eventsPerSecond']))} events a second, to webhooks. In every other phase of ${settings['seconds']} s the receiver of ${settings['hanging']} of them accepts and
-never answers (\`park_after\` ${settings['parkAfter']} s, \`timeout\` ${settings['timeout']} s). Milliseconds from commit to arrival for the other ninety; WAL that was not confirmed, in MiB.
+never answers (\`park_after\` ${settings['parkAfter']} s, \`timeout\` ${settings['timeout']} s). The table has the milliseconds from commit to arrival for the other ninety, and the unconfirmed WAL in MiB.
 
-${table(['', 'p50', 'p99', 'most', 'unconfirmed MiB'], rows)}
+${table(['', 'p50', 'p99', 'max', 'unconfirmed MiB'], rows)}
 
-The 99th percentile with the ten is ${short(derived['p99_ratio'])} of that without them, phase against phase.
+The 99th percentile with the ten is ${short(derived['p99_ratio'])} times the one without them, compared phase by phase.
 
 ${provenance(report)}
 `;
@@ -52,8 +52,8 @@ export function idle(report: Report): string {
   return `## Idle
 
 Over ${report.settings['seconds']} s in which nothing is committed: ${short(figures['cpuPercent'])} % of one core, ${whole(figures['statements'])} statements on the server, of which
-${whole(figures['statementsOnOutbox'])} on the outbox, ${whole(figures['peakMiB'])} MiB. The statements are those of the leader's lease and of its chores; the outbox is never
-polled.
+${whole(figures['statementsOnOutbox'])} on the outbox, ${whole(figures['peakMiB'])} MiB. The leader's lease and its chores account for the statements; walpost never
+polls the outbox.
 
 ${provenance(report)}
 `;
@@ -65,8 +65,8 @@ export function publish(report: Report): string {
   const ratios = Object.entries(derived).map(([name, value]) => [name, short(value)]);
   return `## What an event costs its writer
 
-One event by pgbench with two clients, and an update of ${whole(Number(settings['rows']))} rows in one statement, with \`synchronous_commit = off\` so that waiting for the disk
-hides nothing. The trigger by hand inserts the same payload with plpgsql.
+One event by pgbench with two clients, and an update of ${whole(Number(settings['rows']))} rows in one statement, with \`synchronous_commit = off\`, so that waiting for the disk does not
+hide the difference. The trigger by hand is a plpgsql trigger that inserts the same payload.
 
 ${table(['', 'milliseconds'], rows)}
 
@@ -84,10 +84,10 @@ export function views(report: Report): string {
   ]);
   return `## Views and prune in a large outbox
 
-${report.settings['millions']},000,000 rows in the outbox, 1,000,000 parked, 1,000,000 dead letters, 1,000,000 rows of delivery log. Milliseconds; prune was called twenty
-times while another session published, whose waits are the last line. [The plans](evidence/plans.md).
+${report.settings['millions']},000,000 rows in the outbox, 1,000,000 parked, 1,000,000 dead letters, 1,000,000 rows of delivery log. Figures in milliseconds. Prune was called twenty
+times while another session published; the last line has the waits of that session. See also [the plans](evidence/plans.md).
 
-${table(['', 'median', 'most'], rows)}
+${table(['', 'median', 'max'], rows)}
 
 ${provenance(report)}
 `;

@@ -17,9 +17,10 @@ export function drain(report: Report): string {
   return `## Draining a backlog
 
 ${whole(Number(settings['events']))} events of 430 bytes, ten a transaction, ${settings['organizations']} organizations, from the start of the walsender's session to the confirmation of
-the last event in \`pg_replication_slots\`. \`raw socket\` is a bare client that speaks the protocol and throws the bytes away. On two busy cores that is
-not the fastest way to read: it wakes up for each small write of the walsender, so \`patient\` is the same client reading once a millisecond. \`walpost discard\` is \`walpost run\` with routes, windows, visibility checks and confirmed positions, to a
-sink that drops; \`unseen\` is the same without \`wait_visible\`. \`walpost webhook\` posts signed batches to a receiver on the same cores. The peers drain
+the last event in \`pg_replication_slots\`. \`raw socket\` is a bare client that speaks the protocol and discards the bytes. On two busy cores it is
+not the fastest reader, because it wakes up for each small write of the walsender. \`patient\` is the same client, but reads once a millisecond.
+\`walpost discard\` is \`walpost run\` with routes, windows, visibility checks and confirmed positions, and a sink that discards; \`unseen\` is the
+same without \`wait_visible\`. \`walpost webhook\` posts signed batches to a receiver on the same cores. The peers drain
 ${whole(Number(settings['peers']))} events to a handler that does nothing.
 
 ${table(['client', 'events/s', 'peak MiB', 'CPU s'], rows)}
@@ -30,7 +31,7 @@ Ratios, round by round:
 
 ${table(['of', 'ratio'], ratios)}
 
-What limits: the walsender, which decodes on one core. To a webhook it is the two cores, which walsender, walpost and receiver share.
+The bottleneck is the walsender, which decodes on one core. With a webhook it is the two cores, which walsender, walpost and receiver share.
 
 ${provenance(report)}
 `;
@@ -60,7 +61,7 @@ export function latency(report: Report): string {
   return `## From commit to webhook
 
 Milliseconds from the return of COMMIT to the arrival of the request, median / 99th percentile, for events that are committed one by one at
-a steady rate; an asterisk where not every event had come five seconds after the last commit. The peers' handlers post to the same receiver.
+a steady rate. An asterisk marks figures for which some events had not arrived five seconds after the last commit. The peers' handlers post to the same receiver.
 
 ${table(
   ['consumer', ...rates.map((rate) => `${whole(Number(rate))}/s`)],
@@ -69,10 +70,10 @@ ${table(
 
 ${chart('latency', `Commit to webhook at ${rates[0]} event a second, median`, bars, 'ms')}
 
-What limits: the window, by design. With the leading edge the first event of a quiet organization waits for a snapshot that sees its
-transaction, which is one round trip to the server, and for the request.
+The window sets the latency, by design. With the leading edge, the first event of a quiet organization waits for a snapshot that sees its
+transaction, which takes one round trip to the server, and for the request.
 
-Where a peer's median is lower than that of the leading edge: ${better.length === 0 ? 'nowhere' : better.join('; ')}.
+The median of a peer is lower than that of the leading edge in these cases: ${better.length === 0 ? 'none' : better.join('; ')}.
 
 ${provenance(report)}
 `;
@@ -93,7 +94,7 @@ export function organizations(report: Report): string {
   const ratios = Object.entries(derived).map(([name, value]) => [name, short(value)]);
   return `## Many organizations
 
-${whole(Number(report.settings['events']))} events to discard. With 100,000 organizations a batch holds little more than one event, so what is done once a batch is done for
+${whole(Number(report.settings['events']))} events to discard. With 100,000 organizations a batch holds little more than one event, so the work for each batch is done for
 nearly every event.
 
 ${table(['', 'events/s', 'peak MiB', 'CPU s'], rows)}
@@ -102,7 +103,7 @@ ${chart('organizations', 'Events a second by number of organizations', bars, 'ev
 
 ${table(['of', 'ratio'], ratios)}
 
-What limits: a lane, a window, a turn, an attempt and a verdict for each batch.
+The bottleneck is the work for each batch: a lane, a window, a turn, an attempt and a verdict.
 
 ${provenance(report)}
 `;

@@ -3,18 +3,19 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Ledger } from '../../../src/ack/ledger.ts';
 import { systemClock } from '../../../src/clock.ts';
 import { configSchema } from '../../../src/config/schema.ts';
-import { columnMapping } from '../../../src/decoder/column-mapping.ts';
+import { columnMapping } from '../../../src/postgres/source/column-mapping.ts';
 import { createPgoutputDecoder } from '../../../src/decoder/pgoutput.ts';
-import type { Origin } from '../../../src/event.ts';
+import type { BeginTransaction } from '../../../src/event.ts';
 import { Metrics } from '../../../src/observe/metrics.ts';
 import type { Decoder, Destination, Sink, Step } from '../../../src/pipeline.ts';
 import { Router } from '../../../src/router/router.ts';
-import { GuardedSink } from '../../../src/sinks/guarded-sink.ts';
+import { GuardedSink } from '../../../src/sinks/guard/guarded-sink.ts';
 import { MemoryLot } from '../../router/memory-lot.ts';
 import { RELATION } from './wire-backlog.ts';
 
-export function newDecoder(): Decoder {
+export function newDecoder(beginTransaction: BeginTransaction): Decoder {
   const decoder = createPgoutputDecoder({
+    beginTransaction,
     mapping: columnMapping({ preset: 'walpost', columns: {} }),
     table: 'walpost.outbox',
   });
@@ -33,8 +34,8 @@ export interface PipelineCost {
 
 /** Sends each message `times` times through decoder, router, guard and sink, and waits until all has settled. */
 export async function runPipeline(messages: readonly Buffer[], times: number, sink: Sink): Promise<PipelineCost> {
-  const decoder = newDecoder();
   const { accept, router, ledger } = open(sink);
+  const decoder = newDecoder(ledger.begin);
   let full = 0;
   const begun = process.cpuUsage();
   for (let time = 0; time < times; time++) {
@@ -57,7 +58,6 @@ function open(sink: Sink) {
   const metrics = new Metrics(['out']);
   let events = 0;
   let full = false;
-  let origin: Origin | undefined;
   const config = configSchema.parse({
     database: { url: 'postgres://127.0.0.1/none' },
     sinks: { out: { type: 'discard' } },
@@ -67,7 +67,6 @@ function open(sink: Sink) {
   const router = new Router({
     config,
     destinations: [guarded(sink, config, metrics)],
-    settlement: ledger,
     deadLetters: {
       store: (letter) => {
         throw new Error(`${letter.reason}: ${letter.detail}`);
@@ -83,22 +82,23 @@ function open(sink: Sink) {
       },
       deadLettered: () => undefined,
       dropped: () => undefined,
+      refusing: () => undefined,
+      refusingOver: () => undefined,
       windowWait: (ms) => metrics.windowWait(ms / 1000),
     },
     askVisible: () => undefined,
+    failure: new AbortController(),
     onPressure: (isFull) => void (full = isFull),
   });
   const accept = (step: Step | undefined): void => {
     if (step?.kind === 'begin') {
-      origin = step.origin;
-      origin.visible = true;
-      origin.receivedAt = systemClock.now();
-      ledger.begin(origin);
+      step.origin.visible = true;
+      step.origin.receivedAt = systemClock.now();
     } else if (step?.kind === 'event') {
       events++;
       router.accept(step);
-    } else if (step?.kind === 'commit' && origin) {
-      ledger.commit(origin, step.endLsn);
+    } else if (step?.kind === 'commit') {
+      ledger.commit(step.endLsn);
     }
   };
   return { accept, ledger, router: Object.assign(router, { isFull: () => full, events: () => events }) };

@@ -4,11 +4,12 @@
  * millisecond: one that reads at once wakes up for each small write of the walsender, and holds it up on two busy cores.
  */
 import type { Socket } from 'node:net';
-import pg from 'pg';
 import { parseLsn } from '../../../src/lsn.ts';
 import { replicationConfig } from '../../../src/slot/replication-client.ts';
-import { encodeStandbyStatus, postgresMicros } from '../../../src/slot/standby-status.ts';
+import { postgresMicros } from '../../../src/pg-time.ts';
+import { encodeStandbyStatus } from '../../../src/slot/standby-status.ts';
 import { startReplication } from '../../../src/slot/streaming-plugin.ts';
+import { newClient } from '../../support/client.ts';
 
 const COPY_DATA = 0x64;
 const WAL_DATA = 0x77;
@@ -17,8 +18,7 @@ const COMMIT = 0x43;
 const [url = '', slot = '', lsn = '', manner = ''] = process.argv.slice(2);
 const target = parseLsn(lsn) ?? 0n;
 const { config, socket } = replicationConfig({ url });
-const client = new pg.Client(config);
-client.on('error', () => undefined);
+const client = newClient(config);
 await client.connect();
 const connection = (client as unknown as { connection: { once(name: string, then: () => void): void } }).connection;
 connection.once('replicationStart', () => takeOver(socket));

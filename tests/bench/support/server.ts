@@ -2,9 +2,10 @@
  * A server of the benchmark's own with a backlog that was written once. Each run has its own slot, made before the
  * backlog, so every run reads the same write-ahead log from the same place.
  */
-import pg from 'pg';
-import { startEmbeddedPostgres } from '../../../src/demo/embedded-postgres.ts';
-import { migrate } from '../../../src/postgres/migrate.ts';
+import type pg from 'pg';
+import { startEmbeddedPostgres } from '../../../src/demo/postgres/embedded-postgres.ts';
+import { migrate } from '../../../src/postgres/schema/migrate.ts';
+import { newClient } from '../../support/client.ts';
 
 export interface Backlog {
   readonly events: number;
@@ -28,12 +29,14 @@ const SETTINGS = {
   max_replication_slots: '200',
 };
 
-export async function startBenchServer(settings: Readonly<Record<string, string>> = {}): Promise<BenchServer> {
+export async function startBenchServer(
+  settings: Readonly<Record<string, string>> = {},
+  prepare: (url: string) => Promise<unknown> = migrate,
+): Promise<BenchServer> {
   const server = await startEmbeddedPostgres({ settings: { ...SETTINGS, ...settings } });
-  const client = new pg.Client({ connectionString: server.url(), application_name: 'bench' });
-  client.on('error', () => undefined);
+  const client = newClient({ connectionString: server.url(), application_name: 'bench' });
   await client.connect();
-  await migrate(server.url());
+  await prepare(server.url());
   await client.query(FILL);
   return {
     url: server.url(),
@@ -47,8 +50,21 @@ export async function startBenchServer(settings: Readonly<Record<string, string>
   };
 }
 
+/** As walpost leaves them: a first start would read the rows that are there from the table, and each slot has a source. */
 export async function makeSlots(client: pg.Client, names: readonly string[]): Promise<void> {
-  for (const name of names) await client.query("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", [name]);
+  const { rowCount: recorded } = await client.query(
+    `SELECT FROM pg_attribute WHERE attrelid = 'walpost.cursor'::regclass AND attname = 'source_table'`,
+  );
+  for (const name of names) {
+    await client.query("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", [name]);
+    if (recorded === 0) continue; // a schema from before slots had a source: any slot is taken as it is
+    await client.query(
+      `INSERT INTO walpost.cursor (slot, system_identifier, timeline, lsn, source_table, publication)
+       SELECT r.slot_name, s.system_identifier::text, 1, r.confirmed_flush_lsn, 'walpost.outbox', 'walpost'
+         FROM pg_control_system() AS s, pg_replication_slots AS r WHERE r.slot_name = $1`,
+      [name],
+    );
+  }
 }
 
 /** A walsender outlives its client by a moment. */
@@ -57,6 +73,8 @@ export async function dropSlot(client: pg.Client, slot: string): Promise<void> {
     slot,
   ]);
   await client.query('SELECT pg_drop_replication_slot($1)', [slot]);
+  await client.query('DELETE FROM walpost.checkpoints WHERE slot = $1', [slot]);
+  await client.query('DELETE FROM walpost.cursor WHERE slot = $1', [slot]);
 }
 
 /** Rows of 430 bytes as pgoutput sends them, some a transaction, spread evenly over the organizations. */

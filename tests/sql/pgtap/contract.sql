@@ -2,9 +2,9 @@
 SELECT no_plan();
 
 SELECT has_table('walpost', t, t || ' is there')
-  FROM unnest('{outbox,parked,dead_letters,checkpoints,cursor,jobs,emit_keys,idempotency_keys,settings,delivery_log,command_results}'::name[]) AS t;
+  FROM unnest('{outbox,parked,dead_letters,checkpoints,cursor,jobs,emit_keys,idempotency_keys,settings,delivery_log,lanes,command_results}'::name[]) AS t;
 SELECT has_view('walpost', v, v || ' is there')
-  FROM unnest('{health,organization_health,cursor_health,alerts,event_timeline,queue_status,error_summary}'::name[]) AS v;
+  FROM unnest('{health,organization_health,cursor_health,alerts,event_timeline,queue_status,error_summary,captures}'::name[]) AS v;
 SELECT has_role(r) FROM unnest('{walpost_publisher,walpost_relay,walpost_operator,walpost_reader}'::name[]) AS r;
 
 SELECT columns_are('walpost', 'outbox', ARRAY[
@@ -15,8 +15,8 @@ SELECT col_is_pk('walpost', 'outbox', 'event_id', 'the event is its id');
 SELECT has_index('walpost', 'outbox', 'outbox_created_xid_seq_idx', ARRAY['created_xid', 'seq'], 'the order of scans');
 
 SELECT function_returns('walpost', 'publish',
-  ARRAY['uuid', 'text', 'jsonb', 'text', 'text', 'text', 'text', 'jsonb', 'text', 'integer'], 'uuid');
-SELECT function_returns('walpost', 'publish_many', ARRAY['jsonb'], 'setof uuid');
+  ARRAY['uuid', 'text', 'jsonb', 'text', 'text', 'text', 'text', 'jsonb', 'text', 'integer', 'text'], 'uuid');
+SELECT function_returns('walpost', 'publish_many', ARRAY['jsonb', 'text'], 'setof uuid');
 SELECT function_returns('walpost', 'emit',
   ARRAY['uuid', 'text', 'jsonb', 'text', 'text', 'text', 'text', 'jsonb', 'integer'], 'uuid');
 SELECT function_returns('walpost', 'rotate_emit_key', ARRAY['interval'], 'integer');
@@ -26,16 +26,16 @@ SELECT isnt_definer('walpost', 'publish', 'publish runs with the rights of its c
 SELECT is_definer('walpost', 'emit', 'emit reads the key, which its caller may not');
 SELECT is_definer('walpost', 'prune', 'prune sees every row');
 
-SELECT policies_are('walpost', t, ARRAY['organization', 'owner', 'walpost_relay', 'walpost_operator'], 'policies of ' || t)
-  FROM unnest('{outbox,idempotency_keys,command_results,parked,dead_letters,delivery_log}'::name[]) AS t;
+SELECT policies_are('walpost', t, ARRAY['organization', 'walpost_relay', 'walpost_operator'], 'policies of ' || t)
+  FROM unnest('{outbox,idempotency_keys,command_results,parked,dead_letters,delivery_log,lanes}'::name[]) AS t;
 SELECT policy_roles_are('walpost', 'outbox', 'walpost_relay', ARRAY['walpost_relay'], 'the relay has a policy of its own');
 
 SELECT table_privs_are('walpost', 'outbox', 'walpost_reader', ARRAY['SELECT'], 'a reader reads');
 SELECT table_privs_are('walpost', 'outbox', 'walpost_relay', ARRAY['SELECT'], 'a relay reads');
 SELECT table_privs_are('walpost', 'outbox', 'walpost_publisher', ARRAY[]::text[], 'a publisher has rights on columns only');
-SELECT column_privs_are('walpost', 'outbox', c, 'walpost_publisher', ARRAY[]::text[], 'a publisher does not set ' || c)
+SELECT column_privs_are('walpost', 'outbox', c, 'walpost_publisher', ARRAY['SELECT'], 'a publisher does not set ' || c)
   FROM unnest('{seq,created_at,created_xid}'::name[]) AS c;
-SELECT column_privs_are('walpost', 'outbox', 'payload', 'walpost_publisher', ARRAY['INSERT'], 'a publisher sets the payload');
+SELECT column_privs_are('walpost', 'outbox', 'payload', 'walpost_publisher', ARRAY['INSERT', 'SELECT'], 'a publisher sets the payload');
 SELECT table_privs_are('walpost', 'emit_keys', r, CASE r WHEN 'walpost_relay' THEN ARRAY['SELECT'] ELSE ARRAY[]::text[] END, 'keys and ' || r)
   FROM unnest('{walpost_publisher,walpost_relay,walpost_operator,walpost_reader}'::name[]) AS r;
 SELECT function_privs_are('walpost', 'emit', ARRAY['uuid', 'text', 'jsonb', 'text', 'text', 'text', 'text', 'jsonb', 'integer'], r,

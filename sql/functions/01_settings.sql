@@ -1,0 +1,24 @@
+-- Settings as numbers, for the functions and views behind this file. A setting that is missing has a default.
+
+CREATE OR REPLACE FUNCTION walpost_internal.setting(name text, otherwise numeric) RETURNS numeric
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+  SELECT coalesce((SELECT s.value::numeric FROM walpost.settings AS s WHERE s.name = setting.name AND s.topic = '*'), setting.otherwise);
+END;
+
+CREATE OR REPLACE FUNCTION walpost_internal.max_payload_bytes(topic text) RETURNS integer
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+  SELECT coalesce(
+    (SELECT s.value::integer
+       FROM walpost.settings AS s
+      WHERE s.name = 'max_payload_bytes' AND s.topic IN (max_payload_bytes.topic, '*')
+      ORDER BY s.topic = '*'
+      LIMIT 1),
+    65536);
+END;
+
+COMMENT ON FUNCTION walpost_internal.setting(text, numeric) IS
+  'A number of walpost.settings, or the other one where there is none.';
+COMMENT ON FUNCTION walpost_internal.max_payload_bytes(text) IS
+  'The largest payload, in bytes of its text, that publish accepts for this topic.';

@@ -1,0 +1,134 @@
+-- publish_many: many events in one call and one INSERT.
+
+CREATE OR REPLACE FUNCTION walpost_internal.parse_events(
+  events jsonb,
+  OUT n bigint, OUT organization_id uuid, OUT event_type text, OUT payload jsonb, OUT topic text, OUT entity_type text,
+  OUT entity_id text, OUT target text, OUT headers jsonb, OUT idempotency_key text, OUT event_version integer
+) RETURNS SETOF record
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+  SELECT e.n, (e.it ->> 'organization_id')::uuid, e.it ->> 'event_type', e.it -> 'payload',
+         coalesce(e.it ->> 'topic', 'default'), e.it ->> 'entity_type', e.it ->> 'entity_id', e.it ->> 'target',
+         walpost_internal.with_trace(coalesce(nullif(e.it -> 'headers', 'null'), '{}')), e.it ->> 'idempotency_key',
+         coalesce((e.it ->> 'event_version')::integer, 1)
+    FROM jsonb_array_elements(parse_events.events) WITH ORDINALITY AS e (it, n);
+END;
+
+CREATE OR REPLACE FUNCTION walpost_internal.raise_invalid_events(events jsonb) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  bad record;
+BEGIN
+  SELECT e.n, jsonb_typeof(e.it) AS type, k.key INTO bad
+    FROM jsonb_array_elements(events) WITH ORDINALITY AS e (it, n)
+         LEFT JOIN LATERAL jsonb_object_keys(CASE WHEN jsonb_typeof(e.it) = 'object' THEN e.it ELSE '{}' END) AS k (key)
+           ON k.key NOT IN ('organization_id', 'event_type', 'payload', 'topic', 'entity_type', 'entity_id', 'target',
+                            'headers', 'idempotency_key', 'event_version')
+   WHERE jsonb_typeof(e.it) <> 'object' OR k.key IS NOT NULL
+   ORDER BY e.n LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'walpost.publish_many: event % %', bad.n, coalesce('has the unknown name "' || bad.key || '"', 'is no object but ' || bad.type)
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'The names are those of the arguments of walpost.publish.';
+  END IF;
+
+  SELECT e.n, t.what, w.hint INTO bad
+    FROM jsonb_array_elements(events) WITH ORDINALITY AS e (it, n)
+         CROSS JOIN LATERAL (VALUES
+           ('organization_id', 'uuid', 'It is the id of the tenant, as in app.current_org_id.', e.it ->> 'organization_id' ~* '^\{?([0-9a-f]{4}-?){7}[0-9a-f]{4}\}?$'),
+           ('event_version', 'number', 'Count the versions of the payload''s schema from 1.', e.it ->> 'event_version' ~ '^[0-9]{1,9}$')
+         ) AS w (name, type, hint, fits)
+         CROSS JOIN LATERAL (SELECT format('%s is no %s but %s', w.name, w.type, e.it -> w.name) AS what) AS t
+   WHERE NOT w.fits
+   ORDER BY e.n LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'walpost.publish_many: event %: %', bad.n, bad.what
+      USING ERRCODE = 'invalid_text_representation', HINT = bad.hint;
+  END IF;
+
+  SELECT e.*, l.bytes INTO bad
+    FROM walpost_internal.parse_events(events) AS e
+         JOIN LATERAL (SELECT walpost_internal.max_payload_bytes(e.topic) AS bytes) AS l ON true
+   WHERE walpost_internal.is_valid_event(e.organization_id, e.event_type, e.payload, e.topic, e.entity_type, e.entity_id, e.target,
+                          e.headers, e.idempotency_key, e.event_version, l.bytes) IS NOT TRUE
+   ORDER BY e.n LIMIT 1;
+  IF FOUND THEN
+    PERFORM walpost_internal.raise_invalid_event(
+      'walpost.publish_many: event ' || bad.n, bad.organization_id, bad.event_type, bad.payload, bad.topic, bad.entity_type,
+      bad.entity_id, bad.target, bad.headers, bad.idempotency_key, bad.event_version, bad.bytes);
+  END IF;
+END;
+$function$;
+
+CREATE OR REPLACE FUNCTION walpost.publish_many(events jsonb, on_conflict text DEFAULT 'warn') RETURNS SETOF uuid
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  given     record;
+  new_ids   uuid[];
+  final_ids uuid[];
+BEGIN
+  IF events IS NULL OR jsonb_typeof(events) <> 'array' THEN
+    RAISE EXCEPTION 'walpost.publish_many: events must be a JSON array, not %', coalesce(jsonb_typeof(events), 'null')
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass [{"organization_id": …, "event_type": …, "payload": …}, …].';
+  END IF;
+  IF on_conflict NOT IN ('warn', 'error') THEN
+    RAISE EXCEPTION 'walpost.publish_many: on_conflict must be warn or error, not %', on_conflict
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'It says what happens when a key stands for another event.';
+  END IF;
+  PERFORM walpost_internal.raise_invalid_events(events);
+  PERFORM walpost_internal.warn_of_json_text('walpost.publish_many: event ' || e.n, e.payload)
+    FROM walpost_internal.parse_events(events) AS e WHERE jsonb_typeof(e.payload) = 'string';
+  IF row_security_active('walpost.outbox') THEN
+    PERFORM walpost_internal.refuse_organization('walpost.publish_many: event ' || min(e.n), e.organization_id)
+      FROM walpost_internal.parse_events(events) AS e GROUP BY e.organization_id ORDER BY min(e.n);
+  END IF;
+
+  SELECT array_agg(walpost.uuid_v7()) INTO new_ids FROM generate_series(1, jsonb_array_length(events));
+  final_ids := new_ids;
+  IF jsonb_path_exists(events, '$[*].idempotency_key ? (@ != null)') THEN
+    LOOP
+      -- In the order of the keys, so that two calls with the same keys wait for each other and never both.
+      INSERT INTO walpost.idempotency_keys (organization_id, idempotency_key, event_id, hash)
+      SELECT first.organization_id, first.idempotency_key, first.id, first.hash
+        FROM (SELECT DISTINCT ON (e.organization_id, e.idempotency_key) e.organization_id, e.idempotency_key, new_ids[e.n] AS id,
+                     walpost_internal.event_hash(e.event_type, e.payload) AS hash
+                FROM walpost_internal.parse_events(events) AS e
+               WHERE e.idempotency_key IS NOT NULL
+               ORDER BY e.organization_id, e.idempotency_key, e.n) AS first
+      ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO NOTHING;
+
+      SELECT array_agg(CASE WHEN e.idempotency_key IS NULL THEN new_ids[e.n] ELSE k.event_id END ORDER BY e.n) INTO final_ids
+        FROM walpost_internal.parse_events(events) AS e
+             LEFT JOIN walpost.idempotency_keys AS k USING (organization_id, idempotency_key);
+      EXIT WHEN array_position(final_ids, NULL) IS NULL;
+      -- A key was removed between the two statements: it is free now.
+    END LOOP;
+    FOR given IN
+      SELECT e.n, k.event_id FROM walpost_internal.parse_events(events) AS e JOIN walpost.idempotency_keys AS k USING (organization_id, idempotency_key)
+       WHERE k.hash <> walpost_internal.event_hash(e.event_type, e.payload) ORDER BY e.n
+    LOOP
+      PERFORM walpost_internal.tell_key_conflict('walpost.publish_many: event ' || given.n, given.event_id, on_conflict);
+    END LOOP;
+  END IF;
+
+  INSERT INTO walpost.outbox (
+    event_id, organization_id, event_type, event_version, topic,
+    entity_type, entity_id, target, idempotency_key, payload, headers
+  )
+  SELECT new_ids[e.n], e.organization_id, e.event_type, e.event_version, e.topic,
+         e.entity_type, e.entity_id, e.target, e.idempotency_key, e.payload, e.headers
+    FROM walpost_internal.parse_events(events) AS e
+   WHERE new_ids[e.n] = final_ids[e.n]
+   ORDER BY e.n;
+  RETURN QUERY SELECT unnest(final_ids);
+END;
+$function$;
+
+COMMENT ON FUNCTION walpost_internal.parse_events(jsonb) IS 'The events of publish_many as rows.';
+COMMENT ON FUNCTION walpost_internal.raise_invalid_events(jsonb) IS
+  'Raises an error that names the first event of publish_many that is not acceptable.';
+COMMENT ON FUNCTION walpost.publish_many(jsonb, text) IS
+  'Writes an array of events, each an object with the argument names of walpost.publish, in their order, with one INSERT, and returns their ids in that order.';

@@ -1,0 +1,141 @@
+-- prune removes what is delivered and old, in small batches.
+--
+-- Only proven rows leave. The outbox is read from its old end and at most two batches deep, so rows that must stay cost little.
+--
+-- Rows that a heal or a replay has still to read stay, however old they are. Such rows are proven, so age alone would remove them, and the
+-- job would end without an error and send less than it promised. The outbox is left alone until the job is over; walpost jobs cancel ends
+-- one that is of no use.
+--
+-- One session prunes at a time. It locks a table that only the owner may lock; an advisory lock could be taken by any role.
+
+CREATE OR REPLACE FUNCTION walpost_internal.take_prune_turn(with_others boolean DEFAULT false) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '5s'
+AS $function$
+DECLARE
+  holder record;
+BEGIN
+  IF with_others THEN
+    LOCK TABLE walpost.prune_turn IN SHARE MODE;
+  ELSE
+    LOCK TABLE walpost.prune_turn IN EXCLUSIVE MODE;
+  END IF;
+EXCEPTION WHEN lock_not_available THEN
+  SELECT l.pid, a.usename, a.application_name INTO holder
+    FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+   WHERE l.locktype = 'relation' AND l.relation = 'walpost.prune_turn'::regclass AND l.granted
+     AND l.mode <> 'AccessShareLock' AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+   LIMIT 1;
+  RAISE EXCEPTION 'walpost: server process % (role %, application %) prunes, and has not committed for 5 seconds',
+      coalesce(holder.pid::text, 'of another session'), coalesce(quote_ident(holder.usename), 'unknown'), quote_literal(coalesce(holder.application_name, ''))
+    USING ERRCODE = 'lock_not_available',
+          HINT = format('Wait for it, or end it: SELECT pg_terminate_backend(%s);', coalesce(holder.pid::text, '…'));
+END;
+$function$;
+
+CREATE OR REPLACE FUNCTION walpost_internal.outbox_scan_pending() RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+  SELECT EXISTS (SELECT FROM walpost.jobs AS j WHERE j.state IN ('queued', 'running') AND j.kind IN ('heal', 'replay'));
+END;
+
+CREATE OR REPLACE FUNCTION walpost_internal.prune_by_age(now timestamptz, batch_size integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  removed bigint;
+  part    bigint;
+BEGIN
+  DELETE FROM walpost.idempotency_keys AS k
+   WHERE k.ctid = ANY (ARRAY(
+     SELECT old.ctid FROM walpost.idempotency_keys AS old
+      WHERE old.created_at < now - make_interval(secs => 3600 * walpost_internal.setting('idempotency_hours', 168)::float8)
+      ORDER BY old.created_at LIMIT batch_size));
+  GET DIAGNOSTICS part = ROW_COUNT;
+  removed := part;
+
+  DELETE FROM walpost.command_results AS r
+   WHERE r.ctid = ANY (ARRAY(
+     SELECT old.ctid FROM walpost.command_results AS old
+      WHERE old.created_at < now - make_interval(secs => 3600 * walpost_internal.setting('idempotency_hours', 168)::float8)
+      ORDER BY old.created_at LIMIT batch_size
+        FOR UPDATE SKIP LOCKED)); -- a publisher may lock its own
+  GET DIAGNOSTICS part = ROW_COUNT;
+  removed := removed + part;
+
+  DELETE FROM walpost.delivery_log AS l
+   WHERE l.ctid = ANY (ARRAY(
+     SELECT old.ctid FROM walpost.delivery_log AS old
+      WHERE old.at < now - make_interval(secs => 3600 * walpost_internal.setting('delivery_log_hours', 168)::float8)
+      ORDER BY old.at LIMIT batch_size));
+  GET DIAGNOSTICS part = ROW_COUNT;
+  removed := removed + part;
+
+  DELETE FROM walpost.jobs AS j
+   WHERE j.ctid = ANY (ARRAY(
+     SELECT old.ctid FROM walpost.jobs AS old
+      WHERE old.ended_at < now - make_interval(secs => 3600 * walpost_internal.setting('job_hours', 720)::float8)
+      ORDER BY old.ended_at LIMIT batch_size
+        FOR UPDATE SKIP LOCKED)); -- an operator may lock them
+  GET DIAGNOSTICS part = ROW_COUNT;
+  RETURN removed + part;
+END;
+$function$;
+
+CREATE OR REPLACE FUNCTION walpost.prune(retention interval DEFAULT '72 hours', batch_size integer DEFAULT 5000) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  now       CONSTANT timestamptz := clock_timestamp();
+  snapshots pg_snapshot[];
+  proven    boolean;
+  is_read   boolean;
+  horizon   xid8;
+  removed   bigint := 0;
+  part      bigint;
+BEGIN
+  IF retention IS NULL OR retention < interval '0' OR batch_size IS NULL OR batch_size NOT BETWEEN 1 AND 100000 THEN
+    RAISE EXCEPTION 'walpost.prune: retention must not be negative, and batch_size must be 1 to 100000'
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Such as walpost.prune(''72 hours'', 5000).';
+  END IF;
+  PERFORM walpost_internal.take_prune_turn();
+  is_read := walpost_internal.outbox_scan_pending();
+
+  IF EXISTS (SELECT FROM pg_class AS c WHERE c.oid = 'walpost.outbox'::regclass AND c.relkind = 'p') THEN
+    part := walpost_internal.make_partitions() + CASE WHEN is_read THEN 0 ELSE walpost_internal.drop_partitions(retention) END;
+    IF part > 0 THEN
+      RETURN part; -- soon, because of the locks; the rest comes with the next call
+    END IF;
+  END IF;
+
+  SELECT array_agg(p.snapshot), coalesce(bool_and(p.snapshot IS NOT NULL), false) INTO snapshots, proven
+    FROM walpost.cursor AS c CROSS JOIN LATERAL (SELECT walpost_internal.proven_snapshot(c.slot) AS snapshot) AS p;
+  IF proven AND NOT is_read THEN
+    SELECT pg_snapshot_xmax(s) INTO horizon FROM unnest(snapshots) AS s ORDER BY pg_snapshot_xmax(s) LIMIT 1;
+    DELETE FROM walpost.outbox AS o
+     USING (SELECT first.event_id, first.created_at
+              FROM (SELECT f.event_id, f.created_at, f.created_xid FROM walpost.outbox AS f
+                     WHERE f.created_xid < horizon ORDER BY f.created_xid, f.seq LIMIT 2 * batch_size) AS first
+             WHERE first.created_at < now - retention
+               AND (SELECT bool_and(pg_visible_in_snapshot(first.created_xid, s)) FROM unnest(snapshots) AS s)
+             LIMIT batch_size) AS old
+     WHERE o.event_id = old.event_id AND o.created_at = old.created_at;
+    GET DIAGNOSTICS removed = ROW_COUNT;
+  END IF;
+
+  removed := removed + walpost_internal.prune_by_age(now, batch_size);
+  RETURN removed;
+END;
+$function$;
+
+COMMENT ON FUNCTION walpost_internal.take_prune_turn(boolean) IS
+  'Keeps others from pruning until the transaction ends; after 5 seconds an error says who does.';
+COMMENT ON FUNCTION walpost_internal.outbox_scan_pending() IS
+  'Whether a heal or a replay is queued or running: then no row may leave the outbox.';
+COMMENT ON FUNCTION walpost_internal.prune_by_age(timestamptz, integer) IS
+  'The part of walpost.prune that goes by age alone: a batch of old keys, results, log rows and jobs that are over.';
+COMMENT ON FUNCTION walpost.prune(interval, integer) IS
+  'Removes one batch of proven events older than the retention, and of old keys, results, log rows and jobs that are over; returns how many rows (or daily partitions) that were. 0 means that nothing is left to do, or that a heal or a replay has still to read the outbox; while another session prunes it waits, and after 5 seconds says whom for.';

@@ -1,0 +1,50 @@
+-- What each role of walpost may do. A change here is applied by 17_role_model.sql, which walpost migrate runs each time.
+--
+-- The roles are groups without a login, one set for the whole cluster unless a prefix gives an installation its own. Nothing is granted to PUBLIC. Functions of walpost_internal are listed
+-- where a function with the rights of its caller, a view or a policy needs them.
+
+CREATE OR REPLACE FUNCTION walpost_internal.role_grants() RETURNS jsonb
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+  SELECT jsonb_object_agg(walpost_internal.role_prefix() || g.key, g.value) FROM jsonb_each($json$ {
+  "walpost_publisher": [
+    "INSERT (event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers), SELECT (event_id, seq, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers, created_at, created_xid) ON walpost.outbox",
+    "SELECT ON walpost.settings",
+    "SELECT, INSERT (organization_id, idempotency_key, event_id, hash) ON walpost.idempotency_keys",
+    "USAGE ON SEQUENCE walpost.idempotency_conflicts",
+    "SELECT, INSERT (organization_id, idempotency_key, command, arguments_hash), UPDATE (result) ON walpost.command_results",
+    "EXECUTE ON FUNCTION walpost.publish, walpost.publish_many, walpost.emit, walpost_internal.parse_events, walpost_internal.raise_invalid_events, walpost_internal.is_valid_event, walpost_internal.raise_invalid_event, walpost_internal.with_trace, walpost_internal.max_payload_bytes, walpost.uuid_v7, walpost.once, walpost_internal.refuse_command, walpost_internal.refuse_organization, walpost_internal.event_hash, walpost_internal.tell_key_conflict, walpost_internal.warn_of_json_text, walpost.event_status, walpost_internal.own_event_status, walpost_internal.claimed_organization, walpost_internal.organization_text, walpost_internal.current_organization, walpost_internal.current_organization_id, walpost_internal.reads_every_event"
+  ],
+  "walpost_reader": [
+    "SELECT ON walpost.outbox, walpost.parked, walpost.checkpoints, walpost.settings, walpost.organization_health, walpost.queue_status, walpost.error_summary, walpost.event_timeline",
+    "SELECT (id, slot, system_identifier, epoch, sink, lane, reason, detail, attempts, commit_lsn, ordinal, event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers, created_at, committed_at, poison_row, stored_at, blocks) ON walpost.dead_letters",
+    "SELECT (id, slot, sink, organization_id, lane, first_event_id, last_event_id, event_ids, events, attempt, job, outcome, reason, duration_ms, at) ON walpost.delivery_log",
+    "SELECT (slot, sink, organization_id, lane, state, failing_since, attempts, code, reason, next_try_at, paused_by, paused_at) ON walpost.lanes",
+    "SELECT (slot, system_identifier, lsn, advanced_at) ON walpost.cursor",
+    "EXECUTE ON FUNCTION walpost.event_status, walpost_internal.pending_events, walpost_internal.proven_snapshot, walpost.is_proven, walpost_internal.uuid_or_null, walpost_internal.uuid_time, walpost_internal.setting, walpost_internal.claimed_organization, walpost_internal.organization_text, walpost_internal.current_organization, walpost_internal.current_organization_id, walpost_internal.reads_every_event"
+  ],
+  "walpost_relay": [
+    "SELECT ON ALL TABLES IN SCHEMA walpost",
+    "INSERT, UPDATE ON walpost.cursor, walpost.jobs, walpost.installation",
+    "INSERT, UPDATE, DELETE ON walpost.parked, walpost.dead_letters, walpost.checkpoints, walpost.delivery_log, walpost.lanes",
+    "INSERT, UPDATE, DELETE ON walpost.retry_requests",
+    "USAGE ON SEQUENCE walpost.parked_place",
+    "SELECT ON SEQUENCE walpost.idempotency_conflicts",
+    "EXECUTE ON FUNCTION walpost.prune, walpost.leader_lock, walpost_internal.begin_restamp, walpost_internal.restamp, walpost.event_status, walpost_internal.pending_events, walpost_internal.proven_snapshot, walpost.is_proven, walpost_internal.uuid_or_null, walpost_internal.uuid_time, walpost_internal.setting, walpost_internal.captures, walpost_internal.claimed_organization, walpost_internal.organization_text, walpost_internal.current_organization, walpost_internal.current_organization_id, walpost_internal.reads_every_event, walpost.deviations"
+  ],
+  "walpost_operator": [
+    "SELECT ON walpost.outbox, walpost.settings, walpost.idempotency_keys, walpost.command_results, walpost.cursor, walpost.checkpoints, walpost.jobs, walpost.parked, walpost.dead_letters, walpost.delivery_log, walpost.lanes, walpost.migrations, walpost.repeatables, walpost.migration_turn, walpost.prune_turn, walpost.installation",
+    "SELECT ON walpost.health, walpost.organization_health, walpost.cursor_health, walpost.alerts, walpost.event_timeline, walpost.queue_status, walpost.error_summary, walpost.captures",
+    "INSERT, UPDATE ON walpost.jobs",
+    "SELECT, INSERT ON walpost.retry_requests",
+    "UPDATE, DELETE ON walpost.parked, walpost.dead_letters",
+    "DELETE ON walpost.cursor, walpost.checkpoints, walpost.idempotency_keys, walpost.command_results",
+    "INSERT, UPDATE, DELETE ON walpost.settings",
+    "USAGE ON SEQUENCE walpost.parked_place",
+    "SELECT ON SEQUENCE walpost.idempotency_conflicts",
+    "EXECUTE ON FUNCTION walpost.prune, walpost.leader_lock, walpost.rotate_emit_key, walpost.event_status, walpost_internal.pending_events, walpost_internal.proven_snapshot, walpost.is_proven, walpost_internal.uuid_or_null, walpost_internal.uuid_time, walpost_internal.setting, walpost_internal.captures, walpost_internal.claimed_organization, walpost_internal.organization_text, walpost_internal.current_organization, walpost_internal.current_organization_id, walpost_internal.reads_every_event"
+  ]
+} $json$::jsonb) AS g;
+END;
+
+COMMENT ON FUNCTION walpost_internal.role_grants() IS 'What each role of this installation may do, as parts of GRANT.';

@@ -1,0 +1,12 @@
+/** What commands say on standard output: no text of a database or of a destination moves the reader's cursor. */
+import { printable, printableJson } from '../observe/printable.ts';
+import { fitted } from './text-table.ts';
+
+export function say(line: string): void {
+  process.stdout.write(`${fitted(printable(line))}\n`);
+}
+
+/** For programs: indented, or on one line with 0. */
+export function sayJson(value: unknown, indent = 2): void {
+  process.stdout.write(`${printableJson(value, indent)}\n`);
+}

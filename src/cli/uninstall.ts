@@ -1,0 +1,62 @@
+import type { Config } from '../config/schema.ts';
+import { WalpostError } from '../errors.ts';
+import { leaderLockKey } from '../leader/lock-key.ts';
+import { databaseError } from '../postgres/database-error.ts';
+import { planRemoval, type RemovalPlan } from '../postgres/schema/removal-plan.ts';
+import { remove } from '../postgres/schema/removal.ts';
+import { connectSession, sessionClient } from '../postgres/session.ts';
+import { confirm } from './confirm.ts';
+import { say } from './output.ts';
+import type { ChangeFlags } from './stored-filter.ts';
+
+/** Shows what goes and what stays, asks, and removes walpost from the database. */
+export async function uninstall(config: Config, flags: ChangeFlags): Promise<void> {
+  const client = sessionClient(
+    { url: config.database.url, applicationName: 'walpost uninstall' },
+    { connectionTimeoutMillis: 10_000 },
+  );
+  client.on('error', () => undefined);
+  try {
+    await connectSession(client);
+    const plan = await planRemoval(client);
+    if (plan === undefined) return say('walpost is not installed in this database.');
+    refuseRunning(plan);
+    for (const line of goes(plan)) say(line);
+    if (flags.dryRun) return;
+    if (!(await confirm('Remove all of this for good?', flags.yes))) return say('Nothing was changed.');
+    const kept = await remove({ client, plan, lockKey: leaderLockKey });
+    say('walpost is removed.');
+    for (const line of stays(plan, kept)) say(line);
+  } catch (error) {
+    throw databaseError(error);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+function refuseRunning({ relays }: RemovalPlan): void {
+  if (relays.length > 0) throw new WalpostError('RELAY_RUNS', { detail: `It is ${relays.join(', ')}.` });
+}
+
+function goes(plan: RemovalPlan): string[] {
+  return [
+    `Goes: the schemas walpost and walpost_internal with all events (${plan.waiting}).`,
+    ...list('Goes: slot', plan.slots),
+    ...list('Goes: publication', plan.publications),
+    ...list('Goes: the capture triggers of', plan.captured),
+    `Go: the roles ${plan.roles.join(', ')}, where nothing else uses them.`,
+    ...list('Stays, and fails from then on: it names the schema walpost:', plan.callers),
+  ];
+}
+
+function stays(plan: RemovalPlan, kept: readonly string[]): string[] {
+  return [
+    ...list('Stays:', kept),
+    ...list('Stays: publication', plan.keptPublications),
+    ...list('Stays: the columns created_xid and seq, and their index, of', plan.sources),
+    ...list('Stays, and fails: it names the schema walpost:', plan.callers),
+    'Stay: logins and what they may (REPLICATION), the settings of the server (wal_level), and walpost.yaml.',
+  ];
+}
+
+const list = (head: string, names: readonly string[]): string[] => names.map((name) => `${head} ${name}`);

@@ -1,0 +1,59 @@
+/**
+ * Outbound proxies as other programs know them: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in capitals or small letters. They
+ * stand for the `proxy` of each sink that has none of its own. This machine is never reached through a proxy.
+ */
+import { isLoopback } from '../loopback.ts';
+import { outsideFile, type ConfigDraft } from './config-draft.ts';
+import type { Environment } from './interpolation.ts';
+import { childOf } from './option-schema.ts';
+import { outsideFault } from './outside-values.ts';
+import { hasHttpOptions } from './sinks/http-options.ts';
+
+export function applyProxyEnvironment(draft: ConfigDraft, env: Environment): void {
+  const sinks = childOf(draft.root, 'sinks');
+  if (typeof sinks !== 'object' || sinks === null) return;
+  for (const [name, sink] of Object.entries(sinks)) {
+    const url: unknown = childOf(sink, 'url');
+    if (!hasHttpOptions(childOf(sink, 'type')) || childOf(sink, 'proxy') !== undefined || typeof url !== 'string')
+      continue;
+    const found = proxyFor(url, env);
+    if (found)
+      draft.override(['sinks', name, 'proxy'], found.proxy, {
+        ...outsideFile(found.variable),
+        fault: outsideFault(found.proxy),
+      });
+  }
+}
+
+interface FoundProxy {
+  readonly variable: string;
+  readonly proxy: string;
+}
+
+/** The proxy that the environment has for a URL. */
+export function proxyFor(text: string, env: Environment): FoundProxy | undefined {
+  if (!URL.canParse(text)) return undefined;
+  const url = new URL(text);
+  const names = url.protocol === 'https:' ? ['HTTPS_PROXY', 'https_proxy'] : ['HTTP_PROXY', 'http_proxy'];
+  const variable = names.find((name) => env[name]?.trim());
+  const host = url.hostname.toLowerCase().replace(/^\[(.*)\]$/, '$1');
+  if (variable === undefined || isLoopback(host)) return undefined;
+  const port = url.port || (url.protocol === 'https:' ? '443' : '80');
+  if (isExempt(host, port, env['NO_PROXY'] || env['no_proxy'] || '')) return undefined;
+  const proxy = env[variable]?.trim() ?? '';
+  return { variable, proxy: proxy.includes('://') ? proxy : `http://${proxy}` };
+}
+
+/** `*`, a host with all names below it, with a dot or `*.` before it or not, each with a port or not. */
+function isExempt(host: string, port: string, list: string): boolean {
+  return list
+    .toLowerCase()
+    .split(/[\s,]+/)
+    .some((entry) => {
+      if (entry === '*') return true;
+      const [, name = '', only] = /^(?:\*?\.)?(\[.*\]|[^:]+|[\da-f:]+)(?::(\d+))?$/.exec(entry) ?? [];
+      const bare = name.replace(/^\[(.*)\]$/, '$1');
+      if (bare === '' || (only !== undefined && only !== port)) return false;
+      return host === bare || host.endsWith(`.${bare}`);
+    });
+}

@@ -1,0 +1,33 @@
+import { z } from 'zod';
+import { duration, rate } from '../units.ts';
+
+/** The options of every sink, whatever its type. Only the default concurrency differs from type to type. */
+export function commonOptions(defaults: { readonly concurrency: number }) {
+  return {
+    concurrency: z
+      .int()
+      .min(1)
+      .max(1024)
+      .default(defaults.concurrency)
+      .describe('Maximum batches in flight at once for this sink.'),
+    timeout: duration({ min: '10ms', max: '1d' })
+      .optional()
+      .describe('Time limit of one attempt; delivery.timeout when absent.'),
+    rate: rate()
+      .optional()
+      .describe('Maximum rate of events for this sink, such as 100/s; a burst of one second passes.'),
+    organization_rate: rate()
+      .optional()
+      .describe('Maximum rate of events of one organization for this sink, such as 10/s.'),
+    formerly: z.string().optional().describe('The name this sink had before; its parked rows come along.'),
+  };
+}
+
+/** Text that may name these fields of an event in braces. */
+export function template(...fields: readonly string[]) {
+  const named = fields.map((field) => `{${field}}`).join(' and ');
+  return z
+    .string()
+    .min(1)
+    .regex(new RegExp(`^(?:[^{}]|\\{(?:${fields.join('|')})\\})*$`), `may name ${named} in braces, nothing else`);
+}

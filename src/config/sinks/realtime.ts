@@ -1,0 +1,26 @@
+import { z } from 'zod';
+import { commonOptions, template } from './common-options.ts';
+import { httpOptions } from './http-options.ts';
+
+export const realtime = z
+  .strictObject({
+    type: z.literal('realtime'),
+    url: z
+      .url({ protocol: /^https?$/ })
+      .trim()
+      .describe('The Supabase project, such as https://abc.supabase.co.'),
+    key: z.string().trim().min(1).describe('The service role key.').meta({ secret: true }),
+    channel: template('organization_id', 'topic')
+      .default('notifications:org_{organization_id}')
+      .describe('Channel; {organization_id} and {topic} are filled in.'),
+    event: template('event_type', 'topic')
+      .default('{event_type}')
+      .describe('Name of the broadcast event; {event_type} and {topic} are filled in.'),
+    private: z.boolean().default(true).describe('Private channels, to which Realtime authorization applies.'),
+    ...httpOptions,
+    ...commonOptions({ concurrency: 16 }),
+  })
+  .meta({
+    description: 'Supabase Realtime broadcast, one channel per organization.',
+    examples: [{ type: 'realtime', url: 'https://abc.supabase.co', key: 'service-role-key' }],
+  });

@@ -1,0 +1,92 @@
+/**
+ * What must hold inside one sink beyond the type of each option. `config check` and the start of a sink ask the same
+ * question, so what the one accepts does not stop the other.
+ */
+import { validateHeaderName, validateHeaderValue } from 'node:http';
+import { certificateProblem } from '../../certificate-file.ts';
+import { isRefusedHost } from '../../refused-address.ts';
+import { signingSecretProblem } from '../../signing-secret.ts';
+import { hasHttpOptions } from './http-options.ts';
+
+/** A problem of a sink; the path begins below the sink's name. */
+export interface SinkProblem {
+  readonly path: readonly string[];
+  /** Holds nothing of the value. */
+  readonly message: string;
+}
+
+/** Headers that the configuration may not set. */
+const OURS =
+  /^(content-(type|length|encoding)|transfer-encoding|connection|keep-alive|upgrade|expect|te|trailer|webhook-.*)$/;
+/** What stands between `//` and the path. */
+const AUTHORITY = /^\s*[a-z]+:\/*([^/?#\\]*)/i;
+
+/** Takes invalid input too; what the type of an option refuses is not repeated. */
+export function* sinkProblems(sink: Readonly<Record<string, unknown>>): Generator<SinkProblem> {
+  if (!hasHttpOptions(sink['type'])) return;
+  yield* urlProblems(sink);
+  const { secret, key, headers, proxy, ca } = sink;
+  if (typeof proxy === 'string') yield* problem(['proxy'], proxyProblem(proxy.trim()));
+  if (typeof ca === 'string' && ca !== '') yield* problem(['ca'], certificateProblem(ca));
+  if (typeof secret === 'string') yield* problem(['secret'], signingSecretProblem(secret));
+  if (typeof key === 'string') yield* problem(['key'], keyProblem(key));
+  if (typeof headers !== 'object' || headers === null) return;
+  for (const [name, value] of Object.entries(headers)) {
+    if (typeof value === 'string') yield* problem(['headers', name], headerProblem(name.toLowerCase(), value.trim()));
+  }
+}
+
+function* problem(path: readonly string[], message: string | undefined): Generator<SinkProblem> {
+  if (message !== undefined) yield { path, message };
+}
+
+function* urlProblems({ url: text, allow_private: allowPrivate }: Readonly<Record<string, unknown>>) {
+  if (typeof text !== 'string' || !URL.canParse(text)) return;
+  yield* problem(['url'], credentialsProblem(text));
+  if (allowPrivate === true || !isRefusedHost(new URL(text).hostname)) return;
+  yield* problem(['url'], 'is a private address; set allow_private: true to allow it');
+}
+
+function credentialsProblem(text: string): string | undefined {
+  const authority = AUTHORITY.exec(text)?.[1] ?? '';
+  const credentials = authority.slice(0, Math.max(0, authority.lastIndexOf('@')));
+  if (/%(?![\da-f]{2})/i.test(credentials)) {
+    return 'has a % in its user or password that encodes nothing; write it as %25';
+  }
+  return decodes(credentials) ? undefined : 'has %-codes in its user or password that are not UTF-8';
+}
+
+function decodes(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function proxyProblem(text: string): string | undefined {
+  if (text === '' || text === 'none') return undefined;
+  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
+    return 'must be a URL that begins with http:// or https://, or none';
+  }
+  return credentialsProblem(text);
+}
+
+function keyProblem(key: string): string | undefined {
+  return /^[!-~]*$/.test(key.trim())
+    ? undefined
+    : 'holds a blank, a line break or a character that is not ASCII; a key has none';
+}
+
+function headerProblem(name: string, value: string): string | undefined {
+  if (OURS.test(name)) return 'is a header that walpost sets itself';
+  if (value === '') return 'is empty; give it a value or leave it out';
+  try {
+    validateHeaderName(name);
+    validateHeaderValue(name, value);
+    return undefined;
+  } catch {
+    return 'is not a valid HTTP header';
+  }
+}

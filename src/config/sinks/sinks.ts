@@ -1,0 +1,19 @@
+/**
+ * The types of sinks that walpost.yaml may name: the first of the two tables of sinks. The second one is
+ * src/sinks/registry.ts. CONTRIBUTING.md says how to add a type.
+ */
+import { z } from 'zod';
+import { discard } from './discard.ts';
+import { realtime } from './realtime.ts';
+import { stdout } from './stdout.ts';
+import { webhook } from './webhook.ts';
+
+export const sinkSchema = z.discriminatedUnion('type', [
+  discard, //
+  stdout,
+  webhook,
+  realtime,
+]);
+
+export type SinkConfig = z.output<typeof sinkSchema>;
+export type SinkConfigOf<T extends SinkConfig['type']> = Extract<SinkConfig, { type: T }>;

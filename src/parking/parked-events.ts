@@ -1,0 +1,127 @@
+/** Parked events, as the router sees them. Inserts and removals are queued until they succeed; reads are made at once. */
+import { pause, type Clock } from '../clock.ts';
+import { messageOf } from '../errors.ts';
+import type { Event } from '../event.ts';
+import type { Lsn } from '../lsn.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Stall } from '../observe/status-report.ts';
+import type { LaneName, PageLimits, ParkedPage, ParkingLot } from '../pipeline.ts';
+import { sqlStateOf } from '../postgres/sqlstate.ts';
+import type { DeadLetterStore } from './dead-letter-store.ts';
+import { DurableQueue } from './durable-queue.ts';
+import type { ParkedStore, ParkRequest } from './parked-store.ts';
+
+export interface ParkedEventsOptions {
+  readonly store: ParkedStore;
+  /** Takes an event whose content the server refuses to park. */
+  readonly deadLetters: DeadLetterStore;
+  readonly clock: Clock;
+  readonly log: Pick<Logger, 'error' | 'warn'>;
+  /** How far the connection has received. */
+  readonly received: () => Lsn;
+  /** Further writes are pointless: this process is not the leader any more. */
+  readonly onLost: (error: unknown) => void;
+}
+
+const READ_AGAIN_MS = 1_000;
+const ID_BYTES = 8;
+const NOTHING: ParkedPage = { events: [], last: null };
+
+export class ParkedEvents implements ParkingLot {
+  private readonly options: ParkedEventsOptions;
+  private readonly inserts: DurableQueue<ParkRequest>;
+  private readonly removals: DurableQueue<string>;
+  private readonly closing = new AbortController();
+
+  constructor(options: ParkedEventsOptions) {
+    const { store, clock, received, onLost } = options;
+    const onStall = (message: string, waiting: number): void => this.logStall(message, waiting);
+    this.options = options;
+    this.inserts = new DurableQueue({
+      writer: {
+        write: (requests) => store.insert(requests, { received: received(), now: clock.now() }),
+        writeReduced: (request, refusal) => this.giveUp(request, refusal),
+        sizeOf: ({ event }) => event.size,
+      },
+      clock,
+      onStall,
+      onLost,
+    });
+    const writer = { write: (ids: readonly string[]) => store.remove(ids), sizeOf: () => ID_BYTES };
+    this.removals = new DurableQueue({ writer, clock, onStall, onLost });
+  }
+
+  park({ sink, lane }: LaneName, events: readonly Event[], stored: () => void): void {
+    const one = afterAll(events.length, stored);
+    for (const event of events) this.inserts.add({ sink, lane, event }, one);
+  }
+
+  async read(lane: LaneName, after: string | null, limits: PageLimits): Promise<ParkedPage> {
+    const { store, clock } = this.options;
+    while (!this.closing.signal.aborted) {
+      try {
+        return await store.read(lane, { ...limits, after, now: clock.now() });
+      } catch (error) {
+        if (this.closing.signal.aborted) break;
+        this.logStall(messageOf(error), 1);
+        await pause(clock, READ_AGAIN_MS, this.closing.signal);
+      }
+    }
+    return NOTHING;
+  }
+
+  remove(events: readonly Event[], removed: () => void): void {
+    const one = afterAll(events.length, removed);
+    for (const { parkedId } of events) {
+      if (parkedId === null) throw new Error('only a parked event can be removed');
+      this.removals.add(parkedId, one);
+    }
+  }
+
+  get stalls(): readonly Stall[] {
+    const { inserts, removals } = this;
+    return [
+      ...stallOf('parking', inserts.stall, inserts.length),
+      ...stallOf('removing delivered events', removals.stall, removals.length),
+    ];
+  }
+
+  close(): void {
+    this.closing.abort();
+    this.inserts.close();
+    this.removals.close();
+  }
+
+  private async giveUp({ sink, lane, event: item }: ParkRequest, refusal: unknown): Promise<void> {
+    const { log, deadLetters } = this.options;
+    log.warn(
+      { sink, event_id: item.eventId, sqlstate: sqlStateOf(refusal) },
+      'the server cannot store the content of an event, so the event becomes a dead letter',
+    );
+    await deadLetters.storeInAnyForm({
+      item,
+      sink,
+      lane,
+      reason: 'rejected',
+      detail: 'it cannot be parked',
+      attempts: 0,
+    });
+  }
+
+  private logStall(message: string, waiting: number): void {
+    this.options.log.error({ waiting }, `events cannot be parked, the slot waits: ${message}`);
+  }
+}
+
+/** To be called that many times; the last call calls `done`. */
+function afterAll(count: number, done: () => void): () => void {
+  let left = count;
+  return () => {
+    left -= 1;
+    if (left === 0) done();
+  };
+}
+
+function stallOf(what: Stall['what'], message: string | undefined, waiting: number): readonly Stall[] {
+  return message === undefined ? [] : [{ what, waiting, message }];
+}

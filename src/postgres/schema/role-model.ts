@@ -1,0 +1,47 @@
+/**
+ * The roles, rights, policies and the publication of walpost, held against what is there (sql/functions/17_role_model.sql). Default
+ * privileges, a restore without ACLs or without roles, and people change them without a word.
+ */
+import type pg from 'pg';
+import { databaseError } from '../database-error.ts';
+import { OWNER_LOGIN_REMEDY, readOwnerLogins } from './owner-logins.ts';
+import { SQLSTATE, isSqlState } from '../sqlstate.ts';
+
+const IS_THERE = `SELECT to_regprocedure('walpost.deviations()') IS NOT NULL AS there`;
+
+/** Brings everything to the model, and returns a line for each change. What this role may not mend is a notice. */
+export async function mendRoleModel(client: pg.ClientBase): Promise<string[]> {
+  const { rows: known } = await client.query<{ there: boolean }>(IS_THERE);
+  if (known[0]?.there !== true) return [];
+  const { rows } = await client.query<{ line: string }>('SELECT walpost_internal.mend_deviations() AS line');
+  return rows.map(({ line }) => line);
+}
+
+/**
+ * Warns of what is not as the model wants it, and of applications that row-level security does not bind. Each finding is
+ * said once in the life of a process, and nothing of it stops the relay.
+ */
+export class RoleModelWatch {
+  private readonly said = new Set<string>();
+
+  async check(pool: Pick<pg.Pool, 'query'>, warn: (line: string, remedy: string) => void): Promise<void> {
+    const say = (line: string, remedy: string): void => {
+      if (this.said.has(line)) return;
+      this.said.add(line);
+      warn(line, remedy);
+    };
+    for (const line of await readDeviations(pool)) say(line, 'Run `walpost migrate` as the owner of the schema.');
+    for (const line of await readOwnerLogins(pool)) say(line, OWNER_LOGIN_REMEDY);
+  }
+}
+
+/** A line each; `walpost migrate` mends it. */
+async function readDeviations(pool: Pick<pg.Pool, 'query'>): Promise<string[]> {
+  try {
+    const { rows } = await pool.query<{ what: string }>('SELECT what FROM walpost.deviations()');
+    return rows.map(({ what }) => what);
+  } catch (error) {
+    if (isSqlState(error, SQLSTATE.insufficientPrivilege)) return ['this role lacks rights of walpost_relay'];
+    throw databaseError(error, 'looking at the roles of walpost');
+  }
+}

@@ -1,0 +1,156 @@
+/**
+ * Step 4 of a start: one connection of a leader, from the healing that may have to come first to the last confirmation.
+ *
+ * It runs the stages that wiring.ts has put together. One of them, slot/slot-stream.ts, is the replication connection itself.
+ */
+import { longestAttempt } from '../config/longest-attempt.ts';
+import { formatLsn } from '../lsn.ts';
+import { boundedCall } from '../observe/bounded-call.ts';
+import { pruneDeliveryLog } from '../observe/delivery-log.ts';
+import { LaneRecords } from '../parking/lane-records.ts';
+import { recordMessageMode } from '../emit/message-mode.ts';
+import { PruneWatch } from '../postgres/retention/prune-watch.ts';
+import { pruneAll } from '../postgres/retention/prune.ts';
+import { startChores, type Chore } from './chores.ts';
+import type { RelayOptions } from './dependencies.ts';
+import { SourceWatch } from './healing/source-watch.ts';
+import { type Pipeline, type PipelineParts, wirePipeline } from './wiring.ts';
+import { checkNotSynchronous } from '../slot/synchronous-standby.ts';
+
+/** How long a graceful stop waits for deliveries in flight, beyond the timeout of one attempt. */
+const DELIVERY_MARGIN_MS = 2_000;
+/** How long it then waits for a database that may not answer at all; what is not confirmed comes again. */
+const LAST_CONFIRMATION_MS = 2_500;
+/** The check takes some 100 ms of the server, so it comes after the start. */
+const ROLE_MODEL_AFTER_MS = 5_000;
+
+export class RelayConnection {
+  private readonly pipeline: Pipeline;
+  private readonly options: RelayOptions;
+  private readonly draining = new AbortController();
+  private drained: Promise<void> | undefined;
+  private isStreaming = false;
+
+  constructor(options: RelayOptions) {
+    this.options = options;
+    this.pipeline = wirePipeline(options);
+  }
+
+  get parts(): PipelineParts {
+    return this.pipeline.parts;
+  }
+
+  /** From START_REPLICATION until now. */
+  get streaming(): boolean {
+    return this.isStreaming;
+  }
+
+  /** Streams until the signal aborts or `drain` is done; rejects when the connection ends otherwise. */
+  async run(signal: AbortSignal): Promise<void> {
+    await using _pipeline = this.pipeline;
+    const { term, log, clock } = this.options;
+    const { slot, storedEvents, router, jobs, failure } = this.parts;
+    try {
+      await storedEvents.restore(router);
+      const ended = AbortSignal.any([signal, failure.signal]);
+      if (!(await this.runHealing(ended))) return;
+      await this.prepareMessages();
+      const running = slot.run(ended);
+      running.catch(() => undefined); // awaited below, unless something else fails first
+      await Promise.race([slot.started, running]);
+      await this.checkNotSynchronous();
+      await using _chores = startChores(this.chores(), { clock, log, onFatal: (error) => failure.abort(error) });
+      jobs.start();
+      storedEvents.start(router);
+      this.isStreaming = true;
+      log.info({ slot: term.slot, epoch: String(term.cursor.epoch) }, `streaming from ${term.slot}`);
+      await running;
+      if (failure.signal.aborted) throw failure.signal.reason;
+    } finally {
+      this.isStreaming = false;
+    }
+  }
+
+  /** Stops reading, delivers what is held and can be delivered, confirms, and ends the stream. */
+  drain(): Promise<void> {
+    this.drained ??= this.finish();
+    return this.drained;
+  }
+
+  private async finish(): Promise<void> {
+    const { jobs, slot, router, confirmer } = this.parts;
+    this.draining.abort();
+    jobs.stop();
+    this.pipeline.stopReading();
+    await router.drain(AbortSignal.timeout(longestAttempt(this.options.config) + DELIVERY_MARGIN_MS));
+    await boundedCall(() => confirmer.flush(), LAST_CONFIRMATION_MS)();
+    confirmer.close();
+    await slot.finish();
+    this.options.log.info({ confirmed: formatLsn(slot.confirmed) }, 'confirmed and closed');
+  }
+
+  /** Sends what a lost slot will not bring, before the stream. False when the connection was told to end before that was done. */
+  private async runHealing(ended: AbortSignal): Promise<boolean> {
+    const { term, clock, config, log } = this.options;
+    const { router, failure } = this.parts;
+    if (!term.healing) return true;
+    if (config.source.messages) log.error('healing reads rows: events of walpost.emit that no slot has sent are lost');
+    try {
+      await term.healing.run(router, clock, AbortSignal.any([ended, this.draining.signal]));
+    } catch (error) {
+      if (failure.signal.aborted) throw failure.signal.reason;
+      if (!ended.aborted && !this.drained) throw error;
+      await this.drained;
+    }
+    return !ended.aborted && !this.draining.signal.aborted;
+  }
+
+  /** The keys are read before the first message arrives. The cursor row tells walpost.emit whether messages are delivered. */
+  private async prepareMessages(): Promise<void> {
+    const { config, term } = this.options;
+    const { messages } = config.source;
+    if (messages) await this.parts.keys.read();
+    await recordMessageMode(term.pool, term.cursor, messages);
+  }
+
+  /** The server may choose this connection as a synchronous standby at any time, once it has confirmed something. */
+  private async checkNotSynchronous(): Promise<void> {
+    const { backendPid } = this.parts.slot;
+    if (backendPid !== undefined) await checkNotSynchronous(this.options.term.pool, backendPid);
+  }
+
+  private chores(): readonly Chore[] {
+    const { prune, source } = this.options.config;
+    const { roleModel, captures, log } = this.options;
+    const { pool, slot } = this.options.term;
+    const { keys, router, jobs } = this.parts;
+    const records = new LaneRecords(pool, this.options.term.cursor, this.options.clock);
+    const watch = new PruneWatch({ db: pool, slot, retention: prune.retention, clock: this.options.clock });
+    const pruneWhenDue = async (signal: AbortSignal): Promise<void> => {
+      if (await watch.isDue()) await pruneAll(pool, { ...prune, signal });
+    };
+    const warn = (line: string, remedy: string): void => log.warn({ remedy }, line);
+    const checkRoles = (): Promise<void> => roleModel.check(pool, warn);
+    const checkCaptures = (): Promise<void> => captures.check(pool, warn);
+    return [
+      { name: 'checking for synchronous replication', every: 10_000, run: () => this.checkNotSynchronous() },
+      new SourceWatch(this.options).chore,
+      ...jobs.chores,
+      { name: 'writing which lanes fail', every: 1_000, run: () => records.round(router.failing()) },
+      {
+        name: 'checking the roles and rights of walpost',
+        first: ROLE_MODEL_AFTER_MS,
+        every: 3_600_000,
+        run: checkRoles,
+      },
+      { name: 'looking at the captures of tables', first: ROLE_MODEL_AFTER_MS, every: 600_000, run: checkCaptures },
+      ...(source.messages ? [{ name: 'reading the keys of walpost.emit', every: 30_000, run: () => keys.read() }] : []),
+      {
+        name: 'removing old rows of the delivery log',
+        every: 600_000,
+        run: (signal) => pruneDeliveryLog(pool, signal),
+      },
+      ...(prune.enabled ? [{ name: 'pruning', every: prune.every, run: pruneWhenDue }] : []),
+    ];
+  }
+}

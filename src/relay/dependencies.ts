@@ -1,0 +1,36 @@
+/** What a relay is given by its process, and what it gives to each of its connections. */
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config/schema.ts';
+import type { MessageRefusal } from '../emit-key.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { Destination } from '../pipeline.ts';
+import type { CaptureWatch } from '../postgres/schema/captures.ts';
+import type { RoleModelWatch } from '../postgres/schema/role-model.ts';
+import type { RouterWatcher } from '../router/router-options.ts';
+import type { LeaderTerm } from './term.ts';
+
+/** From the process: once, for as long as it runs. */
+export interface RelayDependencies {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+}
+
+/** For one connection: the term it belongs to, and what outlives it. */
+export interface RelayOptions extends Omit<RelayDependencies, 'metrics'> {
+  readonly term: LeaderTerm;
+  readonly sinks: readonly Destination[];
+  readonly watcher: RelayWatcher;
+  readonly roleModel: RoleModelWatch;
+  readonly captures: CaptureWatch;
+}
+
+/** Is told what the stages do, in numbers. */
+export interface RelayWatcher extends RouterWatcher {
+  /** A transaction has been received: the number of its events and poison rows. */
+  received(count: number): void;
+  /** A logical message was refused: it does not become an event. */
+  refused(reason: MessageRefusal): void;
+}

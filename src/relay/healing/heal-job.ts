@@ -1,0 +1,51 @@
+import type pg from 'pg';
+import type { Job } from '../../jobs/job.ts';
+import { requestJob } from '../../jobs/job-rows.ts';
+import { JobStore } from '../../jobs/job-store.ts';
+import { newestSettled } from '../../postgres/cursor/checkpoint-lookup.ts';
+import { CheckpointStore } from '../../postgres/cursor/checkpoints.ts';
+import type { CursorStore } from '../../postgres/cursor/cursor-store.ts';
+import { inTransaction } from '../../postgres/transaction.ts';
+import type { ServerFacts } from '../../slot/server-checks.ts';
+import type { SlotLoss } from '../../slot/slot-diagnosis.ts';
+
+export interface HealJobOptions {
+  readonly pool: pg.Pool;
+  readonly slot: string;
+  readonly cursor: CursorStore;
+  readonly server: ServerFacts;
+}
+
+/**
+ * Commits a heal job, which the next connection begins with. When the checkpoints are unusable, the same commit ends the old
+ * history. What `within` writes is part of that commit.
+ */
+export async function enqueueHealJob(
+  { pool, slot, cursor, server }: HealJobOptions,
+  { reason, checkpointsUsable }: Pick<SlotLoss, 'reason' | 'checkpointsUsable'>,
+  open?: Job,
+  within?: (client: pg.ClientBase) => Promise<void>,
+): Promise<Job> {
+  const floor = checkpointsUsable
+    ? await newestSettled(pool, { slot, systemIdentifier: server.systemIdentifier })
+    : undefined;
+  return inTransaction(pool, async (client) => {
+    await cursor.lockEpoch(client);
+    if (open) await new JobStore(pool, cursor).end(open.id, { state: 'failed', error: reason }, client);
+    if (!checkpointsUsable) {
+      await cursor.beginHistory(server, client);
+      await new CheckpointStore(pool, cursor).forget(client);
+      await new JobStore(pool, cursor).endReplays(`${reason} Ask for the replay again.`, client);
+    }
+    await within?.(client);
+    return requestJob(client, {
+      slot,
+      kind: 'heal',
+      reason,
+      spec: {},
+      fromLsn: floor?.lsn ?? null,
+      afterSnapshot: floor?.snapshot ?? null,
+      beforeXid: null,
+    });
+  });
+}

@@ -1,0 +1,45 @@
+import { idleSinks, idleSinkText } from '../config/idle-sinks.ts';
+import { GuardedSink, type SinkHooks } from '../sinks/guard/guarded-sink.ts';
+import { createSink } from '../sinks/registry.ts';
+import type { RelayDependencies } from './dependencies.ts';
+
+interface OpenSinksOptions extends RelayDependencies {
+  readonly onAttempt: NonNullable<SinkHooks['onAttempt']>;
+}
+
+const BREAKER = {
+  open: 'is open: too many organizations get nothing delivered there, so their events wait or are parked',
+  half_open: 'is half open: one batch goes as a probe',
+  closed: 'is closed again: everything is delivered',
+};
+
+/** Every sink of the configuration behind its guard, in the order of the file. */
+export async function openSinks(options: OpenSinksOptions): Promise<readonly GuardedSink[]> {
+  const { config, clock, metrics, log, onAttempt } = options;
+  const opened: GuardedSink[] = [];
+  for (const name of idleSinks(config)) log.warn({ sink: name }, `sinks.${name}: ${idleSinkText(name)}`);
+  try {
+    for (const [name, sinkConfig] of Object.entries(config.sinks)) {
+      const sink = await createSink(sinkConfig, { name, clock, log: log.child({ sink: name }) });
+      opened.push(
+        new GuardedSink({
+          name,
+          sink,
+          concurrency: sinkConfig.concurrency,
+          timeout: sinkConfig.timeout ?? config.delivery.timeout,
+          breaker: config.delivery.breaker,
+          clock,
+          hooks: {
+            onRequest: (request) => metrics.request(request.sink, request.outcome, request.seconds),
+            onAttempt,
+            onBreaker: (name, state) => log.warn({ sink: name, state }, `the breaker of ${name} ${BREAKER[state]}`),
+          },
+        }),
+      );
+    }
+  } catch (error) {
+    await Promise.all(opened.map((sink) => sink.close()));
+    throw error;
+  }
+  return opened;
+}

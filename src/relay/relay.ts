@@ -1,0 +1,191 @@
+/**
+ * READ FIRST: the relay. It stands by until it leads, keeps one connection to the slot, and ends in good order. A connection
+ * is made in these steps, and made anew when it breaks:
+ *
+ *   1 checks       leadership/preflight.ts     server, schema, source, and what this start is (starts/)
+ *   2 leadership   leadership/leadership.ts    the lock of the slot; a standby waits here
+ *   3 slot         leadership/takeover.ts      a new epoch of the cursor row, and a slot to stream from (starts/prepare-slot.ts)
+ *   4 connection   connection.ts               a healing first when the slot was lost, then the stream
+ *   5 recovery     healing/, reconnect.ts      what an error means for the slot, and when to try again
+ *
+ * Four things have to do with "one connection to the slot", and each is something else: this class makes one after the
+ * other; RelayConnection (connection.ts) is one of them, from the first step to the last confirmation; Pipeline (wiring.ts)
+ * is the stages that it runs; SlotStream (slot/slot-stream.ts) is the first stage, which speaks the replication protocol.
+ *
+ * The sinks, with their breakers and sockets, live as long as the relay. Everything else, the leader's lock too, lives as
+ * long as one connection: a leader whose connection breaks makes room for a standby whose connection works.
+ */
+import { messageOf, WalpostError } from '../errors.ts';
+import { CrashGuard } from '../leader/crash-guard.ts';
+import { CrashRecord } from '../leader/crash-record.ts';
+import { fencedDestination } from '../leader/fenced-destination.ts';
+import { strangerProblem } from '../leader/lock-holder.ts';
+import { DeliveryLog } from '../observe/delivery-log.ts';
+import type { Readiness, RunningRelay, StatusReport } from '../observe/status-report.ts';
+import type { Destination } from '../pipeline.ts';
+import { CaptureWatch } from '../postgres/schema/captures.ts';
+import { RoleModelWatch } from '../postgres/schema/role-model.ts';
+import { RelayConnection } from './connection.ts';
+import { acquireLeadership } from './leadership/leadership.ts';
+import { openSinks } from './open-sinks.ts';
+import { keepTrying } from './reconnect.ts';
+import { judgeStreamError } from './healing/stuck-slot.ts';
+import { RelayStatus } from './status/status.ts';
+import type { RelayDependencies } from './dependencies.ts';
+import type { GuardedSink } from '../sinks/guard/guarded-sink.ts';
+import type { LeaderTerm, Standby } from './term.ts';
+
+export class Relay implements RunningRelay {
+  private readonly options: RelayDependencies;
+  private readonly reporter: RelayStatus;
+  private readonly deliveryLog: DeliveryLog;
+  private readonly roleModel = new RoleModelWatch();
+  private readonly captures = new CaptureWatch();
+  private readonly stopping = new AbortController();
+  private sinks: readonly GuardedSink[] = [];
+  private finished: Promise<void> | undefined;
+  private connection: RelayConnection | undefined;
+  private isDraining = false;
+  private hasLed = false;
+  private leaderPid: number | undefined;
+  private crashes: CrashRecord | undefined;
+
+  constructor(options: RelayDependencies) {
+    this.options = options;
+    this.reporter = new RelayStatus(options);
+    const { config, clock, log, metrics } = options;
+    this.deliveryLog = new DeliveryLog({
+      mode: config.delivery.log,
+      clock,
+      onDropped: (count) => metrics.deliveryLogDropped(count),
+      onError: (message) => log.warn(`the delivery log cannot be written: ${message}`),
+    });
+  }
+
+  /** Streams until the signal aborts, reconnecting by itself. Rejects when only a person can help. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.options;
+    const ended = AbortSignal.any([signal, this.stopping.signal]);
+    const { attempted: onAttempt } = this.deliveryLog;
+    this.sinks = await openSinks({ ...this.options, onAttempt });
+    this.reporter.sinks = this.sinks;
+    this.finished = keepTrying(() => this.connect(ended), {
+      clock,
+      signal: ended,
+      onRetry: (error, wait) => {
+        this.reporter.starting(messageOf(error));
+        const { code, remedy } = error instanceof WalpostError ? error : {};
+        log.warn({ code, remedy, waitMs: Math.round(wait) }, messageOf(error));
+      },
+    });
+    await this.finished;
+  }
+
+  /** Delivers what it holds and confirms. `run` resolves when the connections are closed. */
+  async drain(): Promise<void> {
+    this.isDraining = true;
+    this.crashes?.recordCleanShutdown().catch(() => undefined); // whatever happens from here on is no crash
+    try {
+      await this.connection?.drain();
+    } finally {
+      this.stopping.abort();
+    }
+  }
+
+  status(): Promise<StatusReport> {
+    return this.reporter.report();
+  }
+
+  readiness(): Readiness {
+    return this.reporter.readiness();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.stopping.abort();
+    await this.finished?.catch(() => undefined);
+    await Promise.all(this.sinks.map((sink) => sink.close()));
+    this.sinks = [];
+  }
+
+  private async connect(signal: AbortSignal): Promise<void> {
+    if (this.isDraining) return;
+    this.leaderPid = undefined;
+    const { config, log, clock } = this.options;
+    const onStandby = (standby: Standby): void => this.standBy(standby);
+    // 1 checks, 2 leadership, 3 slot
+    await using term = await acquireLeadership({ config, log, clock, signal, onStandby });
+    await using _log = this.deliveryLog.writeTo(term);
+    const sinks = await this.sinksOf(term);
+    // 4 connection
+    const { roleModel, captures } = this;
+    const connection = new RelayConnection({
+      config,
+      log,
+      clock,
+      term,
+      sinks,
+      roleModel,
+      captures,
+      watcher: this.reporter.watcher,
+    });
+    this.connection = connection;
+    const detach = this.reporter.attach(connection);
+    let isDefect = false;
+    try {
+      await runDuringTerm(connection, term, signal);
+    } catch (error) {
+      isDefect = error instanceof WalpostError && error.code === 'DEFECT';
+      throw await judgeStreamError(error, { config, log, term }); // 5 recovery; keepTrying calls this again
+    } finally {
+      this.connection = undefined;
+      detach();
+      // A fault of walpost counts as a death: if one event causes it at each start, the crash guard finds that event.
+      if (!term.revoked.aborted && !isDefect) await this.crashes?.recordCleanShutdown().catch(() => undefined);
+    }
+  }
+
+  /** The sinks as this connection reaches them: fenced by the lock, and behind the crash guard. */
+  private async sinksOf(term: LeaderTerm): Promise<readonly Destination[]> {
+    const { log, clock } = this.options;
+    const record = await CrashRecord.begin(term.controlPool, term.cursor, this.hasLed);
+    this.crashes = record;
+    this.hasLed = true;
+    const onFullSpeed = (): void => log.info('events are confirmed again: full speed');
+    const crashGuard = new CrashGuard({ record, clock, onFullSpeed });
+    const { starts, blamed } = record;
+    if (crashGuard.isSerial) {
+      const why =
+        'the last starts ended before anything was confirmed: one event at a time, to find one that ends the process';
+      log.warn({ starts, blamed: blamed.length }, why);
+    }
+    return this.sinks.map((sink) => fencedDestination(crashGuard.guard(sink), term.lock));
+  }
+
+  private standBy(standby: Standby): void {
+    this.reporter.standingBy(standby);
+    const { holder, slot } = standby;
+    const { log } = this.options;
+    if (this.leaderPid === (holder?.pid ?? 0)) return;
+    this.leaderPid = holder?.pid ?? 0;
+    const problem = strangerProblem(slot, holder);
+    if (problem) return log.error({ slot, code: problem.code, holder, remedy: problem.remedy }, problem.message);
+    const { pid, address } = holder ?? {};
+    log.info({ slot, leader: holder && { pid, address } }, 'standing by: another process leads');
+  }
+}
+
+/** Runs the connection until the term is revoked, and then throws the reason. */
+export async function runDuringTerm(
+  connection: Pick<RelayConnection, 'run'>,
+  { revoked }: Pick<LeaderTerm, 'revoked'>,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await connection.run(AbortSignal.any([signal, revoked]));
+  } catch (error) {
+    if (revoked.aborted && !signal.aborted) throw revoked.reason;
+    if (!(error instanceof WalpostError) || error.code !== 'SLOT_IN_USE') throw error;
+    throw new WalpostError('CONNECTION_LOST', { detail: 'The slot was taken meanwhile.', cause: error });
+  }
+  if (!signal.aborted) revoked.throwIfAborted();
+}

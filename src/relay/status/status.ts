@@ -1,0 +1,176 @@
+/** What the relay reports about itself: its readiness from memory, its status with facts of the database. */
+import type { MessageRefusal } from '../../emit-key.ts';
+import { WalpostError } from '../../errors.ts';
+import type { Event, Origin } from '../../event.ts';
+import { holderText, strangerProblem } from '../../leader/lock-holder.ts';
+import { type Readiness, type StatusReport, toAlert } from '../../observe/status-report.ts';
+import { unixMs } from '../../pg-time.ts';
+import type { DeadLetter } from '../../pipeline.ts';
+import type { RelayConnection } from '../connection.ts';
+import type { RelayDependencies, RelayWatcher } from '../dependencies.ts';
+import type { Standby } from '../term.ts';
+import type { PipelineParts } from '../wiring.ts';
+import { type DatabaseFacts, NO_FACTS, readDatabaseFacts } from './database-facts.ts';
+import type { Refusal as RefusedLane } from '../../router/lanes/refusal.ts';
+import type { SlotStream } from '../../slot/slot-stream.ts';
+import { maxLsn } from '../../lsn.ts';
+import type { GuardedSink } from '../../sinks/guard/guarded-sink.ts';
+import { VERSION } from '../../version.ts';
+
+const REFUSING_REMEDY =
+  'Find out why the receiver refuses them and mend it, or the events; they go on by themselves. `walpost parked discard --id ...` gives one up.';
+
+/** Milliseconds since the Unix epoch. */
+function committedAtMs(origin: Origin): number | undefined {
+  return origin.committedAtMicros === null ? undefined : unixMs(origin.committedAtMicros);
+}
+
+export class RelayStatus {
+  sinks: readonly GuardedSink[] = [];
+  private readonly options: RelayDependencies;
+  private attached: RelayConnection | undefined;
+  private standby: Standby | undefined;
+  private readonly refusals = new Set<MessageRefusal>();
+  private ready: Readiness = { ready: false, role: 'starting', detail: 'connecting' };
+
+  constructor(options: RelayDependencies) {
+    this.options = options;
+  }
+
+  /** Turns what the stages do into metrics and log lines; called once a batch. */
+  readonly watcher: RelayWatcher = {
+    received: (count: number): void => this.options.metrics.received(count),
+    refused: (reason: MessageRefusal): void => this.messageRefused(reason),
+    delivered: (sink: string, count: number, oldest: Event): void => {
+      const { metrics, clock } = this.options;
+      metrics.delivered(sink, count);
+      const committed = committedAtMs(oldest.origin);
+      if (committed !== undefined) metrics.commitToDelivery(sink, (clock.wallTime() - committed) / 1000);
+    },
+    parked: (sink: string, count: number): void => this.options.metrics.parked(sink, count),
+    deadLettered: ({ sink, reason, item }: DeadLetter): void => {
+      this.options.metrics.deadLettered(sink, reason, 1);
+      const { eventId, organizationId } = item;
+      this.options.log.warn(
+        { sink, reason, eventId, organizationId },
+        'a dead letter: see `walpost dead-letters list`',
+      );
+    },
+    dropped: (): void => this.options.metrics.dropped(1),
+    refusing: (refusal: RefusedLane): void => this.refusing(refusal),
+    refusingOver: ({ sink, organizationId }: RefusedLane): void =>
+      this.options.log.info({ sink, organizationId }, 'the destination accepts events again'),
+    windowWait: (ms: number): void => this.options.metrics.windowWait(ms / 1000),
+  };
+
+  starting(detail: string): void {
+    this.standby = undefined;
+    this.ready = { ready: false, role: 'starting', detail };
+  }
+
+  /** Another process leads and this one could take over, or a stranger holds the lock and no process can lead. */
+  standingBy(standby: Standby): void {
+    const { holder, slot } = standby;
+    this.standby = standby;
+    const problem = strangerProblem(slot, holder);
+    if (problem) {
+      this.ready = { ready: false, role: 'standby', detail: problem.message };
+    } else {
+      const leader = holder ? holderText(holder) : 'another process';
+      this.ready = { ready: true, role: 'standby', detail: `${leader} leads ${slot}` };
+    }
+  }
+
+  /** Reports about this connection until the returned function is called. */
+  attach(connection: RelayConnection): () => void {
+    this.starting('connecting');
+    this.attached = connection;
+    return () => {
+      this.attached = undefined;
+      this.starting('connecting');
+    };
+  }
+
+  readiness(): Readiness {
+    if (!this.attached?.streaming) return this.ready;
+    return { ready: true, role: 'leader', detail: `streaming from ${this.attached.parts.term.slot}` };
+  }
+
+  async report(): Promise<StatusReport> {
+    const { config, clock } = this.options;
+    const parts = this.attached?.parts;
+    const source = parts?.term ?? this.standby;
+    const problem = this.standby && strangerProblem(this.standby.slot, this.standby.holder);
+    const { role, detail } = this.readiness();
+    const { lag, ...facts } = source ? await readFacts(source, parts?.slot) : NO_FACTS;
+    const { seconds, ...memory } = parts ? this.inMemory(parts) : NOTHING_IN_MEMORY;
+    return {
+      version: VERSION,
+      at: new Date(clock.wallTime()).toISOString(),
+      leader: { role, epoch: parts ? Number(parts.term.cursor.epoch) : null, detail },
+      ...facts,
+      ...memory,
+      lag: { ...lag, seconds },
+      breakers: this.sinks.map((sink) => ({ sink: sink.name, state: sink.breakerState })),
+      budgetBytes: config.memory.budget,
+      stalls: parts?.storedEvents.stalls ?? null,
+      alerts: problem ? [toAlert(problem, source?.slot ?? '')] : [],
+    };
+  }
+
+  /** Logged once for each reason, since any role can write such messages without limit. */
+  private messageRefused(reason: MessageRefusal): void {
+    const { metrics, log } = this.options;
+    metrics.messageRefused(reason);
+    if (this.refusals.has(reason)) return;
+    this.refusals.add(reason);
+    const { code, message } = new WalpostError('MESSAGE_REFUSED', { detail: `Reason: ${reason}.` });
+    log.warn({ code, reason }, message);
+  }
+
+  /** Logged once, when it begins. No event of the lane is given up, so only a person or the destination can end it. */
+  private refusing({ sink, organizationId, reason, events, eventIds, types }: RefusedLane): void {
+    const [eventId] = eventIds;
+    const fields = { sink, organizationId, eventId, events, eventTypes: types, reason, remedy: REFUSING_REMEDY };
+    this.options.log.warn(fields, 'the destination refuses every event of an organization that it is sent; they wait');
+  }
+
+  private inMemory({ router, ledger, slot }: PipelineParts): InMemory {
+    const { clock } = this.options;
+    const { lanes, refusals, bufferedBytes } = router.state();
+    const committed = ledger.oldestOpen && committedAtMs(ledger.oldestOpen);
+    return {
+      lanes,
+      refusing: refusals.map(({ types: eventTypes, since, ...rest }) => ({
+        ...rest,
+        eventTypes,
+        since: new Date(clock.wallTime() - (clock.now() - since)).toISOString(),
+      })),
+      bufferedBytes,
+      openTransactions: ledger.openTransactions,
+      seconds: committed === undefined ? 0 : Math.max(0, (clock.wallTime() - committed) / 1000),
+      lastReceivedAgeSeconds: (clock.now() - slot.lastReceivedAt) / 1000,
+    };
+  }
+}
+
+/** A database that does not answer leaves its part of the status unknown. */
+async function readFacts({ pool, slot }: Pick<Standby, 'pool' | 'slot'>, stream?: SlotStream): Promise<DatabaseFacts> {
+  const received = stream && maxLsn(stream.received, stream.serverEnd);
+  return readDatabaseFacts(pool, slot, received).catch(() => NO_FACTS);
+}
+
+type InMemory = Pick<
+  StatusReport,
+  'lanes' | 'refusing' | 'bufferedBytes' | 'openTransactions' | 'lastReceivedAgeSeconds'
+> &
+  Pick<StatusReport['lag'], 'seconds'>;
+
+const NOTHING_IN_MEMORY: InMemory = {
+  lanes: null,
+  refusing: null,
+  bufferedBytes: null,
+  openTransactions: null,
+  seconds: null,
+  lastReceivedAgeSeconds: null,
+};

@@ -1,0 +1,103 @@
+/**
+ * What the relay keeps in Postgres for later: parked events, dead letters, and which lanes wait for a person.
+ *
+ * Operators change these tables too, and a notification tells the relay to read them again. Its content is not trusted,
+ * since any role may send one.
+ */
+import type { Lsn } from '../lsn.ts';
+import type { Stall } from '../observe/status-report.ts';
+import { readBlockedLanes } from '../parking/blocked-lanes.ts';
+import { DeadLetterQueue } from '../parking/dead-letter-queue.ts';
+import { DeadLetterStore } from '../parking/dead-letter-store.ts';
+import { OperatorWatch } from '../parking/operator-watch.ts';
+import { adoptParkedSinks } from '../parking/parked-sinks.ts';
+import { readFailingLanes } from '../parking/lane-records.ts';
+import { ParkedStore } from '../parking/parked-store.ts';
+import { ParkedEvents } from '../parking/parked-events.ts';
+import { takeRetryRequests, WAKE_CHANNEL } from '../parking/retry-requests.ts';
+import { Listener } from '../postgres/listener.ts';
+import type { RelayOptions } from './dependencies.ts';
+import type { Router } from '../router/router.ts';
+
+export interface StoredEventsOptions extends Pick<RelayOptions, 'config' | 'log' | 'clock' | 'term'> {
+  readonly received: () => Lsn;
+  readonly fail: (error: unknown) => void;
+}
+
+export class StoredEvents implements AsyncDisposable {
+  readonly lot: ParkedEvents;
+  readonly letters: DeadLetterQueue;
+  private readonly options: StoredEventsOptions;
+  private readonly parked: ParkedStore;
+  private listener: Listener | undefined;
+  private watch: OperatorWatch | undefined;
+
+  constructor(options: StoredEventsOptions) {
+    const { log, clock, term, received, fail: onLost } = options;
+    this.options = options;
+    const store = new DeadLetterStore(term.pool, term.cursor);
+    this.letters = new DeadLetterQueue({ store, clock, log, onLost });
+    this.parked = new ParkedStore(term.pool, term.cursor);
+    this.lot = new ParkedEvents({ store: this.parked, deadLetters: store, clock, log, received, onLost });
+  }
+
+  /** Before the stream: what waits in Postgres is older than anything that the slot will send. */
+  async restore(router: Router): Promise<void> {
+    const { term, config, clock } = this.options;
+    await adoptParkedSinks(term.pool, term.cursor, config.sinks);
+    router.restore(
+      await this.parked.lanes(),
+      await readBlockedLanes(term.pool, term.slot),
+      await readFailingLanes(term.pool, term.slot, clock),
+    );
+  }
+
+  /** Follows what operators change from here on. */
+  start(router: Router): void {
+    const { config, clock, term, log } = this.options;
+    const watch = new OperatorWatch({
+      clock,
+      check: () => this.check(router),
+      onError: (message) => log.warn(`cannot read what operators have changed, trying again: ${message}`),
+    });
+    this.watch = watch;
+    this.listener = new Listener({
+      url: config.database.url,
+      applicationName: 'walpost wake',
+      channel: WAKE_CHANNEL,
+      clock,
+      onMessage: (slot) => slot === term.slot && watch.notify(),
+      onListening: () => watch.notify(),
+      onError: (message) =>
+        log.warn(`LISTEN has failed; until it works again, changes by operators are not noticed: ${message}`),
+    });
+  }
+
+  /** Writes that fail at present. The slot waits for them. */
+  get stalls(): readonly Stall[] {
+    return [...this.lot.stalls, ...this.letters.stalls];
+  }
+
+  close(): void {
+    this.watch?.close();
+    this.letters.close();
+    this.lot.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    await this.listener?.[Symbol.asyncDispose]();
+    await this.watch?.[Symbol.asyncDispose]();
+  }
+
+  /** Wakes the lanes that operators have asked for, and unblocks those whose dead letters are gone. */
+  private async check(router: Router): Promise<void> {
+    const { term } = this.options;
+    const requests = await takeRetryRequests(term.pool, term.cursor);
+    const blocked = router.blocked();
+    const still = blocked.length > 0 ? await readBlockedLanes(term.pool, term.slot) : [];
+    if (this.watch?.closed) return;
+    for (const lane of requests) router.wake(lane);
+    if (blocked.length > 0) router.unblock(blocked, still);
+  }
+}

@@ -1,0 +1,58 @@
+import type { Clock } from '../clock.ts';
+import type { Ledger } from '../ack/ledger.ts';
+import type { Lsn } from '../lsn.ts';
+import type { Decoder, FrameHandler } from '../pipeline.ts';
+import type { Router } from '../router/router.ts';
+import type { VisibilityGate } from '../router/timing/visibility-gate.ts';
+import type { RelayWatcher } from './dependencies.ts';
+import type { LeaderJobs } from './leader-jobs.ts';
+
+export interface StreamConsumerOptions {
+  readonly decoder: Decoder;
+  readonly ledger: Ledger;
+  readonly visibility: VisibilityGate;
+  readonly router: Router;
+  readonly jobs: LeaderJobs;
+  readonly watcher: RelayWatcher;
+  readonly clock: Clock;
+}
+
+/** Decodes each frame of the stream and hands what it means to the ledger, the visibility gate and the router. */
+export class StreamConsumer implements FrameHandler {
+  private readonly options: StreamConsumerOptions;
+  private received = 0;
+
+  constructor(options: StreamConsumerOptions) {
+    this.options = options;
+  }
+
+  data(payload: Buffer): void {
+    const { options } = this; // each step reads only what it needs: this runs for every message of the stream
+    const step = options.decoder.decode(payload);
+    switch (step?.kind) {
+      case 'begin':
+        step.origin.receivedAt = options.clock.now(); // the decoder has opened its ticket in the ledger
+        return options.visibility.begin(step.origin);
+      case 'event':
+        this.received += 1;
+        return options.router.accept(step);
+      case 'poison':
+        this.received += 1;
+        return options.router.acceptPoison(step);
+      case 'commit':
+        options.ledger.commit(step.endLsn);
+        options.router.passed(step.endLsn);
+        if (this.received > 0) options.jobs.received();
+        options.watcher.received(this.received);
+        this.received = 0;
+        return;
+      case undefined:
+    }
+  }
+
+  keepalive(serverEnd: Lsn): void {
+    const { ledger, router } = this.options;
+    ledger.keepalive(serverEnd);
+    router.passed(serverEnd);
+  }
+}

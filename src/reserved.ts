@@ -1,0 +1,6 @@
+/** Topics and event types that begin with it belong to events of walpost itself; walpost.publish refuses them. */
+const RESERVED_PREFIX = 'walpost.';
+
+export function isReserved(name: string): boolean {
+  return name.startsWith(RESERVED_PREFIX);
+}

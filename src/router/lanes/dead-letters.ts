@@ -1,0 +1,73 @@
+/** On the way to the dead letters: an event counts as held until its letter is durable. */
+import type { Event, Poison } from '../../event.ts';
+import type { DeadLetter, DeadLetterOffice, Verdict } from '../../pipeline.ts';
+import { footprint, type MemoryBudget } from '../memory-budget.ts';
+
+export interface DeadLetterWriterOptions {
+  readonly office: DeadLetterOffice;
+  readonly budget: MemoryBudget;
+  readonly onStored: (letter: DeadLetter) => void;
+}
+
+/** How an event came to an end at a sink. */
+export interface Rejection {
+  readonly sink: string;
+  readonly verdict: Verdict;
+  readonly attempts: number;
+  /** The lane waits for a person. */
+  readonly blocks: boolean;
+}
+
+export class DeadLetterWriter {
+  private readonly options: DeadLetterWriterOptions;
+  private storing = 0;
+
+  constructor(options: DeadLetterWriterOptions) {
+    this.options = options;
+  }
+
+  /** Letters that are not durable yet. */
+  get underWay(): number {
+    return this.storing;
+  }
+
+  /** An event that a lane gave up; it is held already. */
+  rejected(event: Event, { sink, verdict, attempts, blocks }: Rejection, stored: () => void): void {
+    const crash = verdict.kind === 'rejected' && verdict.crash === true;
+    const reason = verdict.kind === 'delivered' ? 'rejected' : crash ? 'crash' : verdict.kind;
+    const { reason: detail = '', answer } = verdict.kind === 'delivered' ? {} : verdict;
+    this.store(
+      { item: event, sink, reason, detail, ...(answer !== undefined && { answer }), attempts, blocks },
+      stored,
+    );
+  }
+
+  unrouted(event: Event): void {
+    this.storeUnheld({ item: event, sink: null, reason: 'unrouted', detail: 'no route matches this event' });
+  }
+
+  poison(poison: Poison): void {
+    this.storeUnheld({ item: poison, sink: null, reason: 'poison', detail: poison.reason });
+  }
+
+  private storeUnheld(letter: Pick<DeadLetter, 'item' | 'sink' | 'reason' | 'detail'>): void {
+    const { budget } = this.options;
+    const { item } = letter;
+    const bytes = item.kind === 'event' ? footprint(item) : item.row.length;
+    item.origin.expect(1);
+    budget.take(bytes);
+    this.store({ ...letter, attempts: 0, blocks: false }, () => {
+      item.origin.settle();
+      budget.give(bytes);
+    });
+  }
+
+  private store(letter: DeadLetter, stored: () => void): void {
+    this.storing += 1;
+    this.options.office.store(letter, () => {
+      this.storing -= 1;
+      stored();
+      this.options.onStored(letter);
+    });
+  }
+}

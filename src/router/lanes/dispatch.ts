@@ -1,0 +1,242 @@
+/**
+ * What leaves a sink: lanes that are due have turns, and in each turn one batch is sent, or the next of a parked lane is
+ * read and sent.
+ */
+import type { Timer } from '../../clock.ts';
+import { asDefect } from '../../errors.ts';
+import type { Event } from '../../event.ts';
+import { Fifo } from '../../fifo.ts';
+import type { Batch, Verdicts } from '../../pipeline.ts';
+import type { Lane } from './lane.ts';
+import type { EarlierFailures } from './earlier-failures.ts';
+import type { LaneScheduler } from './lane-scheduler.ts';
+import type { LaneParking } from './parking.ts';
+import type { LaneResults } from './results.ts';
+import { triesOf } from './probe-policy.ts';
+import type { SinkLanesOptions } from './sink-lanes-options.ts';
+import type { FailureState } from './failure-policy.ts';
+import { FairQueue } from './fair-queue.ts';
+
+/** After a read that found nothing while something was on its way, and while nothing more can be read. */
+const READ_AGAIN_MS = 20;
+/** Maximum of lanes that try again at once after they could not be read: a hundred thousand would keep the process busy. */
+const READ_AGAIN_LANES = 1_000;
+
+export interface LaneDispatchOptions extends SinkLanesOptions {
+  readonly earlier: EarlierFailures;
+  readonly parking: LaneParking;
+  readonly results: LaneResults;
+  readonly scheduler: LaneScheduler;
+}
+
+export class LaneDispatch {
+  private readonly options: LaneDispatchOptions;
+  private readonly turns: FairQueue;
+  /** The sink is over its rate: nobody has a turn until then. */
+  private pausing: Timer | undefined;
+  /** Parked lanes whose turn came while nothing more could be read. */
+  private readonly unread = new Fifo<Lane>();
+  private readingAgain: Timer | undefined;
+
+  constructor(options: LaneDispatchOptions) {
+    this.options = options;
+    this.turns = new FairQueue(options.destination.concurrency);
+  }
+
+  get inFlight(): number {
+    return this.turns.inFlight;
+  }
+
+  /** Nothing is on its way, and nobody waits but for the sink's rate. */
+  get idle(): boolean {
+    return this.inFlight === 0 && (this.pausing !== undefined || this.turns.waiting === 0);
+  }
+
+  /** The lane is due. */
+  add(lane: Lane): void {
+    this.turns.add(lane);
+  }
+
+  /** Sends while the sink takes batches. */
+  dispatch(): void {
+    while (!this.pausedByRate()) {
+      const lane = this.turns.next();
+      if (!lane) return;
+      this.sendFrom(lane);
+    }
+  }
+
+  close(): void {
+    this.pausing?.cancel();
+    this.readingAgain?.cancel();
+  }
+
+  /** True while the whole sink is over its rate: every lane keeps its place, and a timer goes on. */
+  private pausedByRate(): boolean {
+    const wait = this.options.limiter?.sinkWait ?? 0;
+    if (wait <= 0) return false;
+    this.pausing ??= this.options.clock.schedule(wait, () => {
+      this.pausing = undefined;
+      this.dispatch();
+    });
+    return true;
+  }
+
+  private sendFrom(lane: Lane): void {
+    if (lane.standsStill) return this.options.scheduler.requeue(lane); // it was blocked while it was ready
+    if (lane.pendingDeadLetters > 0) return lane.enter('awaiting_dead_letters');
+    const { leadingEdge, watcher, clock, limiter } = this.options;
+    const allowed = limiter?.allowed(lane.organizationId) ?? Infinity;
+    if (allowed < 1) return this.slowDown(lane);
+    if (lane.asksBehind) return this.fetchBehind(lane);
+    const { failure } = lane;
+    const most = failure ? Math.min(allowed, failure.size) : allowed;
+    if (lane.length === 0 && lane.parked) return this.fetch(lane, most);
+    const events = this.takeBatch(lane, most);
+    const first = events[0];
+    if (!first) {
+      lane.enter(lane.length > 0 ? 'awaiting_visibility' : 'idle');
+      return lane.length > 0 ? this.options.scheduler.awaitVisible(lane) : this.options.scheduler.release(lane);
+    }
+    limiter?.spend(lane.organizationId, events.length);
+    if (!failure && first.parkedId === null) {
+      watcher.windowWait(Math.max(0, clock.now() - lane.closesAt + this.options.window));
+    }
+    if (leadingEdge) lane.gatherUntil(this.options.scheduler.openWindow(lane));
+    this.send(lane, this.batchOf(lane, events, first), (verdicts) =>
+      this.options.results.returned(lane, events, verdicts),
+    );
+  }
+
+  /** What its failure and its rate leave of a full batch. */
+  private takeBatch(lane: Lane, most: number): readonly Event[] {
+    const { limits } = this.options;
+    return lane.take(most < limits.maxEvents ? { ...limits, maxEvents: most } : limits);
+  }
+
+  /** The event behind the refused ones, alone. */
+  private sendProbe(lane: Lane, event: Event, place: string): void {
+    const { limiter, results } = this.options;
+    limiter?.spend(lane.organizationId, 1);
+    this.send(lane, this.batchOf(lane, [event], event), (verdicts) =>
+      results.probing.probed(lane, { event, place, verdicts }),
+    );
+  }
+
+  /** A lane over its own rate waits, without a failure. When the whole sink is over its rate, the lane is queued again. */
+  private slowDown(lane: Lane): void {
+    const wait = this.options.limiter?.organizationWait(lane.organizationId) ?? 0;
+    if (wait > 0) this.options.scheduler.backOff(lane, wait);
+    else this.options.scheduler.requeue(lane);
+  }
+
+  private batchOf({ organizationId, failure }: Lane, events: readonly Event[], first: Event): Batch {
+    const { job } = first.origin;
+    const attempt = (failure ? attemptOf(failure, first) : 1) + this.options.earlier.attempts(organizationId);
+    return job === null ? { organizationId, events, attempt } : { organizationId, events, attempt, job };
+  }
+
+  private send(lane: Lane, batch: Batch, back: (verdicts: Verdicts) => void): void {
+    const { destination, signal } = this.options;
+    lane.enter('sending');
+    const { slow } = lane;
+    this.turns.take(slow);
+    const cameBack = (verdicts: Verdicts): void => this.endTurn(slow, back, verdicts);
+    void destination.deliver(batch, signal).then(cameBack, (error) => this.endTurn(slow, this.fail, error));
+  }
+
+  /** Reads the next batch of a parked lane, which then has this turn. */
+  private fetch(lane: Lane, most: number): void {
+    this.fetchBy(
+      lane,
+      () => this.options.parking.read(lane, most),
+      (events) => {
+        this.options.accounts.read(events);
+        lane.putBack(events, lane.length);
+        if (events.length > 0) this.sendFrom(lane);
+        else if (lane.parked) this.options.scheduler.backOff(lane, READ_AGAIN_MS);
+        else this.options.scheduler.proceed(lane);
+      },
+    );
+  }
+
+  /** Reads the next event that is to be tried although those before it are refused. */
+  private fetchBehind(lane: Lane): void {
+    const { probing } = this.options.results;
+    this.fetchBy(
+      lane,
+      () => probing.read(lane),
+      (page) => {
+        this.options.accounts.read(page.events);
+        const event = probing.chosen(lane, page);
+        if (event) this.sendProbe(lane, event, page.last ?? '');
+      },
+    );
+  }
+
+  private fetchBy<T>(lane: Lane, read: () => Promise<T>, then: (found: T) => void): void {
+    const { destination } = this.options;
+    if (lane.leadingJob !== null) return lane.enter('idle');
+    const wait = Math.max(destination.closedFor, this.options.parking.canRead(lane) ? 0 : READ_AGAIN_MS);
+    if (wait > 0) return this.options.scheduler.backOff(lane, wait);
+    const release = this.roomToRead();
+    if (!release) return this.readLater(lane);
+    lane.enter('reading');
+    const { slow } = lane;
+    this.turns.take(slow);
+    const cameBack = (found: T): void => {
+      release();
+      this.endTurn(slow, then, found);
+    };
+    void read().then(cameBack, (error) => this.endTurn(slow, this.fail, error));
+  }
+
+  /** What was sent or read is back. No caller waits for this function, so it must not throw. */
+  private endTurn<T>(slow: boolean, then: (found: T) => void, found: T): void {
+    const { signal, onIdle } = this.options;
+    try {
+      this.turns.giveBack(slow);
+      if (!signal.aborted) {
+        then(found);
+        this.dispatch();
+      }
+      onIdle();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private readonly fail = (error: unknown): void => this.options.failure.abort(asDefect(error));
+
+  /** Undefined while memory is full or rows wait to be removed; otherwise to be called when the batch is there. */
+  private roomToRead(): (() => void) | undefined {
+    return this.options.parking.isBehind ? undefined : this.options.accounts.reserve();
+  }
+
+  /** What keeps one lane from being read keeps all: they wait together, in their order, for one timer. */
+  private readLater(lane: Lane): void {
+    this.unread.push(lane);
+    this.readSoon();
+  }
+
+  private readSoon(): void {
+    this.readingAgain ??= this.options.clock.schedule(READ_AGAIN_MS, () => {
+      this.readingAgain = undefined;
+      const release = this.roomToRead();
+      release?.();
+      for (let n = 0; release && n < READ_AGAIN_LANES; n++) {
+        const lane = this.unread.shift();
+        if (!lane) break;
+        this.options.scheduler.requeue(lane);
+      }
+      if (this.unread.length > 0) this.readSoon();
+      this.dispatch();
+    });
+  }
+}
+
+/** The number of the next try of a batch that begins with this event. */
+function attemptOf({ probing, outages, failures }: FailureState, event: Event): number {
+  if (probing && probing.step !== 'first') return 1 + triesOf(probing, event);
+  return 1 + outages + failures;
+}

@@ -1,0 +1,304 @@
+/**
+ * A lane: the events of one organization for one sink, in order. Only this file changes its phase and its flags;
+ * lane-queue.ts keeps its events, parked-part.ts counts its rows.
+ *
+ * Three things about a lane are independent of each other:
+ *   turn    what it waits for now: its phase, a machine whose transitions are below
+ *   store   where its later events are: in memory (live), or in Postgres (`parked`). What a parked lane holds in memory is
+ *           the front of the lane, and what arrives goes to Postgres behind it. It is live again when all is read back.
+ *   owner   whose events go first: live ones, those of a job (`leadingJob`), or those of a redrive that passes a block
+ *
+ * Every phase, and the phases that can follow:
+ *
+ *   idle                  --> idle gathering ready blocked
+ *   gathering             --> ready
+ *   ready                 --> ready reading sending awaiting_visibility awaiting_dead_letters backing_off blocked idle
+ *   awaiting_visibility   --> ready
+ *   awaiting_dead_letters --> ready blocked
+ *   reading               --> sending ready gathering backing_off idle
+ *   sending               --> ready gathering backing_off blocked idle
+ *   backing_off           --> ready blocked
+ *   blocked               --> ready blocked
+ *
+ *              window closes        turn           batch of live events
+ *   idle --> gathering --> ready ---------------------------------> sending --> ready, gathering, backing_off, blocked, idle
+ *                            |  \--> reading (a parked lane) --------^
+ *                            \-----> awaiting_visibility, awaiting_dead_letters, backing_off --> ready
+ *
+ * One batch at a time is in flight and what arrives meanwhile queues behind it, so nothing overtakes. Events that were not
+ * accepted return to the front.
+ */
+import { ownCopy } from '../../own-copy.ts';
+import { Block } from './block.ts';
+import type { FailureState } from './failure-policy.ts';
+import { LaneQueue } from './lane-queue.ts';
+import { ParkedPart } from './parked-part.ts';
+
+export type Phase =
+  /** Nothing is held in memory. */
+  | 'idle'
+  /** A window is open. */
+  | 'gathering'
+  /** It stands in its sink's queue for a turn. */
+  | 'ready'
+  /** No snapshot sees its oldest transaction yet. */
+  | 'awaiting_visibility'
+  /** Its dead letters are not durable yet: after a crash they would come again, behind what was sent after them. */
+  | 'awaiting_dead_letters'
+  /** The next parked events are being read. */
+  | 'reading'
+  /** One batch is in flight. */
+  | 'sending'
+  /** It waits after a failure, for its rate, or before another read. */
+  | 'backing_off'
+  /** A dead letter waits for a person. */
+  | 'blocked';
+
+/** The phases that can follow each phase; everything else throws. */
+export const TRANSITIONS: Readonly<Record<Phase, readonly Phase[]>> = {
+  idle: ['idle', 'gathering', 'ready', 'blocked'],
+  gathering: ['ready'],
+  ready: [
+    'ready',
+    'reading',
+    'sending',
+    'awaiting_visibility',
+    'awaiting_dead_letters',
+    'backing_off',
+    'blocked',
+    'idle',
+  ],
+  awaiting_visibility: ['ready'],
+  awaiting_dead_letters: ['ready', 'blocked'],
+  reading: ['sending', 'ready', 'gathering', 'backing_off', 'idle'],
+  sending: ['ready', 'gathering', 'backing_off', 'blocked', 'idle'],
+  backing_off: ['ready', 'blocked'],
+  blocked: ['ready', 'blocked'],
+};
+
+/** What a lane is counted as: one that is parked, or whose destination refuses everything, is so whatever it does. */
+export type LaneState = Phase | 'parked' | 'refusing';
+
+/** What the destination's last refusal was: our sentence, and its own words for operators. */
+export interface LastFailure {
+  readonly reason: string;
+  readonly answer?: string;
+}
+
+export class Lane extends LaneQueue {
+  readonly organizationId: string;
+  private currentPhase: Phase = 'idle';
+  private windowEnd = 0;
+  private trailingEnd = 0;
+  private dueAt = 0;
+  private isSlow = false;
+  private isParkedWhenVisible = false;
+  private deadLettersUnderWay = 0;
+  private rowsBeingRemoved = 0;
+  private failureState: FailureState | null = null;
+  private last: LastFailure | null = null;
+  private part: ParkedPart | null = null;
+  private job: string | null = null;
+  private block: Block | null = null;
+
+  constructor(organizationId: string) {
+    super();
+    this.organizationId = ownCopy(organizationId);
+  }
+
+  // ── turn ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  get phase(): Phase {
+    return this.currentPhase;
+  }
+
+  /** Throws when the phase cannot follow the one that the lane is in. */
+  enter(phase: Phase): void {
+    if (!TRANSITIONS[this.currentPhase].includes(phase)) {
+      throw new Error(`a lane that is ${this.currentPhase} cannot become ${phase}`);
+    }
+    this.currentPhase = phase;
+  }
+
+  backOff(until: number): void {
+    this.enter('backing_off');
+    this.dueAt = until;
+  }
+
+  /** When a lane that backs off is ready again. */
+  get backsOffUntil(): number {
+    return this.dueAt;
+  }
+
+  /** When the window of the oldest queued event closes. */
+  get closesAt(): number {
+    return this.windowEnd;
+  }
+
+  joinWindow(closesAt: number): void {
+    this.windowEnd = closesAt;
+  }
+
+  /** Until when an arriving event joins a window rather than leaving at once; for leading_edge. */
+  get gathersUntil(): number {
+    return this.trailingEnd;
+  }
+
+  gatherUntil(moment: number): void {
+    this.trailingEnd = moment;
+  }
+
+  /** Its last attempt timed out: it may hold only a small part of the sink's concurrency. */
+  get slow(): boolean {
+    return this.isSlow;
+  }
+
+  setSlow(slow: boolean): void {
+    this.isSlow = slow;
+  }
+
+  // ── failure ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  get failure(): FailureState | null {
+    return this.failureState;
+  }
+
+  setFailure(failure: FailureState | null): void {
+    this.failureState = failure;
+  }
+
+  /** Why the first event was not accepted when it was last tried; while there is a failure. */
+  get lastFailure(): LastFailure | null {
+    return this.last;
+  }
+
+  setLastFailure(last: LastFailure): void {
+    this.last = last;
+  }
+
+  /** Its destination refuses everything that it is sent. */
+  get refuses(): boolean {
+    return typeof this.failureState?.probing?.refusingSince === 'number';
+  }
+
+  /** The events behind its first are tried now; all of it is in Postgres. */
+  get asksBehind(): boolean {
+    const step = this.failureState?.probing?.step;
+    return (step === 'types' || step === 'behind') && this.length === 0 && this.part !== null;
+  }
+
+  /** Its dead letters that are not durable yet. */
+  get pendingDeadLetters(): number {
+    return this.deadLettersUnderWay;
+  }
+
+  /** One of its events becomes a dead letter; `blocks`: the lane waits then until a person has dealt with it. */
+  expectDeadLetter(blocks: boolean): void {
+    this.deadLettersUnderWay += 1;
+    if (blocks) this.blockBy().add();
+  }
+
+  deadLetterStored(blocks: boolean): void {
+    this.deadLettersUnderWay -= 1;
+    if (blocks) this.block?.stored();
+  }
+
+  // ── store ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** What it has in Postgres; null when the lane is live. */
+  get parked(): ParkedPart | null {
+    return this.part;
+  }
+
+  /** From now on what arrives goes to Postgres. */
+  openPart(hasRows: boolean): ParkedPart {
+    return (this.part ??= new ParkedPart(hasRows));
+  }
+
+  /** Nothing is in Postgres any more: the lane is live, with what has arrived. */
+  closePart(): void {
+    const incoming = this.part?.takeIncoming() ?? [];
+    this.part = null;
+    for (const event of incoming) this.push(event);
+  }
+
+  /** It is to be parked as soon as all it holds is visible. */
+  get parksWhenVisible(): boolean {
+    return this.isParkedWhenVisible;
+  }
+
+  parkWhenVisible(parks: boolean): void {
+    this.isParkedWhenVisible = parks;
+  }
+
+  /** Rows of delivered events, and of dead letters, that are being removed. */
+  get removing(): number {
+    return this.rowsBeingRemoved;
+  }
+
+  startRemoving(count: number): void {
+    this.rowsBeingRemoved += count;
+  }
+
+  removed(count: number): void {
+    this.rowsBeingRemoved -= count;
+  }
+
+  // ── owner ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The job whose events go first; what is live waits behind it, in Postgres. */
+  get leadingJob(): string | null {
+    return this.job;
+  }
+
+  leadBy(job: string): void {
+    this.job = job;
+  }
+
+  endLead(): void {
+    this.job = null;
+  }
+
+  /** Dead letters hold it until a person has dealt with them. */
+  get blocked(): Block | null {
+    return this.block;
+  }
+
+  blockBy(): Block {
+    return (this.block ??= new Block());
+  }
+
+  unblock(): void {
+    this.block = null;
+  }
+
+  /** A redrive goes ahead of a lane that waits for a person. */
+  get isPassing(): boolean {
+    return this.job !== null && this.job === this.block?.passing;
+  }
+
+  /** Whether it has to wait for a person now. */
+  get standsStill(): boolean {
+    const { block } = this;
+    return block !== null && (block.passing === null || this.first?.origin.job !== block.passing);
+  }
+
+  /**
+   * A batch of a job is in flight and more events of the job wait. If those were parked now, the batch could only be parked
+   * behind them when it returns, since rows are read in the order in which they were stored.
+   */
+  get keepsPlace(): boolean {
+    return this.currentPhase === 'sending' && typeof this.first?.origin.job === 'string';
+  }
+
+  /** What passes a lane that stands still is not parked either. */
+  get mayPark(): boolean {
+    return !this.keepsPlace && !this.isPassing;
+  }
+
+  /** Nothing is left of it that anybody would miss. */
+  get isForgettable(): boolean {
+    if (this.length > 0 || this.part || this.job !== null || this.block) return false;
+    return this.rowsBeingRemoved + this.deadLettersUnderWay === 0;
+  }
+}

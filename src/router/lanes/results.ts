@@ -1,0 +1,210 @@
+/** What becomes of a batch that came back: settled, stored as dead letters, put back to wait, or parked. */
+import type { Clock } from '../../clock.ts';
+import type { Event } from '../../event.ts';
+import type { Verdict, Verdicts } from '../../pipeline.ts';
+import type { Lane } from './lane.ts';
+import { nameOfLane } from './lane-name.ts';
+import type { EarlierFailures } from './earlier-failures.ts';
+import type { LaneScheduler } from './lane-scheduler.ts';
+import { type Refusal, refusalOf } from './refusal.ts';
+import type { SinkAccounts } from './sink-accounts.ts';
+import type { LaneWatcher } from './sink-lanes-options.ts';
+import type { LaneParking } from './parking.ts';
+import { LaneProbing, type ProbeOutcomes } from './probing.ts';
+import { type Probing, triesBefore } from './probe-policy.ts';
+import { sortVerdicts, type BatchFailure } from './sort-verdicts.ts';
+import {
+  afterAccepted,
+  decideAfterFailure,
+  afterDeadLetter,
+  afterExpired,
+  newFailureState,
+  type Outcome,
+  waitForDestination,
+  type RetryPolicy,
+  type FailureState,
+} from './failure-policy.ts';
+
+export interface LaneResultsOptions {
+  readonly sink: string;
+  readonly policy: RetryPolicy;
+  /** A dead letter blocks its lane. */
+  readonly blocks: boolean;
+  readonly parking: Pick<LaneParking, 'park' | 'remove' | 'readOne' | 'drop'>;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly accounts: SinkAccounts;
+  readonly scheduler: LaneScheduler;
+  readonly earlier: EarlierFailures;
+  readonly watcher: LaneWatcher;
+}
+
+export class LaneResults implements ProbeOutcomes {
+  readonly probing: LaneProbing;
+  private readonly options: LaneResultsOptions;
+  /** Events that the sink has accepted in all. */
+  private accepted = 0;
+
+  constructor(options: LaneResultsOptions) {
+    this.options = options;
+    this.probing = new LaneProbing({ ...options, outcomes: this });
+  }
+
+  returned(lane: Lane, events: readonly Event[], verdicts: Verdicts): void {
+    lane.setSlow(false);
+    if (!Array.isArray(verdicts) && (verdicts as Verdict).kind === 'delivered') {
+      this.delivered(lane, events);
+      return this.options.scheduler.proceed(lane);
+    }
+    const acceptedBefore = this.accepted;
+    this.forgetLastTries(lane, events);
+    const sorted = sortVerdicts(events, verdicts);
+    if (sorted.delivered.length > 0) this.delivered(lane, sorted.delivered);
+    for (const { event, verdict } of sorted.rejected) this.deadLetter(lane, event, { verdict, attempts: 1 });
+    if (sorted.rest.length === 0) return this.options.scheduler.proceed(lane);
+    lane.putBack(sorted.rest);
+    // What was not sent for want of time has had its window: it goes on at the lane's next turn.
+    if (!sorted.failure) return this.options.scheduler.requeue(lane);
+    this.handleFailure(lane, sorted.failure, acceptedBefore);
+  }
+
+  /** The first of what came back was not accepted; `acceptedBefore`: what the sink had accepted when the answer came. */
+  private handleFailure(lane: Lane, cause: BatchFailure, acceptedBefore: number): void {
+    const { policy, clock, random } = this.options;
+    const { verdict, size, refusedBeforeAccepted } = cause;
+    const { reason, answer } = verdict;
+    lane.setLastFailure({ reason, ...(answer !== undefined && { answer }) });
+    const away = verdict.kind === 'unavailable';
+    const answered = away && verdict.answered === true;
+    const { retryAfter } = verdict;
+    const moment = { now: clock.now(), accepted: this.accepted, random: random() };
+    const event = lane.first ?? { parkedId: null };
+    const outcome = decideAfterFailure(
+      lane.failure ?? newFailureState(moment.now, acceptedBefore),
+      { kind: verdict.kind, event, size, refusedBeforeAccepted, answered, retryAfter },
+      moment,
+      policy,
+    );
+    lane.setSlow(away && verdict.slow === true);
+    const { decision, failure } = outcome;
+    if (decision.kind === 'probe') {
+      if (this.probing.start(lane, failure, verdict)) return;
+      return this.waitFor(lane, verdict, waitForDestination(failure, { retryAfter }, moment, policy));
+    }
+    this.setFailure(lane, failure);
+    if (decision.kind === 'wait') return this.waitFor(lane, verdict, outcome);
+    this.deadLetterFirst(lane, { verdict: { ...verdict, kind: 'failed' }, attempts: decision.attempts });
+    if (this.options.blocks) this.setFailure(lane, null);
+    this.options.scheduler.proceed(lane);
+  }
+
+  private waitFor(lane: Lane, verdict: BatchFailure['verdict'], { failure, decision }: Outcome): void {
+    if (decision.kind !== 'wait') return;
+    const { policy, clock } = this.options;
+    const { delay, eventToBlame } = decision;
+    this.setFailure(lane, failure);
+    if (failure.outages > 0) this.deadLetterExpired(lane, failure, verdict);
+    if (delay <= 0) return this.options.scheduler.requeue(lane);
+    const failingFor = clock.now() + delay - failure.since; // since it began, or something was last accepted
+    if (lane.isPassing && failingFor >= policy.parkAfter) return this.deadLetterPassing(lane, verdict, eventToBlame);
+    this.parkOrHold(lane, delay);
+    this.options.scheduler.backOff(lane, delay);
+  }
+
+  /** Parks a lane that would wait longer than `parkAfter`. Events that were read from Postgres return there in any case. */
+  private parkOrHold(lane: Lane, delay: number): void {
+    if (!lane.first || lane.isPassing) return;
+    const { policy, clock, parking } = this.options;
+    const waited = clock.now() + delay - lane.first.origin.receivedAt;
+    if (lane.first.parkedId !== null || waited >= policy.parkAfter) parking.park(lane);
+  }
+
+  /**
+   * A redrive overtakes parked events, so its events cannot be parked. It must not wait for long either, because the other
+   * lanes that the job leads, and every later job, would wait with it. An event that it cannot send becomes a dead letter
+   * again, which blocks the lane as before. When the first event is to blame, only that one does. When the destination is
+   * unavailable, every visible event that the lane holds does; one that is not visible yet comes here again when it is sent.
+   */
+  private deadLetterPassing(lane: Lane, verdict: BatchFailure['verdict'], eventToBlame: boolean): void {
+    const attempts = (eventToBlame ? lane.failure?.failures : lane.failure?.outages) ?? 1;
+    do this.deadLetterFirst(lane, { verdict, attempts });
+    while (!eventToBlame && lane.first?.origin.visible);
+    if (!eventToBlame) this.setFailure(lane, null);
+    this.options.scheduler.proceed(lane);
+  }
+
+  /**
+   * A destination that has been away for `unavailableFor` gives up the events that have waited that long. Age alone says
+   * nothing: an event may have waited for a person, for its turn, or while this process was stopped.
+   */
+  private deadLetterExpired(lane: Lane, failure: FailureState, verdict: BatchFailure['verdict']): void {
+    const { policy, clock } = this.options;
+    const latest = clock.now() - policy.unavailableFor;
+    const { awaySince, outages: attempts } = failure;
+    if (policy.unavailableFor === 0 || awaySince === null || awaySince > latest) return;
+    const isExpired = ({ origin }: Event): boolean => origin.visible && origin.receivedAt <= latest;
+    if (!lane.first || !isExpired(lane.first)) return;
+    while (lane.first && isExpired(lane.first)) {
+      this.giveUpFirst(lane, { verdict: { ...verdict, kind: 'unavailable' }, attempts });
+    }
+    this.setFailure(lane, afterExpired(failure));
+  }
+
+  private giveUpFirst(lane: Lane, given: { verdict: Verdict; attempts: number }): void {
+    const [first] = lane.take({ maxEvents: 1, maxBytes: Infinity });
+    if (first) this.deadLetter(lane, first, given);
+  }
+
+  private deadLetterFirst(lane: Lane, given: { verdict: Verdict; attempts: number }): void {
+    this.giveUpFirst(lane, given);
+    if (lane.failure) this.setFailure(lane, afterDeadLetter(lane.failure));
+  }
+
+  /** A batch that begins with an event which was never refused: the last tries of the events before it are over. */
+  private forgetLastTries(lane: Lane, [first]: readonly Event[]): void {
+    const probing = lane.failure?.probing;
+    if (probing?.step !== 'last' || !first || triesBefore(probing, first) !== undefined) return;
+    this.setFailure(lane, null);
+  }
+
+  setFailure(lane: Lane, failure: FailureState | null): void {
+    const before = lane.failure?.probing ?? null;
+    const after = failure?.probing ?? null;
+    lane.setFailure(failure);
+    const was = before?.refusingSince ?? null;
+    const is = after?.refusingSince ?? null;
+    const { watcher } = this.options;
+    if (after && was === null && is !== null) watcher.refusing(this.refusalOf(lane, after));
+    if (before && was !== null && is === null) watcher.refusingOver(this.refusalOf(lane, before));
+  }
+
+  private refusalOf(lane: Lane, probing: Probing): Refusal {
+    return refusalOf(nameOfLane(this.options.sink, lane), probing);
+  }
+
+  deadLetter(lane: Lane, event: Event, given: { verdict: Verdict; attempts: number }): void {
+    const { sink, blocks, accounts, parking, earlier } = this.options;
+    earlier.settled(lane.organizationId);
+    lane.expectDeadLetter(blocks);
+    accounts.deadLettered(event, { sink, blocks, ...given }, () => {
+      lane.deadLetterStored(blocks);
+      if (event.parkedId !== null) parking.remove(lane, [event]);
+      if (lane.pendingDeadLetters === 0) this.options.scheduler.release(lane);
+    });
+  }
+
+  private delivered(lane: Lane, events: readonly Event[]): void {
+    if (lane.failure) this.setFailure(lane, afterAccepted(lane.failure, events.length, this.options.clock.now()));
+    this.settle(lane, events);
+  }
+
+  settle(lane: Lane, events: readonly Event[]): void {
+    const { parking, accounts, earlier } = this.options;
+    earlier.settled(lane.organizationId);
+    this.accepted += events.length;
+    accounts.delivered(events);
+    if (!lane.parked) return;
+    const stored = events.filter((event) => event.parkedId !== null);
+    if (stored.length > 0) parking.remove(lane, stored);
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * A sink behind its timeout and its breaker: what the router hands batches to.
+ *
+ * Every outcome becomes a verdict. A sink has `timeout` for a batch, or for each of its requests (deadlines.ts). Then its signal aborts, and it has a moment to report
+ * which events were delivered, because those need not be sent again. After that moment the guard stops waiting.
+ *
+ * The breaker counts a destination as unavailable when every verdict of the batch is `unavailable`. A destination that
+ * accepted or refused a single event is available.
+ */
+import type { Clock } from '../../clock.ts';
+import type { Config } from '../../config/schema.ts';
+import type { Batch, Destination, Sink, Verdict, Verdicts } from '../../pipeline.ts';
+import { Deadlines, SILENT, type Stop } from './deadlines.ts';
+import { type BreakerState, DestinationBreaker } from './destination-breaker.ts';
+import type { RequestOutcome } from '../../observe/metrics.ts';
+import { errorName } from '../answer/error-name.ts';
+
+/** Called for metrics and logs. They do not influence a delivery. */
+export interface SinkHooks {
+  /** One attempt has ended. The outcome is the first one that is not `delivered`. */
+  onRequest?(request: { readonly sink: string; readonly outcome: RequestOutcome; readonly seconds: number }): void;
+  /** The same, with the batch and all verdicts. */
+  onAttempt?(attempt: {
+    readonly sink: string;
+    readonly batch: Batch;
+    readonly verdicts: Verdicts;
+    readonly milliseconds: number;
+  }): void;
+  onBreaker?(sink: string, state: BreakerState): void;
+}
+
+export interface GuardedSinkOptions {
+  readonly name: string;
+  readonly sink: Sink;
+  readonly concurrency: number;
+  /** Milliseconds for one attempt. */
+  readonly timeout: number;
+  readonly breaker: Config['delivery']['breaker'];
+  readonly clock: Clock;
+  readonly hooks?: SinkHooks;
+}
+
+interface Attempt {
+  readonly verdicts: Verdicts;
+  readonly available: boolean | undefined;
+}
+
+export class GuardedSink implements Destination {
+  readonly name: string;
+  readonly concurrency: number;
+  private readonly options: GuardedSinkOptions;
+  private readonly breaker: DestinationBreaker<Attempt>;
+  private readonly deadlines: Deadlines;
+
+  constructor(options: GuardedSinkOptions) {
+    const { name, breaker, clock, hooks } = options;
+    this.name = name;
+    this.concurrency = options.concurrency;
+    this.options = options;
+    this.deadlines = new Deadlines(clock, options.timeout);
+    this.breaker = new DestinationBreaker({
+      failureRate: breaker.failure_rate,
+      minimumOrganizations: breaker.minimum_organizations,
+      resetAfter: breaker.reset_after,
+      clock,
+      onState: (state) => hooks?.onBreaker?.(name, state),
+    });
+  }
+
+  get breakerState(): BreakerState {
+    return this.breaker.state;
+  }
+
+  get closedFor(): number {
+    return this.breaker.state === 'open' ? this.breaker.retryAfter : 0;
+  }
+
+  /** Never rejects: an exception, a timeout, an open breaker are `unavailable`. */
+  async deliver(batch: Batch, signal?: AbortSignal): Promise<Verdicts> {
+    if (signal?.aborted) return { kind: 'unavailable', reason: `${this.name} was stopped` };
+    try {
+      const attempt = await this.breaker.run(batch.organizationId, () => this.attempt(batch, signal));
+      if (attempt) return attempt.verdicts;
+    } catch (error) {
+      return sinkThrew(error);
+    }
+    const reason = `the breaker of ${this.name} is ${this.breaker.state === 'open' ? 'open' : 'half open'}`;
+    return { kind: 'unavailable', reason, retryAfter: this.breaker.retryAfter };
+  }
+
+  async close(): Promise<void> {
+    this.breaker.close();
+    await this.options.sink.close();
+  }
+
+  private async attempt(batch: Batch, outer: AbortSignal | undefined): Promise<Attempt> {
+    const { sink, clock } = this.options;
+    const begun = clock.now();
+    const deadline = this.deadlines.begin(outer);
+    let verdicts: Verdicts;
+    try {
+      const answer = await deadline.bound(sink.deliver(batch, deadline.signal, deadline));
+      verdicts = answer === SILENT ? this.unheard(deadline.stop) : checked(answer, batch.events.length);
+    } catch (error) {
+      verdicts = deadline.stop ? this.unheard(deadline.stop) : sinkThrew(error);
+    } finally {
+      this.deadlines.end(deadline);
+    }
+    const outcome = deadline.stop === 'timeout' ? 'timeout' : outcomeOf(verdicts);
+    const { hooks } = this.options;
+    const milliseconds = clock.now() - begun;
+    hooks?.onRequest?.({ sink: this.name, outcome, seconds: milliseconds / 1000 });
+    hooks?.onAttempt?.({ sink: this.name, batch, verdicts, milliseconds });
+    return { verdicts, available: deadline.stop === 'stopped' ? undefined : isAvailable(verdicts) };
+  }
+
+  private unheard(stop: Stop | undefined): Verdict {
+    const reason = stop === 'stopped' ? 'was stopped' : `gave no answer within ${this.options.timeout} ms`;
+    return { kind: 'unavailable', reason: `${this.name} ${reason}`, slow: stop === 'timeout' };
+  }
+}
+
+/** The error's message is left out: it may contain a URL, a header or a payload. */
+function sinkThrew(error: unknown): Verdict {
+  return { kind: 'unavailable', reason: `the sink failed with an error of its own (${errorName(error)})` };
+}
+
+function checked(verdicts: Verdicts, events: number): Verdicts {
+  if (!isList(verdicts) || verdicts.length === events) return verdicts;
+  return { kind: 'unavailable', reason: `the sink gave ${verdicts.length} verdicts for ${events} events` };
+}
+
+function outcomeOf(verdicts: Verdicts): RequestOutcome {
+  if (!isList(verdicts)) return verdicts.kind;
+  return verdicts.find((verdict) => !isDelivered(verdict))?.kind ?? 'delivered';
+}
+
+/** An event that was not sent says nothing of the attempt. */
+function isDelivered(verdict: Verdict): boolean {
+  return verdict.kind === 'delivered' || (verdict.kind === 'unavailable' && verdict.unsent === true);
+}
+
+function isAvailable(verdicts: Verdicts): boolean {
+  if (!isList(verdicts)) return verdicts.kind !== 'unavailable';
+  return verdicts.length === 0 || verdicts.some(({ kind }) => kind !== 'unavailable');
+}
+
+function isList(verdicts: Verdicts): verdicts is readonly Verdict[] {
+  return Array.isArray(verdicts);
+}

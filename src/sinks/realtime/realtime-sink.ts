@@ -1,0 +1,62 @@
+/**
+ * Supabase Realtime: every event is one broadcast to the channel of its organization.
+ *
+ * Messages are sent one after another over the single-message route (see realtime-route.ts). So the order inside a batch
+ * is kept, and each refusal belongs to one event. After the first event that is not delivered, the rest of the batch is not
+ * sent, because it would overtake; an event that can never be sent does not stop the rest. Events that were delivered before
+ * an abort are answered as delivered, so a slow project makes progress with each attempt.
+ */
+import type { SinkConfigOf } from '../../config/sinks/sinks.ts';
+import { envelopeOf } from '../../envelope.ts';
+import type { Event } from '../../event.ts';
+import type { Sink, Verdict } from '../../pipeline.ts';
+import { compileTemplate } from '../event-template.ts';
+import { HttpTarget } from '../http/http-target.ts';
+import { wayOf } from '../http/way.ts';
+import { verdictOfError } from '../http/http-verdict.ts';
+import { type Obstacle, oneByOne } from '../one-by-one.ts';
+import { broadcastPath, messagePath, nameProblem } from './realtime-route.ts';
+import { realtimeVerdict } from './realtime-verdict.ts';
+import type { SinkContext } from '../../sink-context.ts';
+
+export function createRealtimeSink(config: SinkConfigOf<'realtime'>, context: SinkContext): Sink {
+  const channelOf = compileTemplate(config.channel, `sinks.${context.name}.channel`, ['organization_id', 'topic']);
+  const nameOf = compileTemplate(config.event, `sinks.${context.name}.event`, ['event_type', 'topic']);
+  const base = broadcastPath(new URL(config.url));
+  const target = new HttpTarget({
+    url: config.url,
+    headers: { apikey: config.key, authorization: `Bearer ${config.key}`, 'content-type': 'application/json' },
+    connections: config.concurrency,
+    timeout: config.timeout,
+    ...wayOf(config),
+    secrets: [config.key],
+    secretPath: false,
+    clock: context.clock,
+  });
+
+  async function send(event: Event, signal: AbortSignal): Promise<Verdict> {
+    const channel = channelOf(event);
+    const name = nameOf(event);
+    const problem = nameProblem(channel, name);
+    if (problem) return { kind: 'rejected', reason: `Realtime cannot carry it: ${problem}` };
+    const path = messagePath(base, { channel, event: name, isPrivate: config.private });
+    try {
+      const sent = { events: [event], body: envelopeOf(event) };
+      return realtimeVerdict(await target.post({ path, headers: {}, sent }, signal));
+    } catch (error) {
+      return verdictOfError(error);
+    }
+  }
+
+  return {
+    deliver: ({ events }, signal, time) =>
+      oneByOne(events, { time, send: (event) => send(event, signal), behind: notAttempted }),
+    close: () => target.close(),
+  };
+}
+
+/** The verdict for events behind one that was not delivered: the same reason and wait, and no attempt is counted. */
+function notAttempted({ reason, retryAfter }: Obstacle): Verdict {
+  const behind = `not attempted, behind an event of the same organization: ${reason}`;
+  return { kind: 'unavailable', reason: behind, ...(retryAfter === undefined ? {} : { retryAfter }) };
+}
