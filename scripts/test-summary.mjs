@@ -1,36 +1,65 @@
-// Reads the JSON report that vitest wrote and says `N passed, N failed, N skipped`. Exits 1 when a test failed, when the
-// report says that the run did not succeed, and, with CI=true, when a test was skipped.
-import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
+// Reads the JSON report that vitest wrote, and the errors that no test awaited. Prints each failed test with its file and its error, each test that needed its
+// second try, each skipped test, and as the last line `N passed, N failed, N skipped`. Exits 1 when a test failed, when the
+// report says that the run did not succeed, and, with CI=true, when a test was skipped that this version of Node can run.
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
+import { unhandledErrorsPath } from './unhandled-errors.mjs';
 
-/** A file that cannot be loaded has no tests to count, so it counts as one failure. */
-export function summarize(report) {
-  const broken = report.testResults.filter(
-    (file) => file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed'),
+/** A file that cannot be loaded has no tests to count, so it counts as one failure. So does an error outside the tests. */
+export function summarize(report, unhandled = []) {
+  const tests = report.testResults.flatMap((file) =>
+    file.assertionResults.map((test) => ({
+      status: test.status,
+      needsNode22: pathOf(file).startsWith('tests/node22/'),
+      name: `${pathOf(file)} > ${test.fullName}`,
+      error: firstLine(test.failureMessages?.[0]),
+    })),
   );
-  const skipped = report.testResults.flatMap((file) =>
-    file.assertionResults.filter((test) => !['passed', 'failed'].includes(test.status)).map((test) => test.fullName),
-  );
+  const broken = report.testResults
+    .filter((file) => file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed'))
+    .map((file) => ({ name: `${pathOf(file)} (the file)`, error: firstLine(file.message) }));
   return {
     passed: report.numPassedTests,
-    failed: report.numFailedTests + broken.length,
-    skipped: skipped.length,
-    skippedNames: skipped,
+    failed: [...tests.filter((test) => test.status === 'failed'), ...broken, ...unhandled],
+    // vitest keeps the errors of the first try when the second one passes.
+    secondTry: tests.filter((test) => test.status === 'passed' && test.error !== ''),
+    skipped: tests.filter((test) => !['passed', 'failed'].includes(test.status)),
     success: report.success,
   };
 }
 
+function pathOf(file) {
+  return relative(process.cwd(), file.name).replaceAll('\\', '/');
+}
+
+function firstLine(message = '') {
+  return stripVTControlCharacters(message).trim().split('\n', 1)[0].slice(0, 300);
+}
+
 export function readSummary(path) {
-  return summarize(JSON.parse(readFileSync(path, 'utf8')));
+  const errors = unhandledErrorsPath(path);
+  const unhandled = existsSync(errors) ? JSON.parse(readFileSync(errors, 'utf8')) : [];
+  return summarize(JSON.parse(readFileSync(path, 'utf8')), unhandled);
 }
 
-export function isGood(summary, ci = process.env.CI === 'true') {
-  return summary.success && summary.failed === 0 && summary.passed > 0 && !(ci && summary.skipped > 0);
+/** What needs Node 22 is skipped before it, and runs in the second run of .ci/run. */
+export function isGood(summary, ci = process.env.CI === 'true', node = Number.parseInt(process.versions.node, 10)) {
+  const skipped = summary.skipped.filter((test) => !(test.needsNode22 && node < 22));
+  return summary.success && summary.failed.length === 0 && summary.passed > 0 && !(ci && skipped.length > 0);
 }
 
+/** The last line is the counts; the lines above it name every test that did not simply pass. */
 export function formatSummary(summary) {
-  return `${summary.passed} passed, ${summary.failed} failed, ${summary.skipped} skipped`;
+  const named = (what, tests) =>
+    tests.map(({ name, error }) => (error ? `${what}: ${name}\n    ${error}\n` : `${what}: ${name}\n`));
+  return [
+    ...named('skipped', summary.skipped),
+    ...named('second try', summary.secondTry),
+    ...named('failed', summary.failed),
+    `${summary.passed} passed, ${summary.failed.length} failed, ${summary.skipped.length} skipped\n`,
+  ].join('');
 }
 
 if (process.argv[1] && fileURLToPath(import.meta.url) === process.argv[1]) {
@@ -40,6 +69,6 @@ if (process.argv[1] && fileURLToPath(import.meta.url) === process.argv[1]) {
     process.exit(2);
   }
   const summary = readSummary(path);
-  process.stdout.write(`${formatSummary(summary)}\n`);
+  process.stdout.write(formatSummary(summary));
   process.exit(isGood(summary) ? 0 : 1);
 }
