@@ -43,6 +43,11 @@ test('no connection of a test without a handler for its errors', () => {
   expect(linesThat(/new pg\.(Client|Pool)\(/, tests)).toEqual([]);
 });
 
+test('no receiver of a test that awaits a body which may never come to its end', () => {
+  const tests = tracked.filter((path) => /^tests\/.*\.ts$/.test(path) && path !== 'tests/support/request-body.ts');
+  expect(linesThat(/(void|await) request\.toArray/, tests)).toEqual([]);
+});
+
 test('no path of one machine in the tree', () => {
   const text = tracked.filter((path) => !/^package-lock\.json$|\.(png|ico|gif)$/.test(path));
   const homes = new RegExp(

@@ -7,6 +7,7 @@ import { expect, test } from 'vitest';
 import { ConfigFile } from '../support/config-file.ts';
 import { createRole } from '../support/database-role.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { requestBody } from '../support/request-body.ts';
 import { poll } from '../support/slot-session.ts';
 import { walpost } from '../support/walpost-cli.ts';
 import { configOf, RunningWalpost } from './running-walpost.ts';
@@ -53,7 +54,8 @@ class EchoServer implements AsyncDisposable {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const body = Buffer.concat(await request.toArray()).toString();
+    const body = (await requestBody(request))?.toString();
+    if (body === undefined) return;
     const { headers, rawHeaders, url = '' } = request;
     for (const one of String(headers['webhook-signature'] ?? '').split(' ')) if (one) this.signatures.add(one);
     const type = /"(?:event_type|type)":"(bad\.\w+)"/.exec(body)?.[1];

@@ -19,6 +19,7 @@ import { createWebhookSink } from '../../src/sinks/webhook/webhook-sink.ts';
 import { signingKeys, signingSecretProblem } from '../../src/signing-secret.ts';
 import { wireToText } from '../../src/wire-text.ts';
 import { plainOrigin } from '../support/plain-origin.ts';
+import { requestBody } from '../support/request-body.ts';
 import { sampleBatch, sampleEvent } from '../support/sample-event.ts';
 
 /** Does not compile when a field of the types is missing here, or one that they do not have is named. */
@@ -108,8 +109,8 @@ test('a secret that the service takes has the same keys', () => {
 test('the webhook sink sends the headers that are named, and its request passes', async () => {
   const requests: { readonly headers: IncomingHttpHeaders; readonly body: Buffer }[] = [];
   const server = createServer((request, response) => {
-    void request.toArray().then((chunks) => {
-      requests.push({ headers: request.headers, body: Buffer.concat(chunks as Buffer[]) });
+    void requestBody(request).then((body) => {
+      if (body !== null) requests.push({ headers: request.headers, body });
       response.end();
     });
   }).listen(0, '127.0.0.1');

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { RelayInProcess } from '../support/relay-in-process.ts';
+import { requestBody } from '../support/request-body.ts';
 import { poll } from '../support/slot-session.ts';
 
 /** Characters of every kind, none of which LATIN1 has, in an answer that is cut besides. */
@@ -18,8 +19,9 @@ beforeEach(async () => {
   delivered = [];
   status = (body) => (body.includes('"refused"') ? 422 : 204);
   server = createServer((request, response) => {
-    void request.toArray().then((chunks) => {
-      const body = Buffer.concat(chunks as Buffer[]).toString();
+    void requestBody(request).then((bytes) => {
+      if (bytes === null) return;
+      const body = bytes.toString();
       response.statusCode = status(body);
       if (response.statusCode < 300)
         delivered.push(...[...body.matchAll(/"event_id":"([^"]+)"/g)].map(([, id]) => id ?? ''));

@@ -12,6 +12,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { type Broadcast, type Permissions, RealtimeFakeSocket } from './realtime-fake-socket.ts';
+import { requestBody } from './request-body.ts';
 
 export interface RealtimeRequest {
   readonly path: string;
@@ -144,7 +145,8 @@ export class RealtimeFake implements AsyncDisposable {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const body = Buffer.concat(await request.toArray());
+    const body = await requestBody(request);
+    if (body === null) return;
     const path = request.url ?? '/';
     this.requests.push({ path, headers: request.headers, body });
     const fault = this.#faults.shift() ?? this.#lasting;

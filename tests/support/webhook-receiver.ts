@@ -10,6 +10,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, createServer as createNetServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { requestBody } from './request-body.ts';
 
 export interface ReceivedRequest {
   readonly method: string;
@@ -120,12 +121,12 @@ export class WebhookReceiver implements AsyncDisposable {
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const chunks: Buffer[] = [];
     request.on('error', () => {});
     response.on('error', () => {});
-    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const body = await requestBody(request);
+    if (body === null) return;
     const { method = '', url = '', headers } = request;
-    const received = { method, path: url, headers, body: Buffer.concat(chunks) };
+    const received = { method, path: url, headers, body };
     this.requests.push(received);
     for (const resolve of this.#waiting.splice(0)) resolve();
     const conduct = this.#script.shift() ?? this.otherwise;
