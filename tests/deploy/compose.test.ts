@@ -1,32 +1,18 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, expect, test } from 'vitest';
-import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { createSink } from '../../src/sinks/registry.ts';
 import { contractContext } from '../contract/sink-contract.ts';
+import { composeServices, DEPLOY } from '../support/compose-services.ts';
 import { sampleBatch, sampleEvent } from '../support/sample-event.ts';
 
-interface Compose {
-  readonly services: Record<
-    string,
-    { readonly ports?: readonly string[]; readonly environment?: Record<string, string> }
-  >;
-}
-
-const deploy = join(import.meta.dirname, '../../deploy');
-const compose = parse(readFileSync(join(deploy, 'compose.yaml'), 'utf8'), { merge: true }) as Compose;
-
-/** What a container gets when nobody sets a variable: `${NAME:-default}` and `${NAME-default}` in their places. */
-const environment = Object.fromEntries(
-  Object.entries(compose.services['walpost']?.environment ?? {}).map(([name, value]) => {
-    return [name, value.replace(/\$\{\w+:?-([^}]*)\}/g, '$1')];
-  }),
-);
-const config = () => loadConfig({ path: join(deploy, 'walpost.yaml'), env: environment });
+const compose = composeServices();
+/** What a container gets when nobody sets a variable. */
+const environment = { ...compose.get('walpost')?.environment };
+const config = () => loadConfig({ path: join(DEPLOY, 'walpost.yaml'), env: environment });
 
 const children: ChildProcess[] = [];
 afterEach(async () => {
@@ -38,7 +24,7 @@ afterEach(async () => {
 
 /** deploy/receiver.mjs on a free port. */
 async function startReceiver(secret: string): Promise<string> {
-  const child = spawn(process.execPath, [join(deploy, 'receiver.mjs')], {
+  const child = spawn(process.execPath, [join(DEPLOY, 'receiver.mjs')], {
     env: { PORT: '0', RECEIVER_SECRET: secret },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -64,7 +50,7 @@ test('the configuration that compose mounts is valid with the variables that com
 });
 
 test('no port is open beyond loopback', () => {
-  const ports = Object.values(compose.services).flatMap((service) => service.ports ?? []);
+  const ports = [...compose.values()].flatMap((service) => service.ports ?? []);
   expect(ports.length).toBeGreaterThan(0);
   expect(ports.filter((port) => !port.startsWith('127.0.0.1:'))).toEqual([]);
 });

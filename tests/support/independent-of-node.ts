@@ -18,6 +18,8 @@ export const INDEPENDENT_OF_NODE: readonly RegExp[] = [
   // What the relay decides from the state of the slot, of the source table and of parked rows.
   /^relay\/(recovery\/|failover|healing|hostile|messages|new-slot|notifications|parking-fails|restore)/,
   /^relay\/(row-filter|source-watch|table-|unstorable|wal2json|whose-fault)/,
+  // The Node of the image does the work.
+  /^(container)\//,
   // Checks of the server's settings and of the source table.
   /^slot\/(pooler|server-checks|slot-obstacles|slot-setup|slot-versions|source-|synchronous-standby)/,
   // Commands that are a query each. program, run and terminal remain for the command line.
