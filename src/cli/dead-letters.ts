@@ -13,7 +13,7 @@ import { openJobDatabase } from './job-database.ts';
 import { jobJson, outcomeText, sentText } from './job-outcome.ts';
 import { refuseBrokenNames, refuseUnknownNames } from './known-names.ts';
 import { limitOf } from './parked.ts';
-import { say, sayJson } from './output.ts';
+import { hint, say, sayJson } from './output.ts';
 import { type ChangeFlags, type FilterFlags, storedFilter } from './stored-filter.ts';
 import { cut, recordText, textTable } from './text-table.ts';
 
@@ -45,6 +45,7 @@ export async function listDeadLetters(config: Config, flags: DeadLetterListFlags
   process.stdout.write(textTable(head, rows.map(cells)));
   const more = rows.length === limit ? (await countStored(database.pool, 'dead_letters', filter)) - limit : 0;
   if (more > 0) say(`and ${more} more; --limit says how many are shown.`);
+  hint('`walpost dead-letters show ID` shows one. After a repair `walpost dead-letters redrive` sends them again.');
 }
 
 export async function showDeadLetter(config: Config, id: string, json: boolean): Promise<void> {

@@ -6,6 +6,11 @@ export function say(line: string): void {
   process.stdout.write(`${fitted(printable(line))}\n`);
 }
 
+/** What to do next, for a person at a terminal; a program that reads the output gets rows alone. */
+export function hint(line: string): void {
+  if (process.stdout.isTTY) say(line);
+}
+
 /** For programs: indented, or on one line with 0. */
 export function sayJson(value: unknown, indent = 2): void {
   process.stdout.write(`${printableJson(value, indent)}\n`);

@@ -7,7 +7,7 @@ import { discardFrom } from './discard-stored.ts';
 import { usage } from './flag-values.ts';
 import { type JobDatabase, openJobDatabase } from './job-database.ts';
 import { refuseBrokenNames, refuseUnknownNames } from './known-names.ts';
-import { say, sayJson } from './output.ts';
+import { hint, say, sayJson } from './output.ts';
 import { progressLine } from './progress-line.ts';
 import { type ChangeFlags, type FilterFlags, storedFilter } from './stored-filter.ts';
 import { cut, textTable } from './text-table.ts';
@@ -42,6 +42,7 @@ export async function listParked(config: Config, flags: ListFlags): Promise<void
   process.stdout.write(textTable(HEAD, rows.map(cells)));
   const more = rows.length === limit ? (await countStored(database.pool, 'parked', filter)) - limit : 0;
   if (more > 0) say(`and ${more} more; --limit says how many are shown.`);
+  hint('After a repair `walpost parked retry` tries them at once, before they are due.');
 }
 
 export async function retryParked(config: Config, flags: ParkedFlags): Promise<void> {

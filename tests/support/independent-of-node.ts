@@ -24,6 +24,8 @@ export const INDEPENDENT_OF_NODE: readonly RegExp[] = [
   /^slot\/(pooler|server-checks|slot-obstacles|slot-setup|slot-versions|source-|synchronous-standby)/,
   // Commands that are a query each. program, run and terminal remain for the command line.
   /^cli\/(job-counts|mend|replay)\./,
+  // The same commands and a whole relay, scene by scene, for minutes.
+  /^situations\/(situations)\./,
   // all-in-order, odd-payloads, no-secrets and stop remain as whole relays.
   /^e2e\/(echoes|emit|idle|isolation|long-messages|lsn-boundary|outage|refusals|replay|visible)\./,
 ];
