@@ -22,11 +22,11 @@ test('the rate is known from the second look on, and a server that is behind is 
 });
 
 test.each([
-  ['unlimited', { retainedBytes: 10, safeBytes: null }, 'source.wal_warn', 100, 90, 9],
-  ['a lower limit of the server', { retainedBytes: 10, safeBytes: 30 }, 'max_slot_wal_keep_size', 40, 30, 3],
-  ['a higher limit of the server', { retainedBytes: 10, safeBytes: 300 }, 'source.wal_warn', 100, 90, 9],
-  ['over the warning', { retainedBytes: 150, safeBytes: 300 }, 'source.wal_warn', 100, 0, 0],
-] as const)('%s', (_, lag, limit, limitBytes, leftBytes, secondsLeft) => {
+  ['unlimited', { retainedBytes: 10, safeBytes: null }, ['source.wal_warn', 100, 90, 9]],
+  ['a lower limit of the server', { retainedBytes: 10, safeBytes: 30 }, ['max_slot_wal_keep_size', 40, 30, 3]],
+  ['a higher limit of the server', { retainedBytes: 10, safeBytes: 300 }, ['source.wal_warn', 100, 90, 9]],
+  ['over the warning', { retainedBytes: 150, safeBytes: 300 }, ['source.wal_warn', 100, 0, 0]],
+] as const)('%s', (_, lag, [limit, limitBytes, leftBytes, secondsLeft]) => {
   expect(walBudget(lag, 100, 10)).toEqual({ limit, limitBytes, leftBytes, writtenBytesPerSecond: 10, secondsLeft });
 });
 
