@@ -127,12 +127,16 @@ function processRows({ processes }: StatusReport, paint: Paint): Row[] {
   return [['processes', `${leader ? `leader ${text(leader)}` : paint.red('no leader')}; ${waiting}`]];
 }
 
-function alertRows({ alerts }: StatusReport, paint: Paint): Row[] {
+function alertRows({ alerts, heldBy }: StatusReport, paint: Paint): Row[] {
   if (alerts === null) return [['alerts', UNKNOWN]];
   if (alerts.length === 0) return [['alerts', 'none']];
   return alerts.map(({ name, severity, subject, message, remedy }): Row => {
     const tint = severity === 'critical' ? paint.red : paint.yellow;
-    return [tint(severity), `${name}, ${subject}: ${message.replace(/\.$/, '')}. ${remedy}`];
+    const isShown = heldBy?.some((each) => each.message === message);
+    return [
+      tint(severity),
+      `${name}, ${subject}: ${isShown ? 'see `held by`' : message.replace(/\.$/, '')}. ${remedy}`,
+    ];
   });
 }
 

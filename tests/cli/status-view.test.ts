@@ -2,6 +2,8 @@ import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { joinAnswers, type GatheredStatus } from '../../src/cli/gather-status.ts';
 import { bytesText, secondsText } from '../../src/cli/quantity-text.ts';
+import { statusChanges } from '../../src/cli/status-changes.ts';
+import { joinAlerts } from '../../src/relay/status/alerts.ts';
 import { statusText } from '../../src/cli/status-view.ts';
 import { UNKNOWN_BUDGET } from '../../src/observe/wal-status.ts';
 import { sampleReport } from '../support/status-report.ts';
@@ -86,6 +88,58 @@ test('lanes that wait say for what, and where the list is cut how many more ther
   }
 });
 
+test('alerts come last, the most severe first; what holds the slot is said once, and fits every terminal', () => {
+  const organization = '6f1c2a52-8c0e-4d6e-9a50-0d5d2f2f5f11';
+  const message = `walpost itself: sink hook, organization ${organization} waits for its next try (HTTP 503)`;
+  const subject = `sink hook, organization ${organization}`;
+  const held = { kind: 'lane' as const, subject, since: null, message, remedy: 'Wait.' };
+  const own = { name: 'held_by_lane', severity: 'warning' as const, subject, message, remedy: 'Wait.' };
+  const lost = {
+    name: 'slot_lost',
+    severity: 'critical' as const,
+    subject: 's',
+    message: 'It is gone.',
+    remedy: 'Start.',
+  };
+  const young = { ...held, kind: 'slot' as const, subject: 'cdc', message: 'slot cdc keeps WAL', remedy: 'Drop it.' };
+  const report = sampleReport({ heldBy: [held, young], alerts: joinAlerts([own], [lost, own]) });
+  const text = statusText(answered(report), { color: false });
+  expect(text.split('\n').slice(-4)).toEqual([
+    'jobs          none',
+    'critical      slot_lost, s: It is gone. Start.',
+    `warning       held_by_lane, ${subject}: see \`held by\`. Wait.`,
+    '',
+  ]);
+  expect(text).toContain(`held by       ${message}\nheld by       slot cdc keeps WAL. Drop it.\n`);
+  for (const width of [60, 80, 160]) {
+    const fitted = statusText(answered(report), { color: true, width });
+    const lines = stripVTControlCharacters(fitted).split('\n');
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(width);
+    expect(lines.filter((line) => line.includes(organization)).length).toBeGreaterThanOrEqual(2);
+  }
+});
+
+test('a watch shows what changed, and what is not known as unknown', () => {
+  const before = sampleReport();
+  const now = sampleReport({ counts: { received: 50, delivered: 30 }, parked: [], deadLetters: null });
+  const changes = statusChanges(before, now, 2);
+  expect(changes).toEqual({
+    seconds: 2,
+    receivedPerSecond: 10,
+    deliveredPerSecond: 5,
+    writtenBytesPerSecond: 1024 ** 2,
+    parked: -12,
+    deadLetters: null,
+    unconfirmedBytes: 0,
+    retainedBytes: 0,
+  });
+  const text = statusText(answered(now), { color: false, changes });
+  expect(text).toContain('a second      10.0 received, 5.0 delivered, WAL 1.0 MiB\n');
+  expect(text).toContain('in 2.0 s      parked -12, dead letters unknown, unconfirmed +0 B, WAL kept +0 B\n');
+  // A process that was started anew counts from 0.
+  expect(statusChanges(now, before, 2)).toMatchObject({ receivedPerSecond: null, deliveredPerSecond: null });
+});
+
 describe('joining what the process and the database say', () => {
   const facts = {
     slot: { name: 's', walStatus: 'lost', active: false, restartLsn: null, confirmedLsn: '0/1' },
@@ -165,7 +219,8 @@ alerts        unknown
       { kind: 'answered', facts: unreadable, notes: [] },
       options,
     );
-    expect(report).toMatchObject({ jobs: [], parked: sampleReport().parked, alerts: [], waiting: { total: 0 } });
+    expect(report).toMatchObject({ jobs: [], parked: sampleReport().parked, waiting: { total: 0 } });
+    expect(report.alerts?.map(({ name, subject }) => `${name} ${subject}`)).toEqual(['slot_lost s']);
     const alone = joinAnswers(
       { kind: 'silent', reason: '' },
       { kind: 'answered', facts: unreadable, notes: [] },

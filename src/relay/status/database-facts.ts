@@ -51,7 +51,13 @@ export async function readDatabaseFacts(pool: pg.Pool, slot: string, received?: 
   const status = slotStatus(slot, state, received);
   return {
     ...status,
-    heldBy: holders && inOrder([...holders, ...(status.slot ? missingRelay(status.slot) : [])]),
+    // What lanes did before a relay ended holds nothing any more.
+    heldBy:
+      holders &&
+      inOrder([
+        ...holders.filter(({ kind }) => isStreamed || kind !== 'lane'),
+        ...(status.slot ? missingRelay(status.slot) : []),
+      ]),
     sessions,
     walEnd: walEnd(state),
     deadLetters,
@@ -88,8 +94,9 @@ function slotStatus(name: string, state: SlotState, received?: Lsn): Pick<Databa
 
 function walEnd(state: SlotState): Lsn | null {
   if (state.kind === 'missing') return null;
-  const { confirmedFlushLsn, unconfirmedBytes } = state.facts;
-  return confirmedFlushLsn === null || unconfirmedBytes === null ? null : confirmedFlushLsn + BigInt(unconfirmedBytes);
+  const { confirmedFlushLsn, unconfirmedBytes, restartLsn, retainedBytes } = state.facts;
+  if (confirmedFlushLsn !== null && unconfirmedBytes !== null) return confirmedFlushLsn + BigInt(unconfirmedBytes);
+  return restartLsn === null || retainedBytes === null ? null : restartLsn + BigInt(retainedBytes);
 }
 
 /** The server's end is its confirmed position plus the bytes that are not confirmed. */
@@ -103,7 +110,7 @@ function lsnText(lsn: Lsn | null | undefined): string | null {
   return lsn == null ? null : formatLsn(lsn);
 }
 
-export interface Existing {
+export interface ThereIs {
   readonly deadLetters: boolean;
   readonly parked: boolean;
   readonly jobs: boolean;
@@ -113,7 +120,7 @@ export interface Existing {
   readonly installation: boolean;
 }
 
-const NOTHING_THERE: Existing = {
+const NOTHING_THERE: ThereIs = {
   deadLetters: false,
   parked: false,
   jobs: false,
@@ -124,7 +131,7 @@ const NOTHING_THERE: Existing = {
 };
 
 /** A database that is not migrated, or not up to date, still has a slot to show. */
-export async function existing(pool: pg.Pool): Promise<Existing> {
+export async function existing(pool: pg.Pool): Promise<ThereIs> {
   const is = (table: string, name: string): string => `to_regclass('walpost.${table}') IS NOT NULL AS "${name}"`;
   const tables = [
     is('dead_letters', 'deadLetters'),
@@ -134,7 +141,7 @@ export async function existing(pool: pg.Pool): Promise<Existing> {
     is('wal_holders', 'holders'),
     is('alerts', 'alerts'),
   ];
-  const { rows } = await pool.query<Existing & object>(
+  const { rows } = await pool.query<ThereIs & object>(
     `SELECT ${[...tables, is('installation', 'installation')].join(', ')}`,
   );
   return rows[0] ?? NOTHING_THERE;
