@@ -9,6 +9,10 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
 RETURN CASE WHEN id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-7' THEN
   to_timestamp(('x' || lpad(replace(left(id, 13), '-', ''), 16, '0'))::bit(64)::bigint / 1000.0) END;
 
+CREATE OR REPLACE FUNCTION walpost_internal.time_text(at timestamptz) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN coalesce(to_char(time_text.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC', 'unknown');
+
 CREATE OR REPLACE FUNCTION walpost_internal.pending_events(
   slot text, at_most integer,
   OUT event_id uuid, OUT organization_id uuid, OUT topic text, OUT created_at timestamptz
@@ -78,6 +82,7 @@ END;
 $function$;
 
 COMMENT ON FUNCTION walpost_internal.uuid_time(text) IS 'When a version 7 uuid was made; null for other ids.';
+COMMENT ON FUNCTION walpost_internal.time_text(timestamptz) IS 'A time in the sentences of the views; unknown for null.';
 COMMENT ON FUNCTION walpost_internal.pending_events(text, integer) IS
   'The oldest events that no settled checkpoint of the slot proves, up to a number.';
 COMMENT ON FUNCTION walpost_internal.own_event_status(uuid) IS

@@ -60,9 +60,10 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
   SELECT l.pid, coalesce(r.rolname, p.owner), coalesce(a.application_name, 'prepared transaction ' || p.gid),
          host(a.client_addr),
-         -- A leader is one that may write the cursor, and says that it is one. Of a session that has just ended nothing is known.
+         -- A leader is one that may write the cursor, and says that it is one, or a standby that gets the lock just now. Of a
+         -- session that has just ended nothing is known.
          p.gid IS NOT NULL
-         OR coalesce(a.application_name <> 'walpost leader'
+         OR coalesce(a.application_name <> 'walpost leader' AND a.application_name NOT LIKE 'walpost standby%'
                      OR NOT has_table_privilege(a.usesysid, 'walpost.cursor', 'UPDATE'), false)
     FROM pg_locks AS l
          JOIN pg_database AS d ON d.oid = l.database AND d.datname = current_database()
@@ -77,6 +78,18 @@ BEGIN ATOMIC
    ORDER BY 5 DESC, 1;
 END;
 
+CREATE OR REPLACE FUNCTION walpost.standbys(slot text, OUT pid integer, OUT role name, OUT address text, OUT since timestamptz)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+  -- A name of more than 63 bytes is cut by the server.
+  SELECT a.pid, a.usename, host(a.client_addr), a.backend_start FROM pg_stat_activity AS a
+   WHERE a.datname = current_database() AND a.application_name = left('walpost standby ' || slot, 63)
+   ORDER BY a.backend_start, a.pid;
+END;
+
+COMMENT ON FUNCTION walpost.standbys(text) IS
+  'The sessions that wait for the leader''s lock of a slot; address and since are null where the caller may not see them.';
 COMMENT ON FUNCTION walpost_internal.notify_jobs() IS
   'Notifies channel walpost_jobs, so that the leader looks at walpost.jobs.';
 COMMENT ON FUNCTION walpost_internal.notify_lanes() IS

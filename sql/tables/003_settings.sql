@@ -26,7 +26,8 @@ INSERT INTO walpost.settings (name, value) VALUES
   ('max_payload_bytes', '65536'), ('organization_claims', '["organization_id"]'), ('idempotency_hours', '168'), ('delivery_log_hours', '168'), ('job_hours', '720'),
   ('alert_undelivered', '1000'), ('alert_waiting', '100'), ('alert_oldest_undelivered_seconds', '300'),
   ('alert_average_delivery_seconds', '5'), ('alert_average_delivery_critical_seconds', '120'),
-  ('alert_dead_letters_per_hour', '10'), ('alert_no_progress_seconds', '300'), ('alert_grace_seconds', '30');
+  ('alert_dead_letters_per_hour', '10'), ('alert_no_progress_seconds', '300'), ('alert_grace_seconds', '30'),
+  ('alert_wal_bytes', '4294967296'), ('alert_held_seconds', '300'), ('alert_held_bytes', '67108864');
 
 COMMENT ON TABLE walpost.settings IS 'Settings of the functions in this schema, for all topics or for one.';
 COMMENT ON COLUMN walpost.settings.name IS

@@ -51,6 +51,76 @@ SELECT least(n.pending + n.parked, 10000) AS undelivered, n.pending + n.parked >
                  WHERE d.outcome = 'delivered' AND d.job IS NULL) AS average_delivery
           FROM unread AS u) AS n;
 
+-- What can keep WAL on the disk of the server, beside a relay that does not run: transactions and slots of the whole cluster, and
+-- lanes that fail and are not parked. Who may not see when a transaction began (pg_read_all_stats) is told of one only while it
+-- visibly holds a slot.
+CREATE OR REPLACE VIEW walpost.wal_holders WITH (security_invoker = true) AS
+WITH ours AS MATERIALIZED (
+  SELECT s.slot_name, s.restart_lsn, s.confirmed_flush_lsn
+    FROM walpost.cursor AS c JOIN pg_replication_slots AS s ON s.slot_name = c.slot AND s.database = current_database()
+), bounds AS MATERIALIZED (
+  SELECT clock_timestamp() - make_interval(secs => walpost_internal.setting('alert_grace_seconds', 30)::float8) AS begun_before,
+         walpost_internal.setting('alert_held_bytes', 67108864) AS bytes,
+         CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn
+), names AS MATERIALIZED (
+  SELECT n.setting,
+         coalesce((regexp_match(n.setting, '^\s*(?:(?:first|any)\s+)?(\d+)\s*\(', 'i'))[1]::integer, 1) AS needed,
+         ARRAY(SELECT lower(coalesce(replace(m[1], '""', '"'), m[2]))
+                 FROM regexp_matches(coalesce((regexp_match(n.setting, '^\s*(?:(?:first|any)\s+)?\d+\s*\((.*)\)\s*$', 'i'))[1], n.setting),
+                                     '"((?:[^"]|"")*)"|([^\s,"]+)', 'g') AS m) AS list
+    FROM (SELECT current_setting('synchronous_standby_names') AS setting) AS n
+)
+SELECT 'transaction' AS kind, NULL::text AS slot, format('server process %s', a.pid) AS subject, a.xact_start AS since,
+       format('server process %s (role %s, application %L, database %I) keeps a transaction open that has written, since %s; its last statement began %s',
+              a.pid, coalesce(quote_ident(a.usename), 'unknown'), a.application_name, a.datname,
+              walpost_internal.time_text(a.xact_start), walpost_internal.time_text(a.query_start)) AS message,
+       format('End it in its application, or with SELECT pg_terminate_backend(%s);', a.pid) AS remedy
+  FROM (SELECT * FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND wait_event IS DISTINCT FROM 'SyncRep'
+         ORDER BY age(backend_xid) DESC LIMIT 1) AS a
+       CROSS JOIN bounds AS b
+ WHERE a.xact_start < b.begun_before
+    OR a.xact_start IS NULL AND EXISTS (SELECT FROM ours AS o WHERE pg_wal_lsn_diff(o.confirmed_flush_lsn, o.restart_lsn) > b.bytes)
+ UNION ALL
+SELECT 'prepared_transaction', NULL, p.gid, p.prepared,
+       format('prepared transaction %L (role %I, database %I) is open since %s', p.gid, p.owner, p.database, walpost_internal.time_text(p.prepared)),
+       format('In database %I: COMMIT PREPARED %L; or ROLLBACK PREPARED %L;', p.database, p.gid, p.gid)
+  FROM (SELECT * FROM pg_prepared_xacts ORDER BY age(transaction) DESC LIMIT 1) AS p
+       JOIN bounds AS b ON p.prepared < b.begun_before
+ UNION ALL
+SELECT 'slot', NULL, s.slot_name::text, NULL,
+       format('slot %I keeps %s of WAL, more than any slot of walpost here; %s', s.slot_name,
+              pg_size_pretty(pg_wal_lsn_diff(b.lsn, s.restart_lsn)),
+              coalesce('server process ' || s.active_pid || ' reads from it', 'nobody reads from it')),
+       CASE WHEN s.active THEN 'Find out why its reader is behind.'
+            ELSE format('Start what reads from it, or if nothing does any more: SELECT pg_drop_replication_slot(%L);', s.slot_name) END
+  FROM bounds AS b
+       CROSS JOIN LATERAL (SELECT * FROM pg_replication_slots WHERE restart_lsn IS NOT NULL ORDER BY restart_lsn LIMIT 1) AS s
+ WHERE pg_wal_lsn_diff(b.lsn, s.restart_lsn) > b.bytes
+   AND NOT EXISTS (SELECT FROM walpost.cursor AS c WHERE c.slot = s.slot_name)
+   AND NOT EXISTS (SELECT FROM ours AS o WHERE o.restart_lsn <= s.restart_lsn)
+ UNION ALL
+SELECT 'standby', NULL, n.setting, NULL,
+       format('commits wait for synchronous_standby_names (%s): %s connected', n.setting,
+              CASE WHEN r.connected = 0 THEN 'nobody is' ELSE format('%s of %s', r.connected, n.needed) END),
+       'Start the standby that is named, or take it out of synchronous_standby_names and reload the server.'
+  FROM names AS n
+       CROSS JOIN LATERAL (
+         SELECT count(*) AS connected FROM pg_stat_replication AS w
+          WHERE coalesce(w.sync_state IN ('sync', 'quorum'), '*' = ANY (n.list) OR lower(w.application_name) = ANY (n.list))) AS r
+ WHERE n.setting <> '' AND r.connected < n.needed
+ UNION ALL
+SELECT 'lane', l.slot, format('sink %s, organization %s%s', l.sink, l.organization_id, nullif(', lane ' || l.lane, ', lane ')), l.failing_since,
+       format('walpost itself: sink %s, organization %s%s fails since %s, and is not parked: %s', l.sink, l.organization_id,
+              nullif(', lane ' || l.lane, ', lane '), walpost_internal.time_text(l.failing_since), coalesce(l.reason, 'the reason is unknown')),
+       'Read what `walpost status` says of stalls; a lane that cannot be parked has a fault of the database.'
+  FROM (SELECT * FROM (SELECT slot, sink, organization_id, lane, failing_since, reason FROM walpost.lanes
+                        WHERE failing_since IS NOT NULL ORDER BY failing_since LIMIT 1000) AS failing
+         WHERE NOT EXISTS (SELECT FROM walpost.parked AS p
+                            WHERE (p.slot, p.sink, p.organization_id, p.lane) = (failing.slot, failing.sink, failing.organization_id, failing.lane))
+         ORDER BY failing_since LIMIT 1) AS l
+       JOIN bounds AS b ON l.failing_since < b.begun_before
+       JOIN ours AS o ON o.slot_name = l.slot;
+
 CREATE OR REPLACE VIEW walpost.organization_health WITH (security_invoker = true) AS
 WITH RECURSIVE lane AS (
   (SELECT p.slot, p.sink, p.organization_id, p.lane FROM walpost.parked AS p
@@ -94,5 +164,6 @@ SELECT organization_id,
   FROM counted GROUP BY organization_id;
 
 COMMENT ON VIEW walpost.cursor_health IS 'One row a slot: where the relay stands, and what the server keeps for it.';
+COMMENT ON VIEW walpost.wal_holders IS 'What keeps WAL, or commits, waiting now: an old transaction, a prepared one, the slot of another program, a synchronous standby that is not there, a lane. At most one row of a kind.';
 COMMENT ON VIEW walpost.health IS 'One row: what waits, what failed, how long. A count with …_more set is "more than". no_relay_since: rows wait since then, and no relay has ever run. idempotency_conflicts: how often a known key came with another event.';
 COMMENT ON VIEW walpost.organization_health IS 'What waits and what failed for each organization, where there is anything; of parked lanes and dead letters the first 1,000.';

@@ -9,43 +9,89 @@ late AS MATERIALIZED (
    WHERE e.created_at < clock_timestamp() - make_interval(secs => walpost_internal.setting('alert_grace_seconds', 30)::float8)
    GROUP BY s.slot
 ), health AS MATERIALIZED (SELECT * FROM walpost.health),
-measured (name, severity, subject, value, threshold, message) AS (
-  SELECT 'undelivered', 'critical', NULL::text, h.parked + coalesce((SELECT max(events) FROM late), 0)::numeric,
-         walpost_internal.setting('alert_undelivered', 1000), 'events wait for delivery' FROM health AS h
+waits AS MATERIALIZED ( -- where most of what waits is: a sink, or a slot
+  SELECT coalesce((SELECT 'sink ' || p.sink FROM (SELECT sink FROM walpost.parked ORDER BY id LIMIT 10000) AS p GROUP BY p.sink ORDER BY count(*) DESC, 1 LIMIT 1),
+                  (SELECT 'slot ' || s.slot FROM slots AS s ORDER BY s.pending DESC, 1 LIMIT 1)) AS subject
+), dead AS MATERIALIZED (
+  SELECT 'sink ' || coalesce(d.sink, '(none)') AS subject
+    FROM (SELECT sink, stored_at FROM walpost.dead_letters ORDER BY id DESC LIMIT 10000) AS d
+   WHERE d.stored_at > now() - interval '1 hour' GROUP BY d.sink ORDER BY count(*) DESC, 1 LIMIT 1
+), budgets AS MATERIALIZED ( -- the limit of the server is a limit of what it keeps; without one there is only alert_wal_bytes
+  SELECT s.slot, s.retained_bytes::numeric AS kept, nullif(pg_size_bytes(current_setting('max_slot_wal_keep_size')), -1)::numeric AS most,
+         walpost_internal.setting('alert_wal_bytes', 4294967296) AS warns
+    FROM slots AS s
+   WHERE s.slot_status IN ('reserved', 'extended', 'unreserved')
+), measured (name, severity, subject, value, threshold, message, remedy) AS (
+  SELECT 'undelivered', 'critical', w.subject, h.parked + coalesce((SELECT max(events) FROM late), 0)::numeric,
+         walpost_internal.setting('alert_undelivered', 1000), 'events wait for delivery',
+         'See `walpost status` and `walpost parked list`: a sink that is away, or a relay that does not run.' FROM health AS h, waits AS w
    UNION ALL
-  SELECT 'waiting', 'warning', NULL, h.parked + coalesce((SELECT max(events) FROM late), 0),
-         walpost_internal.setting('alert_waiting', 100), 'events wait for delivery' FROM health AS h
+  SELECT 'waiting', 'warning', w.subject, h.parked + coalesce((SELECT max(events) FROM late), 0),
+         walpost_internal.setting('alert_waiting', 100), 'events wait for delivery',
+         'See `walpost status` and `walpost parked list`: a sink that is away, or a relay that does not run.' FROM health AS h, waits AS w
    UNION ALL
-  SELECT 'oldest_undelivered', 'critical', NULL, h.oldest_undelivered_seconds::numeric,
-         walpost_internal.setting('alert_oldest_undelivered_seconds', 300), 'seconds the oldest event waits' FROM health AS h
+  SELECT 'oldest_undelivered', 'critical', w.subject, h.oldest_undelivered_seconds::numeric,
+         walpost_internal.setting('alert_oldest_undelivered_seconds', 300), 'seconds the oldest event waits',
+         'See `walpost status` and `walpost parked list`: a sink that is away, or a relay that does not run.' FROM health AS h, waits AS w
    UNION ALL
-  SELECT 'average_delivery', 'warning', NULL, h.average_delivery_seconds::numeric,
-         walpost_internal.setting('alert_average_delivery_seconds', 5), 'seconds on average from writing to delivery' FROM health AS h
+  SELECT 'average_delivery', 'warning', w.subject, h.average_delivery_seconds::numeric,
+         walpost_internal.setting('alert_average_delivery_seconds', 5), 'seconds on average from writing to delivery',
+         'Find the slow sink in walpost.delivery_log (duration_ms), or raise its concurrency.' FROM health AS h, waits AS w
    UNION ALL
-  SELECT 'average_delivery_critical', 'critical', NULL, h.average_delivery_seconds::numeric,
-         walpost_internal.setting('alert_average_delivery_critical_seconds', 120), 'seconds on average from writing to delivery' FROM health AS h
+  SELECT 'average_delivery_critical', 'critical', w.subject, h.average_delivery_seconds::numeric,
+         walpost_internal.setting('alert_average_delivery_critical_seconds', 120), 'seconds on average from writing to delivery',
+         'Find the slow sink in walpost.delivery_log (duration_ms), or raise its concurrency.' FROM health AS h, waits AS w
    UNION ALL
-  SELECT 'dead_letters', 'warning', NULL, h.dead_letters_last_hour,
-         walpost_internal.setting('alert_dead_letters_per_hour', 10), 'dead letters in the last hour' FROM health AS h
+  SELECT 'dead_letters', 'warning', (SELECT d.subject FROM dead AS d), h.dead_letters_last_hour,
+         walpost_internal.setting('alert_dead_letters_per_hour', 10), 'dead letters in the last hour',
+         'See `walpost dead-letters list`, mend the receiver, then `walpost dead-letters redrive`.' FROM health AS h
    UNION ALL
   SELECT 'no_progress', 'critical', s.slot, extract(epoch FROM clock_timestamp() - greatest(s.claimed_at, s.advanced_at, s.proven_until))::numeric,
-         walpost_internal.setting('alert_no_progress_seconds', 300), 'seconds without progress while events wait'
+         walpost_internal.setting('alert_no_progress_seconds', 300), 'seconds without progress while events wait',
+         'Run `walpost status`: it says what holds the slot back.'
     FROM slots AS s JOIN late AS l USING (slot)
    UNION ALL
-  SELECT 'slot_' || s.slot_status, 'critical', s.slot, 1, 0, 'the slot does not keep what is not delivered'
+  SELECT 'slot_' || s.slot_status, 'critical', s.slot, 1, 0, 'the slot does not keep what is not delivered',
+         CASE s.slot_status WHEN 'unreserved' THEN 'Run the relay, or raise max_slot_wal_keep_size, before the slot is lost.'
+                            WHEN 'other_database' THEN 'Give this relay a slot of its own in source.slot.'
+                            ELSE 'Start walpost: with source.on_slot_lost: heal it makes the slot again, and sends the missed rows from the table.' END
     FROM slots AS s WHERE s.slot_status IN ('missing', 'lost', 'unreserved', 'other_database')
    UNION ALL
-  SELECT 'no_relay', 'critical', NULL, extract(epoch FROM clock_timestamp() - h.no_relay_since)::numeric,
-         walpost_internal.setting('alert_grace_seconds', 30), 'seconds that events wait, and no relay has ever run' FROM health AS h
+  SELECT 'wal_budget', CASE WHEN b.kept > 0.8 * b.most THEN 'critical' ELSE 'warning' END, b.slot, b.kept, least(b.warns, b.most / 2),
+         format('bytes of WAL are kept for the slot (%s); %s', pg_size_pretty(b.kept),
+                coalesce('it is lost at max_slot_wal_keep_size, ' || pg_size_pretty(b.most), 'the server keeps it until its disk is full')),
+         'Run `walpost status`: it says what holds the slot back. Meanwhile raise max_slot_wal_keep_size, or make room on the disk.'
+    FROM budgets AS b
    UNION ALL
-  SELECT 'slot_inactive', 'warning', s.slot, 1, 0, 'nobody reads from the slot' FROM slots AS s WHERE NOT s.active
+  SELECT 'no_relay', 'critical', 'walpost.outbox', extract(epoch FROM clock_timestamp() - h.no_relay_since)::numeric,
+         walpost_internal.setting('alert_grace_seconds', 30), 'seconds that events wait, and no relay has ever run',
+         'Start `walpost run`.' FROM health AS h
+   UNION ALL
+  SELECT 'slot_inactive', 'warning', s.slot, 1, 0, 'nobody reads from the slot',
+         'Start `walpost run`; the server keeps WAL until then. A slot that is not needed any more: see another name for the slot in docs/operations.md.'
+    FROM slots AS s WHERE NOT s.active
+   UNION ALL
+  SELECT 'two_streams', 'critical', min(c.slot), count(*), 1,
+         format('relays stream %s through publication %s, each from a slot of its own (%s): every event is delivered once by each',
+                c.source_table, c.publication, string_agg(c.slot, ', ' ORDER BY c.slot)),
+         'Stop all but one, and give them one source.slot. Then drop the slots that are left over and delete their rows in walpost.cursor.'
+    FROM walpost.cursor AS c JOIN slots AS s ON s.slot = c.slot AND s.active AND s.slot_status <> 'other_database'
+   WHERE c.source_table IS NOT NULL AND c.publication IS NOT NULL
+   GROUP BY c.source_table, c.publication
    UNION ALL
   SELECT 'leader_lock_taken', 'critical', s.slot, 1, 0,
          format('server process %s (role %s, application %L) holds the lock of the leader and is none',
-                coalesce(l.pid::text, 'none'), quote_ident(l.role), l.application_name)
+                coalesce(l.pid::text, 'none'), quote_ident(l.role), l.application_name),
+         coalesce('End the session with SELECT pg_terminate_backend(' || l.pid || '), and see why its role took the lock.',
+                  'End it: ROLLBACK PREPARED with the gid that is named.')
     FROM slots AS s CROSS JOIN LATERAL walpost.leader_lock(s.slot) AS l WHERE l.is_stranger
 )
-SELECT m.name, m.severity, m.subject, round(m.value, 3) AS value, m.threshold, m.message
-  FROM measured AS m WHERE m.value > m.threshold;
+SELECT m.name, m.severity, m.subject, round(m.value, 3) AS value, m.threshold, m.message, m.remedy
+  FROM measured AS m WHERE m.value > m.threshold
+ UNION ALL
+SELECT 'held_by_' || w.kind, CASE w.kind WHEN 'standby' THEN 'critical' ELSE 'warning' END, w.subject,
+       round(extract(epoch FROM clock_timestamp() - w.since)::numeric, 3), walpost_internal.setting('alert_held_seconds', 300), w.message, w.remedy
+  FROM walpost.wal_holders AS w
+ WHERE w.since IS NULL OR w.since < clock_timestamp() - make_interval(secs => walpost_internal.setting('alert_held_seconds', 300)::float8);
 
-COMMENT ON VIEW walpost.alerts IS 'Alerts that hold now; thresholds are in walpost.settings (alert_…).';
+COMMENT ON VIEW walpost.alerts IS 'Alerts that hold now, each with what to do; thresholds are in walpost.settings (alert_...).';

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { type ConfigFlags, readConfig, withConfigOptions } from './config-options.ts';
+import { type ConfigFlags, readConfigWithoutSecrets, withConfigOptions } from './config-options.ts';
 import type { DeadLetterFlags, DeadLetterListFlags, RedriveFlags } from './dead-letters.ts';
 import { withChangeOptions, withFilterOptions } from './stored-filter.ts';
 
@@ -15,7 +15,7 @@ export function deadLettersCommand(): Command {
       .option('--limit <n>', 'how many at most (default: 50)')
       .option('--json', 'as JSON')
       .action(async (flags: DeadLetterListFlags) =>
-        (await import('./dead-letters.ts')).listDeadLetters(await readConfig(flags), flags),
+        (await import('./dead-letters.ts')).listDeadLetters(await readConfigWithoutSecrets(flags), flags),
       ),
   );
   letters.addCommand(
@@ -24,7 +24,11 @@ export function deadLettersCommand(): Command {
       .argument('<id>', 'number of the dead letter')
       .option('--json', 'as JSON')
       .action(async (id: string, flags: ConfigFlags & { json?: boolean }) =>
-        (await import('./dead-letters.ts')).showDeadLetter(await readConfig(flags), id, flags.json === true),
+        (await import('./dead-letters.ts')).showDeadLetter(
+          await readConfigWithoutSecrets(flags),
+          id,
+          flags.json === true,
+        ),
       ),
   );
   letters.addCommand(
@@ -33,14 +37,14 @@ export function deadLettersCommand(): Command {
       .option('--rate <n>', 'how many events a second at most')
       .option('--json', 'as JSON')
       .action(async (flags: RedriveFlags) =>
-        (await import('./dead-letters.ts')).redrive(await readConfig(flags), flags),
+        (await import('./dead-letters.ts')).redrive(await readConfigWithoutSecrets(flags), flags),
       ),
   );
   letters.addCommand(
     withChangeOptions(filtered('discard'))
       .description('Delete them for good; lanes that they block go on.')
       .action(async (flags: DeadLetterFlags) =>
-        (await import('./dead-letters.ts')).discardDeadLetters(await readConfig(flags), flags),
+        (await import('./dead-letters.ts')).discardDeadLetters(await readConfigWithoutSecrets(flags), flags),
       ),
   );
   return letters;

@@ -1,7 +1,11 @@
 import type { Config } from '../config/schema.ts';
 import type { StatusReport } from '../observe/status-report.ts';
+import { UNKNOWN_BUDGET, type WalHolder } from '../observe/wal-status.ts';
+import { joinAlerts, ownAlerts } from '../relay/status/alerts.ts';
+import type { DatabaseAnswer } from '../relay/status/ask-database.ts';
+import { withOwn } from '../relay/status/holders.ts';
+import { walBudget, WalRate } from '../relay/status/wal-budget.ts';
 import { VERSION } from '../version.ts';
-import type { DatabaseAnswer } from '../relay/status/database-facts.ts';
 import type { ProcessAnswer } from './ask-process.ts';
 
 /** One report from the process and the database, and which of them could not be asked. */
@@ -11,35 +15,70 @@ export interface GatheredStatus {
   readonly notes: readonly string[];
   readonly process: ProcessAnswer['kind'];
   readonly database: DatabaseAnswer['kind'];
+  /** walpost.alerts was read, so that an empty list of alerts means that all is well. */
+  readonly allAlerts: boolean;
 }
 
-export async function gatherStatus(config: Config): Promise<GatheredStatus> {
+export async function gatherStatus(config: Config, rate = new WalRate()): Promise<GatheredStatus> {
   const [{ askProcess }, { askDatabase }] = await Promise.all([
     import('./ask-process.ts'),
-    import('../relay/status/database-facts.ts'),
+    import('../relay/status/ask-database.ts'),
   ]);
-  return joinAnswers(...(await Promise.all([askProcess(config), askDatabase(config)])));
+  const [fromProcess, database] = await Promise.all([askProcess(config), askDatabase(config)]);
+  const measured = database.kind === 'answered' ? rate.seen(database.facts.walEnd, performance.now()) : null;
+  return joinAnswers(fromProcess, database, { walWarn: config.source.wal_warn, measured });
 }
 
+export interface JoinOptions {
+  readonly walWarn: number;
+  /** Bytes of WAL a second, as this command has measured them. */
+  readonly measured: number | null;
+}
+
+const NOT_ALL_ALERTS = 'walpost.alerts could not be read: alerts may be missing here. See `walpost migrate --plan`.';
+
 /** Of itself the process knows more; of the slot and what is stored the database knows more, and what it says is newer. */
-export function joinAnswers(fromProcess: ProcessAnswer, database: DatabaseAnswer): GatheredStatus {
+export function joinAnswers(
+  fromProcess: ProcessAnswer,
+  database: DatabaseAnswer,
+  options: JoinOptions,
+): GatheredStatus {
   const notes = [fromProcess, database].flatMap((answer) => (answer.kind === 'silent' ? [answer.reason] : []));
-  if (database.kind === 'answered') notes.push(...database.notes);
-  const base = fromProcess.kind === 'answered' ? fromProcess.report : unknownReport();
-  const facts = database.kind === 'answered' ? database.facts : undefined;
-  const report: StatusReport = facts
-    ? {
-        ...base,
-        slot: facts.slot,
-        lag: { ...base.lag, ...facts.lag, unreadBytes: base.lag.unreadBytes },
-        deadLetters: facts.deadLetters ?? base.deadLetters,
-        parked: facts.parked ?? base.parked,
-        waiting: facts.waiting ?? base.waiting ?? null,
-        jobs: facts.jobs ?? base.jobs,
-        alerts: facts.alerts ?? base.alerts,
-      }
-    : base;
-  return { report, notes, process: fromProcess.kind, database: database.kind };
+  const base = fromProcess.kind === 'answered' ? { ...unknownReport(), ...fromProcess.report } : unknownReport();
+  const asked = { process: fromProcess.kind, database: database.kind };
+  if (database.kind === 'silent') return { report: base, notes, ...asked, allAlerts: false };
+  notes.push(...database.notes, ...(database.facts.alerts === null ? [NOT_ALL_ALERTS] : []));
+  const allAlerts = database.facts.alerts !== null;
+  return { report: joined(base, database.facts, options), notes, ...asked, allAlerts };
+}
+
+type Facts = Extract<DatabaseAnswer, { kind: 'answered' }>['facts'];
+
+function joined(base: StatusReport, facts: Facts, { walWarn, measured }: JoinOptions): StatusReport {
+  const { sessions } = facts;
+  const lag = { ...base.lag, ...facts.lag, unreadBytes: base.lag.unreadBytes };
+  const report = {
+    ...base,
+    slot: facts.slot,
+    lag,
+    heldBy: facts.heldBy === null ? base.heldBy : heldBy(base, facts.heldBy),
+    wal: walBudget(lag, walWarn, base.wal.writtenBytesPerSecond ?? measured),
+    processes: sessions ? { leader: sessions.leader, standbys: sessions.standbys } : base.processes,
+    deadLetters: facts.deadLetters ?? base.deadLetters,
+    parked: facts.parked ?? base.parked,
+    waiting: facts.waiting ?? base.waiting,
+    jobs: facts.jobs ?? base.jobs,
+  };
+  const known = sessions && facts.heldBy ? [] : (base.alerts ?? []); // else all of it was looked at again
+  return { ...report, alerts: joinAlerts(ownAlerts(report, sessions, Date.now()), facts.alerts ?? [], known) };
+}
+
+function heldBy(base: StatusReport, stored: readonly WalHolder[]): readonly WalHolder[] {
+  if (base.leader.role !== 'leader') return stored;
+  return withOwn(
+    stored,
+    (base.heldBy ?? []).filter(({ kind }) => kind === 'lane' || kind === 'stall'),
+  );
 }
 
 function unknownReport(): StatusReport {
@@ -56,6 +95,10 @@ function unknownReport(): StatusReport {
       unlimited: null,
       seconds: null,
     },
+    heldBy: null,
+    wal: UNKNOWN_BUDGET,
+    processes: null,
+    counts: null,
     lanes: null,
     refusing: null,
     breakers: null,

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { WalpostError } from '../errors.ts';
 import type { Job } from '../jobs/job.ts';
 import { formatLsn } from '../lsn.ts';
-import { type ConfigFlags, readConfig, withConfigOptions } from './config-options.ts';
+import { type ConfigFlags, readConfigWithoutSecrets, withConfigOptions } from './config-options.ts';
 import { sayJson } from './output.ts';
 import { textTable } from './text-table.ts';
 
@@ -28,7 +28,7 @@ export function jobsCommand(): Command {
 }
 
 async function list(flags: JobsFlags): Promise<void> {
-  const config = await readConfig(flags);
+  const config = await readConfigWithoutSecrets(flags);
   const [{ openJobDatabase }, { countJobs, listJobs }] = await Promise.all([
     import('./job-database.ts'),
     import('../jobs/job-rows.ts'),
@@ -40,7 +40,7 @@ async function list(flags: JobsFlags): Promise<void> {
 }
 
 async function cancel(id: string, flags: JobsFlags): Promise<void> {
-  const config = await readConfig(flags);
+  const config = await readConfigWithoutSecrets(flags);
   const [{ openJobDatabase }, { cancelJob, readJob }] = await Promise.all([
     import('./job-database.ts'),
     import('../jobs/job-rows.ts'),

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { readConfig, withConfigOptions } from './config-options.ts';
+import { readConfigWithoutSecrets, withConfigOptions } from './config-options.ts';
 import type { ListFlags, MoveFlags, ParkedFlags } from './parked.ts';
 import { withChangeOptions, withFilterOptions } from './stored-filter.ts';
 
@@ -14,13 +14,17 @@ export function parkedCommand(): Command {
       .description('List them, the oldest first.')
       .option('--limit <n>', 'how many at most (default: 50)')
       .option('--json', 'as JSON')
-      .action(async (flags: ListFlags) => (await import('./parked.ts')).listParked(await readConfig(flags), flags)),
+      .action(async (flags: ListFlags) =>
+        (await import('./parked.ts')).listParked(await readConfigWithoutSecrets(flags), flags),
+      ),
   );
   parked.addCommand(
     filtered('retry')
       .description('Try their lanes at once instead of when they are due.')
       .option('--dry-run', 'count, and change nothing')
-      .action(async (flags: ParkedFlags) => (await import('./parked.ts')).retryParked(await readConfig(flags), flags)),
+      .action(async (flags: ParkedFlags) =>
+        (await import('./parked.ts')).retryParked(await readConfigWithoutSecrets(flags), flags),
+      ),
   );
   parked.addCommand(
     withChangeOptions(filtered('move'))
@@ -28,13 +32,15 @@ export function parkedCommand(): Command {
       .requiredOption('--from <sink>', 'the sink that they wait for')
       .requiredOption('--to <sink>', 'the sink that takes them')
       .option('--force', 'also to a sink that the configuration does not name')
-      .action(async (flags: MoveFlags) => (await import('./parked.ts')).move(await readConfig(flags), flags)),
+      .action(async (flags: MoveFlags) =>
+        (await import('./parked.ts')).move(await readConfigWithoutSecrets(flags), flags),
+      ),
   );
   parked.addCommand(
     withChangeOptions(filtered('discard'))
       .description('Delete them for good; nothing of them is kept.')
       .action(async (flags: ParkedFlags) =>
-        (await import('./parked.ts')).discardParked(await readConfig(flags), flags),
+        (await import('./parked.ts')).discardParked(await readConfigWithoutSecrets(flags), flags),
       ),
   );
   return parked;

@@ -1,54 +1,97 @@
 import { Command } from 'commander';
+import { WalpostError } from '../errors.ts';
 import { wantsColor } from '../observe/color.ts';
 import { printableJson } from '../observe/printable.ts';
-import { type ConfigFlags, readConfig, withConfigOptions } from './config-options.ts';
+import { type ConfigFlags, readConfigWithoutSecrets, withConfigOptions } from './config-options.ts';
 import { EXIT } from './exit-code.ts';
 import type { GatheredStatus } from './gather-status.ts';
+import type { StatusChanges } from './status-changes.ts';
 
 interface StatusFlags extends ConfigFlags {
   readonly json?: boolean;
-  readonly watch?: boolean;
+  /** An interval, or true for the usual one. */
+  readonly watch?: string | true;
+  readonly check?: boolean;
 }
 
 const WATCH_MS = 2_000;
+const SHORTEST_WATCH_MS = 200;
 const CLEAR = '\x1b[H\x1b[J';
 
 export function statusCommand(): Command {
   return withConfigOptions(new Command('status'))
-    .description('Show the leader, the slot, the lag, lanes, breakers and what is stored.')
+    .description('Show the leader, the slot, what holds it back, lanes, breakers, what is stored, and alerts.')
     .helpGroup('Run:')
     .option('--json', 'as JSON; with --watch one line each time')
-    .option('-w, --watch', 'again every two seconds, until Ctrl-C')
+    .option('-w, --watch [interval]', 'again every 2s, or so often, with what changed; until Ctrl-C')
+    .option('--check', 'one line, OK, WARNING or CRITICAL; exit code 0 when OK, else 3')
     .action(showStatus);
 }
 
 async function showStatus(flags: StatusFlags): Promise<void> {
-  const config = await readConfig(flags);
-  const { gatherStatus } = await import('./gather-status.ts');
-  const { statusText } = await import('./status-view.ts');
-  const { terminalWidth } = await import('./text-table.ts');
-  const live = flags.watch && process.stdout.isTTY && !flags.json;
-  const show = async (): Promise<void> => {
-    const status = await gatherStatus(config);
+  const every = await interval(flags);
+  const config = await readConfigWithoutSecrets(flags);
+  const [{ gatherStatus }, { WalRate }] = await Promise.all([
+    import('./gather-status.ts'),
+    import('../relay/status/wal-budget.ts'),
+  ]);
+  if (flags.check) {
+    const { checkStatus } = await import('./status-check.ts');
+    const { line, exitCode } = checkStatus(await gatherStatus(config));
+    process.stdout.write(`${line}\n`);
+    process.exitCode = exitCode;
+    return;
+  }
+  const rate = new WalRate();
+  const show = await shower(flags);
+  await show(await gatherStatus(config, rate));
+  if (every === undefined) return;
+  const [{ pause, systemClock }, stop] = [await import('../clock.ts'), new AbortController()];
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  for (;;) {
+    await pause(systemClock, every, stop.signal);
+    if (stop.signal.aborted) return void (process.exitCode = EXIT.done);
+    await show(await gatherStatus(config, rate));
+  }
+}
+
+/** Prints one status after the other, from the second one on with what changed. */
+async function shower(flags: StatusFlags): Promise<(status: GatheredStatus) => Promise<void>> {
+  const [{ statusChanges }, { statusText }, { terminalWidth }] = await Promise.all([
+    import('./status-changes.ts'),
+    import('./status-view.ts'),
+    import('./text-table.ts'),
+  ]);
+  const live = flags.watch !== undefined && process.stdout.isTTY && !flags.json;
+  let last: { readonly status: GatheredStatus; readonly at: number } | undefined;
+  return async (status) => {
+    const at = performance.now();
+    const changes = last && statusChanges(last.status.report, status.report, (at - last.at) / 1000);
+    last = { status, at };
     const text = flags.json
-      ? jsonText(status, flags.watch === true)
-      : statusText(status, wantsColor(process.stdout), terminalWidth(process.stdout));
+      ? jsonText(status, flags.watch !== undefined, changes)
+      : statusText(status, { color: wantsColor(process.stdout), width: terminalWidth(process.stdout), changes });
     process.stdout.write(live ? CLEAR + text : text);
     const asked = status.process === 'answered' || status.database === 'answered';
     process.exitCode = asked ? EXIT.done : EXIT.failed;
   };
-  await show();
-  if (!flags.watch) return;
-  const [{ pause, systemClock }, stop] = [await import('../clock.ts'), new AbortController()];
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-  for (;;) {
-    await pause(systemClock, WATCH_MS, stop.signal);
-    if (stop.signal.aborted) return void (process.exitCode = EXIT.done);
-    await show();
-  }
 }
 
-function jsonText(status: GatheredStatus, oneLine: boolean): string {
+/** Milliseconds; undefined without --watch. */
+async function interval({ watch, check, json }: StatusFlags): Promise<number | undefined> {
+  if (check && (watch !== undefined || json)) {
+    throw new WalpostError('USAGE', { detail: '--check prints one line: leave out --watch and --json.' });
+  }
+  if (watch === undefined) return undefined;
+  if (watch === true) return WATCH_MS;
+  const { parseDuration } = await import('../config/units.ts');
+  const every = parseDuration(watch);
+  if (every !== undefined && every >= SHORTEST_WATCH_MS) return every;
+  throw new WalpostError('USAGE', { detail: '--watch takes an interval of at least 200ms, such as 5s.' });
+}
+
+function jsonText(status: GatheredStatus, oneLine: boolean, changes: StatusChanges | undefined): string {
   const { report, notes, process, database } = status;
-  return `${printableJson({ ...report, asked: { process, database }, notes }, oneLine ? 0 : 2)}\n`;
+  const shown = { ...report, asked: { process, database }, notes, ...(changes && { changes }) };
+  return `${printableJson(shown, oneLine ? 0 : 2)}\n`;
 }

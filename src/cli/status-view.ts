@@ -3,31 +3,40 @@ import Table from 'cli-table3';
 import pc from 'picocolors';
 import { printableValue } from '../observe/printable.ts';
 import type { JobStatus, StatusReport } from '../observe/status-report.ts';
+import type { RelaySession } from '../observe/wal-status.ts';
 import type { GatheredStatus } from './gather-status.ts';
 import { bytesText, secondsText } from './quantity-text.ts';
+import { changeRows, type StatusChanges } from './status-changes.ts';
 import { wrapText } from './text-table.ts';
 
 type Paint = ReturnType<typeof pc.createColors>;
 type Row = [name: string, value: string];
 
+export interface StatusTextOptions {
+  readonly color: boolean;
+  /** Of the terminal; undefined where there is none. */
+  readonly width?: number | undefined;
+  /** Since the last look. */
+  readonly changes?: StatusChanges | undefined;
+}
+
 /** The status for people: two columns, no frames, nothing but text where there is no terminal. */
-export function statusText(status: GatheredStatus, color: boolean, width?: number): string {
+export function statusText(status: GatheredStatus, { color, width, changes }: StatusTextOptions): string {
   const { report, notes } = printableValue(status);
   const paint = pc.createColors(color);
   const rows: Row[] = [
     ...leaderRows(report, paint),
+    ...processRows(report, paint),
     ...slotRows(report, paint),
+    ...walRows(report),
+    ...heldRows(report, paint),
+    ...(changes ? changeRows(changes) : []),
     ...flowRows(report),
     ...sinkRows(report, paint),
     ...refusingRows(report, paint),
     ...storedRows(report, paint),
     ...waitingRows(report, paint),
-    ...(report.stalls ?? []).map(({ what, waiting, message }): Row => [
-      paint.red('stalled'),
-      `${what}: ${waiting} events wait for the database, and with them the slot: ${message}`,
-    ]),
-    ...(report.alerts ?? []).map(({ message, remedy }): Row => [paint.red('alert'), `${message} ${remedy}`]),
-    ...(report.alerts === null ? [['alerts', UNKNOWN] satisfies Row] : []),
+    ...alertRows(report, paint),
   ];
   const fitted = (text: string, indent: number): string =>
     width === undefined ? text : wrapText(text, width - indent).join('\n');
@@ -68,17 +77,67 @@ function slotRows({ slot, lag }: StatusReport, paint: Paint): Row[] {
     ['unconfirmed', lag.unconfirmedBytes],
   ];
   const bytes = parts.flatMap(([name, value]) => (value === null ? [] : [`${name} ${bytesText(value)}`])).join(', ');
-  const retained = bytesText(lag.retainedBytes);
   return [
     ...rows,
     ['confirmed', slot.confirmedLsn ?? 'nothing'],
     ['lag', [...(lag.seconds === null ? [] : [secondsText(lag.seconds)]), bytes || UNKNOWN].join('; ')],
-    ['WAL kept', slot.walStatus === 'lost' ? retained : `${retained}; before the slot is lost: ${safeText(lag)}`],
   ];
 }
 
-function safeText({ safeBytes, unlimited }: StatusReport['lag']): string {
-  return safeBytes === null && unlimited ? 'no limit' : bytesText(safeBytes);
+function walRows({ slot, lag, wal }: StatusReport): Row[] {
+  if (slot === null || slot.walStatus === 'missing') return [];
+  const retained = bytesText(lag.retainedBytes);
+  if (slot.walStatus === 'lost') return [['WAL kept', retained]];
+  const limit = bytesText(wal.limitBytes);
+  const servers = lag.unlimited ? 'no limit of the server, ' : '';
+  const ends =
+    wal.limit === null
+      ? `limit ${UNKNOWN}`
+      : wal.limit === 'source.wal_warn'
+        ? `${servers}walpost warns at ${limit}`
+        : `the slot is lost at ${limit}`;
+  return [
+    ['WAL kept', `${retained}; ${ends}`],
+    ['WAL left', `${bytesText(wal.leftBytes)}; ${timeLeftText(wal)}`],
+  ];
+}
+
+function timeLeftText({ writtenBytesPerSecond: rate, secondsLeft }: StatusReport['wal']): string {
+  if (rate === null) return `time ${UNKNOWN}: the rate is not measured yet`;
+  if (secondsLeft === null) return rate === 0 ? 'no WAL is written now' : `time ${UNKNOWN}`;
+  return `${secondsText(secondsLeft)} at ${bytesText(rate)} a second`;
+}
+
+/** What holds the slot back, the most important first; the remedy is with the alert where there is one. */
+function heldRows({ heldBy, alerts }: StatusReport, paint: Paint): Row[] {
+  if (heldBy === null) return [['held by', UNKNOWN]];
+  if (heldBy.length === 0) return [['held by', 'nothing']];
+  return heldBy.map(({ kind, subject, message, remedy }): Row => {
+    const alert = alerts?.some((each) => each.name === `held_by_${kind}` && each.subject === subject);
+    return [paint.yellow('held by'), alert ? message : `${message}. ${remedy}`];
+  });
+}
+
+function processRows({ processes }: StatusReport, paint: Paint): Row[] {
+  if (processes === null) return [['processes', UNKNOWN]];
+  const { leader, standbys } = processes;
+  const text = ({ pid, address }: RelaySession): string =>
+    `server process ${pid ?? UNKNOWN}${address === null ? '' : ` from ${address}`}`;
+  const waiting = standbys.length === 0 ? 'no standby' : `standby ${standbys.map(text).join(', ')}`;
+  return [['processes', `${leader ? `leader ${text(leader)}` : paint.red('no leader')}; ${waiting}`]];
+}
+
+function alertRows({ alerts, heldBy }: StatusReport, paint: Paint): Row[] {
+  if (alerts === null) return [['alerts', UNKNOWN]];
+  if (alerts.length === 0) return [['alerts', 'none']];
+  return alerts.map(({ name, severity, subject, message, remedy }): Row => {
+    const tint = severity === 'critical' ? paint.red : paint.yellow;
+    const isShown = heldBy?.some((each) => each.message === message);
+    return [
+      tint(severity),
+      `${name}, ${subject}: ${isShown ? 'see `held by`' : message.replace(/\.$/, '')}. ${remedy}`,
+    ];
+  });
 }
 
 function flowRows(report: StatusReport): Row[] {

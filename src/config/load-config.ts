@@ -7,6 +7,7 @@ import type { Environment } from './interpolation.ts';
 import { keysOf, schemaAt, valueAt } from './option-schema.ts';
 import { outsideFault, reportConnectionVariables, refuseNested } from './outside-values.ts';
 import { applyProxyEnvironment } from './proxy-environment.ts';
+import { standIn } from './sink-stand-ins.ts';
 import { optionsSchema, type Config } from './schema.ts';
 import { settleText } from './typed-text.ts';
 import { validate } from './validate.ts';
@@ -24,6 +25,8 @@ export interface LoadOptions {
   readonly warnings?: readonly ConfigProblem[];
   /** Option to text, such as `batching.window` to `100ms`; these win over the environment, which wins over the file. */
   readonly overrides?: Readonly<Record<string, string>>;
+  /** No sink is reached: where a variable or a file of a sink is missing, a stand-in takes its place. */
+  readonly sinksAreIdle?: boolean;
 }
 
 /** A valid configuration, with the given values and their origins. */
@@ -49,6 +52,7 @@ export function loadConfigWithSources(options: LoadOptions): LoadedConfig {
   if (read === 'missing') throw new ConfigError(draft.problems, remedyFor(path));
   applyEnvironment(draft, optionsSchema, env);
   for (const [name, value] of Object.entries(options.overrides ?? {})) applyFlag(draft, name, value);
+  if (options.sinksAreIdle) standIn(draft);
   applyProxyEnvironment(draft, env);
   refuseNested(draft, env, added);
   reportConnectionVariables(draft, env, added);

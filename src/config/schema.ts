@@ -72,6 +72,9 @@ const source = z
       .enum(['heal', 'stop'])
       .default('heal')
       .describe('heal: create the slot again and read what it missed from the table; stop: wait for a person.'),
+    wal_warn: size({ min: '1MiB' })
+      .prefault('4GiB')
+      .describe('WAL kept for the slot at which the status warns, where the server has no limit or a higher one.'),
     checkpoint_interval: duration({ min: '100ms', max: '10m' })
       .prefault('10s')
       .describe('Time between checkpoints. Replay and healing begin at a checkpoint.'),

@@ -134,8 +134,8 @@ const PAGES: Readonly<Record<string, Page>> = Object.assign(Object.create(null) 
   '/readyz': {
     open: true,
     answer({ readiness }) {
-      const { ready, role, detail } = readiness();
-      return json(ready ? 200 : 503, { ready, role, detail });
+      const { ready, degraded, role, detail } = readiness();
+      return json(ready ? 200 : 503, { ready, degraded, role, detail });
     },
   },
   '/metrics': {

@@ -25,7 +25,7 @@ import { messageOf, WalpostError } from '../errors.ts';
 import { leaseLeft, type LeaseTime, leaseTimeOf } from './lease.ts';
 import { HOLDER, type LockHolder } from './lock-holder.ts';
 import { leaderLockKey } from './lock-key.ts';
-import { LockSession } from './lock-session.ts';
+import { LEADER_APPLICATION_NAME, LockSession } from './lock-session.ts';
 
 export interface LeaderLockOptions {
   readonly url: string;
@@ -41,8 +41,13 @@ export interface LeaderLockOptions {
 export const TURN_MS = 250;
 /** The holder is looked up only in one turn of this many, because pg_locks is expensive on a busy server. */
 const TURNS_PER_LOOKUP = 20;
+/** The server would cut it, with a notice. */
+const LONGEST_NAME = 63;
 
-const TRY = 'SELECT pg_try_advisory_lock($1) AS held';
+/** The session has the leader's name as soon as it has the lock: walpost.standbys lists the others. */
+const TRY = `
+  WITH turn AS MATERIALIZED (SELECT pg_try_advisory_lock($1) AS held)
+  SELECT held, CASE WHEN held THEN set_config('application_name', '${LEADER_APPLICATION_NAME}', false) END FROM turn`;
 
 export class LeaderLock implements AsyncDisposable {
   private readonly session: LockSession;
@@ -65,8 +70,9 @@ export class LeaderLock implements AsyncDisposable {
 
   /** Waits until the lock is ours. Rejects when the session ends, or the signal aborts. */
   static async acquire(options: LeaderLockOptions, signal: AbortSignal): Promise<LeaderLock> {
-    const { url, takeoverAfter, clock } = options;
-    const session = await LockSession.open({ url, idleTimeout: takeoverAfter, clock }, signal);
+    const { url, slot, takeoverAfter, clock } = options;
+    const applicationName = `walpost standby ${slot}`.slice(0, LONGEST_NAME);
+    const session = await LockSession.open({ url, applicationName, idleTimeout: takeoverAfter, clock }, signal);
     try {
       return new LeaderLock(session, options, await waitForTurn(session, options, signal));
     } catch (error) {

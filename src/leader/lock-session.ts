@@ -6,11 +6,13 @@ import { databaseError } from '../postgres/database-error.ts';
 import { textTypes } from '../postgres/pool.ts';
 import { connectSession, sessionClient } from '../postgres/session.ts';
 
-/** What pg_stat_activity shows for the session that holds the lock, or waits for it. */
-export const LOCK_APPLICATION_NAME = 'walpost leader';
+/** What pg_stat_activity shows for the session that holds the lock. */
+export const LEADER_APPLICATION_NAME = 'walpost leader';
 
 export interface LockSessionOptions {
   readonly url: string;
+  /** As pg_stat_activity shows it. */
+  readonly applicationName: string;
   /** Milliseconds without a statement after which the server ends the session. */
   readonly idleTimeout: number;
   readonly clock: Clock;
@@ -28,11 +30,11 @@ export class LockSession implements AsyncDisposable {
   private readonly over = new AbortController();
 
   private constructor(options: LockSessionOptions) {
-    const { url, idleTimeout, clock } = options;
+    const { url, applicationName, idleTimeout, clock } = options;
     this.settings = { idle_session_timeout: String(idleTimeout), statement_timeout: String(idleTimeout) };
     this.clock = clock;
     this.socket = new net.Socket();
-    const session = { url, applicationName: LOCK_APPLICATION_NAME, settings: this.settings };
+    const session = { url, applicationName, settings: this.settings };
     this.client = sessionClient(session, {
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       keepAlive: true,

@@ -8,10 +8,15 @@ function createGauges(registry: Registry) {
   const gauge = <L extends string>(name: string, help: string, labelNames: L[] = []): Gauge<L> =>
     new Gauge({ name: `walpost_${name}`, help, labelNames, registers: [registry] });
   return {
-    retained: gauge('slot_retained_bytes', 'WAL that the server keeps on disk for the slot.'),
     unconfirmed: gauge('slot_unconfirmed_bytes', 'WAL that is written and not confirmed.'),
     unread: gauge('slot_unread_bytes', 'WAL that is written and not received.'),
     safe: gauge('slot_safe_bytes', 'WAL that may be written before the slot is lost; +Inf without a limit.'),
+    retained: gauge('wal_retained_bytes', 'WAL that the server keeps on disk for the slot.'),
+    walBudget: gauge(
+      'wal_budget_bytes',
+      'What it may become: max_slot_wal_keep_size or source.wal_warn, the nearer one.',
+    ),
+    walTimeLeft: gauge('wal_time_left_seconds', 'Until then, at the rate at which WAL was written between two looks.'),
     walStatus: gauge('slot_status', '1 for the state that the slot is in.', ['status']),
     leader: gauge('leader', '1 when this process is the leader.'),
     breaker: gauge('breaker_state', 'Circuit breaker: 0 closed, 1 half open, 2 open.', ['sink']),
@@ -26,7 +31,7 @@ function createGauges(registry: Registry) {
   };
 }
 
-/** The gauges, filled from one status report; NaN is unknown. */
+/** The gauges, filled from one status report; NaN is unknown, and those of the WAL budget are left out then. */
 export class StatusGauges {
   private readonly gauges: ReturnType<typeof createGauges>;
 
@@ -49,10 +54,9 @@ export class StatusGauges {
   }
 
   private fillNumbers(report: StatusReport | undefined): void {
-    const { retained, unconfirmed, unread, safe, oldest, buffered, budget, open, age } = this.gauges;
+    const { unconfirmed, unread, safe, oldest, buffered, budget, open, age } = this.gauges;
     const { lag } = report ?? {};
     const values: [Gauge, number | null | undefined][] = [
-      [retained, lag?.retainedBytes],
       [unconfirmed, lag?.unconfirmedBytes],
       [unread, lag?.unreadBytes],
       [safe, lag?.safeBytes ?? (lag?.unlimited ? Infinity : null)],
@@ -63,5 +67,15 @@ export class StatusGauges {
       [age, report?.lastReceivedAgeSeconds],
     ];
     for (const [gauge, value] of values) gauge.set(value ?? NaN);
+    const { retained, walBudget, walTimeLeft } = this.gauges;
+    const ofWal: [Gauge, number | null | undefined][] = [
+      [retained, lag?.retainedBytes],
+      [walBudget, report?.wal.limitBytes],
+      [walTimeLeft, report?.wal.secondsLeft],
+    ];
+    for (const [gauge, value] of ofWal) {
+      if (value == null) gauge.remove();
+      else gauge.set(value);
+    }
   }
 }

@@ -1,5 +1,6 @@
 import type { WalpostError } from '../errors.ts';
 import type { Service } from '../service.ts';
+import type { EventCounts, RelayProcesses, WalBudget, WalHolder } from './wal-status.ts';
 
 /**
  * What `walpost status`, /status and the gauges of /metrics report; one object, so that they never disagree. null is unknown,
@@ -12,6 +13,11 @@ export interface StatusReport {
   readonly leader: LeaderStatus;
   readonly slot: SlotStatus | null;
   readonly lag: Lag;
+  /** What keeps the slot, WAL or commits waiting, the most important first; empty when nothing does. */
+  readonly heldBy: readonly WalHolder[] | null;
+  readonly wal: WalBudget;
+  readonly processes: RelayProcesses | null;
+  readonly counts: EventCounts | null;
   /** Lanes by state, such as gathering, sending, backing_off. */
   readonly lanes: Readonly<Record<string, number>> | null;
   /** Lanes whose destination answers and refuses everything they send, at most 20. */
@@ -39,7 +45,7 @@ export interface Alert {
   /** As in walpost.alerts. */
   readonly name: string;
   readonly severity: 'warning' | 'critical';
-  /** The slot. */
+  /** The slot, the sink, the session: what it is about. */
   readonly subject: string;
   /** One line. */
   readonly message: string;
@@ -166,6 +172,8 @@ export interface JobStatus {
 
 export interface Readiness {
   readonly ready: boolean;
+  /** Something that it has to store cannot be stored, so that the slot waits; a restart would not help. */
+  readonly degraded: boolean;
   readonly role: Role;
   readonly detail: string;
 }

@@ -7,12 +7,12 @@
  */
 import { setMaxListeners } from 'node:events';
 import type { Timer } from '../clock.ts';
-import type { Event, Poison } from '../event.ts';
+import type { Event, Origin, Poison } from '../event.ts';
 import type { Lsn } from '../lsn.ts';
 import type { FailingLane, LaneName, ParkedLane } from '../pipeline.ts';
 import { TimerHeap } from './timing/timer-heap.ts';
 import { DeadLetterWriter } from './lanes/dead-letters.ts';
-import type { LaneState } from './lanes/lane.ts';
+import type { LaneState, Phase } from './lanes/lane.ts';
 import type { BlockedLane } from './lanes/blocking.ts';
 import { footprint, MemoryBudget } from './memory-budget.ts';
 import type { Refusal } from './lanes/refusal.ts';
@@ -32,6 +32,13 @@ export interface RouterState {
   readonly inFlight: Readonly<Record<string, number>>;
   readonly bufferedBytes: number;
   readonly openWindows: number;
+}
+
+/** What a lane with unsettled events waits for. */
+export interface WaitingFront extends Pick<LaneName, 'sink' | 'organizationId'> {
+  readonly phase: Phase;
+  /** Why its first event was not accepted; null when it was not refused. */
+  readonly reason: string | null;
 }
 
 /** Maximum of refusing lanes that are reported. */
@@ -228,6 +235,17 @@ export class Router {
     const inFlight = Object.fromEntries(this.sinks.map((sink) => [sink.name, sink.inFlight]));
     const refusals = this.sinks.flatMap((sink) => sink.refusals(MOST_REFUSALS)).slice(0, MOST_REFUSALS);
     return { lanes, refusals, inFlight, bufferedBytes: this.budget.used, openWindows: this.windows.open };
+  }
+
+  /** The lane that has an event of this origin in front; for people, so it may look through all lanes. */
+  laneAt(origin: Origin): WaitingFront | undefined {
+    for (const sink of this.sinks) {
+      const lane = sink.laneAt(origin);
+      if (!lane) continue;
+      const { organizationId, phase, failure, lastFailure } = lane;
+      return { sink: sink.name, organizationId, phase, reason: failure ? (lastFailure?.reason ?? null) : null };
+    }
+    return undefined;
   }
 
   private sinkNamed(name: string): SinkLanes | undefined {

@@ -95,7 +95,15 @@ function explains(name: string, sql: string): Contestant {
 async function views(state: string): Promise<RunRecord[]> {
   const { rows } = await client.query<{ id: string }>('SELECT event_id AS id FROM walpost.outbox LIMIT 1');
   const id = rows[0]?.id ?? '';
-  const names = ['health', 'cursor_health', 'organization_health', 'alerts', 'queue_status', 'error_summary'];
+  const names = [
+    'health',
+    'cursor_health',
+    'wal_holders',
+    'organization_health',
+    'alerts',
+    'queue_status',
+    'error_summary',
+  ];
   const contestants = [
     ...names.map((name) => explains(`${name}, ${state}`, `SELECT * FROM walpost.${name}`)),
     explains(`event_timeline, ${state}`, `SELECT * FROM walpost.event_timeline WHERE event_id = '${id}'`),

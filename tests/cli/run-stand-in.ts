@@ -40,7 +40,7 @@ class StandIn implements RunningRelay {
   }
 
   readiness() {
-    return { ready: true, role: 'leader', detail: 'stand-in' } as const;
+    return { ready: true, degraded: false, role: 'leader', detail: 'stand-in' } as const;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -17,7 +17,7 @@ async function lines(url: string, slot: string): Promise<Record<string, string>>
     sinks: { hook: { type: 'discard' } },
     routes: [{ to: ['hook'] }],
   });
-  const text = statusText(await gatherStatus(config), false);
+  const text = statusText(await gatherStatus(config), { color: false });
   return Object.fromEntries(
     text.split('\n').flatMap((line) => [/^(\S+(?: \S+)?) {2,}(.*)$/.exec(line)?.slice(1) ?? []]),
   );
@@ -43,7 +43,9 @@ test('a login that is refused leaves all of it unknown, with the reason', async 
   const shown = await lines(wrong.href, database.slotName);
   expect(shown).toEqual({
     role: 'unknown, no process answered',
+    processes: 'unknown',
     slot: 'unknown',
+    'held by': 'unknown',
     parked: 'unknown',
     'dead letters': 'unknown',
     jobs: 'unknown',

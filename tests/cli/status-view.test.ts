@@ -2,7 +2,10 @@ import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { joinAnswers, type GatheredStatus } from '../../src/cli/gather-status.ts';
 import { bytesText, secondsText } from '../../src/cli/quantity-text.ts';
+import { statusChanges } from '../../src/cli/status-changes.ts';
+import { joinAlerts } from '../../src/relay/status/alerts.ts';
 import { statusText } from '../../src/cli/status-view.ts';
+import { UNKNOWN_BUDGET } from '../../src/observe/wal-status.ts';
 import { sampleReport } from '../support/status-report.ts';
 
 const answered = (report = sampleReport()): GatheredStatus => ({
@@ -10,14 +13,18 @@ const answered = (report = sampleReport()): GatheredStatus => ({
   notes: [],
   process: 'answered',
   database: 'answered',
+  allAlerts: true,
 });
 
 test('shows all there is, in plain text within 80 columns', () => {
-  expect(statusText(answered(), false)).toBe(`role          leader, epoch 7, streaming from walpost_app
+  expect(statusText(answered(), { color: false })).toBe(`role          leader, epoch 7, streaming from walpost_app
+processes     leader server process 11 from 127.0.0.1; no standby
 slot          walpost_app, reserved, active
 confirmed     0/20
 lag           0.3 s; unread 1 B, unconfirmed 2.0 KiB
-WAL kept      5.0 MiB; before the slot is lost: no limit
+WAL kept      5.0 MiB; no limit of the server, walpost warns at 4.0 GiB
+WAL left      4.0 GiB; 68 min at 1.0 MiB a second
+held by       nothing
 lanes         2 gathering, 1 sending
 buffered      4.0 KiB of 64.0 MiB, 3 open transactions
 received      0.5 s ago
@@ -26,28 +33,31 @@ sink n8n      breaker open, 12 parked
 parked        12
 dead letters  3: 1 poison, 2 rejected (n8n)
 jobs          none
+alerts        none
 `);
 });
 
 test('with colors it says the same', () => {
-  const colored = statusText(answered(), true);
+  const colored = statusText(answered(), { color: true });
   expect(colored).toContain('\x1b[');
-  expect(colored.replace(/\x1b\[\d+m/g, '')).toBe(statusText(answered(), false));
+  expect(colored.replace(/\x1b\[\d+m/g, '')).toBe(statusText(answered(), { color: false }));
 });
 
 test('text from elsewhere cannot move the cursor', () => {
   const report = sampleReport({ leader: { role: 'leader', epoch: 1, detail: 'a\x1b[2J\nb\x07\x9b1m' } });
   const notes = ['x\x1b]0;title\x07'];
-  expect(statusText({ ...answered(report), notes }, false)).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/);
+  expect(statusText({ ...answered(report), notes }, { color: false })).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/);
 });
 
 test('what is not known of a slot is unknown, and not without limit', () => {
   const { lag } = sampleReport();
-  const limited = { ...lag, safeBytes: null, unlimited: null };
-  expect(statusText(answered(sampleReport({ lag: limited })), false)).toMatch(/before the slot is lost: unknown$/m);
+  const limited = { lag: { ...lag, retainedBytes: null, unlimited: null }, wal: UNKNOWN_BUDGET };
+  const text = statusText(answered(sampleReport(limited)), { color: false });
+  expect(text).toMatch(/^WAL kept +unknown; limit unknown$/m);
+  expect(text).toMatch(/^WAL left +unknown; time unknown: the rate is not measured yet$/m);
   const away = sampleReport({ openTransactions: null, lastReceivedAgeSeconds: null });
-  expect(statusText(answered(away), false)).toMatch(/, unknown open transactions$/m);
-  expect(statusText(answered(away), false)).toMatch(/^received +unknown$/m);
+  expect(statusText(answered(away), { color: false })).toMatch(/, unknown open transactions$/m);
+  expect(statusText(answered(away), { color: false })).toMatch(/^received +unknown$/m);
 });
 
 test('lanes that wait say for what, and where the list is cut how many more there are', () => {
@@ -62,17 +72,72 @@ test('lanes that wait say for what, and where the list is cut how many more ther
     nextTryAt: '2026-11-20T14:05:00.000000Z',
     waitsFor: 'its next try',
   };
-  const text = statusText(answered(sampleReport({ waiting: { total: 29, first: [lane] } })), false);
+  const text = statusText(answered(sampleReport({ waiting: { total: 29, first: [lane] } })), { color: false });
   expect(text).toContain(
     'n8n, organization 6f1c2a52-8c0e-4d6e-9a50-0d5d2f2f5f11: 12 parked, since 2026-11-20 14:00:03 UTC, 4 failed, ' +
       'waits for its next try (2026-11-20 14:05:00 UTC): HTTP 503\n              and 28 more lanes that wait\n',
   );
   for (const width of [60, 80, 160]) {
-    const fitted = statusText(answered(sampleReport({ waiting: { total: 29, first: [lane] } })), true, width);
+    const fitted = statusText(answered(sampleReport({ waiting: { total: 29, first: [lane] } })), {
+      color: true,
+      width,
+    });
     expect(Math.max(...fitted.split('\n').map((line) => stripVTControlCharacters(line).length))).toBeLessThanOrEqual(
       width,
     );
   }
+});
+
+test('alerts come last, the most severe first; what holds the slot is said once, and fits every terminal', () => {
+  const organization = '6f1c2a52-8c0e-4d6e-9a50-0d5d2f2f5f11';
+  const message = `walpost itself: sink hook, organization ${organization} waits for its next try (HTTP 503)`;
+  const subject = `sink hook, organization ${organization}`;
+  const held = { kind: 'lane' as const, subject, since: null, message, remedy: 'Wait.' };
+  const own = { name: 'held_by_lane', severity: 'warning' as const, subject, message, remedy: 'Wait.' };
+  const lost = {
+    name: 'slot_lost',
+    severity: 'critical' as const,
+    subject: 's',
+    message: 'It is gone.',
+    remedy: 'Start.',
+  };
+  const young = { ...held, kind: 'slot' as const, subject: 'cdc', message: 'slot cdc keeps WAL', remedy: 'Drop it.' };
+  const report = sampleReport({ heldBy: [held, young], alerts: joinAlerts([own], [lost, own]) });
+  const text = statusText(answered(report), { color: false });
+  expect(text.split('\n').slice(-4)).toEqual([
+    'jobs          none',
+    'critical      slot_lost, s: It is gone. Start.',
+    `warning       held_by_lane, ${subject}: see \`held by\`. Wait.`,
+    '',
+  ]);
+  expect(text).toContain(`held by       ${message}\nheld by       slot cdc keeps WAL. Drop it.\n`);
+  for (const width of [60, 80, 160]) {
+    const fitted = statusText(answered(report), { color: true, width });
+    const lines = stripVTControlCharacters(fitted).split('\n');
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(width);
+    expect(lines.filter((line) => line.includes(organization)).length).toBeGreaterThanOrEqual(2);
+  }
+});
+
+test('a watch shows what changed, and what is not known as unknown', () => {
+  const before = sampleReport();
+  const now = sampleReport({ counts: { received: 50, delivered: 30 }, parked: [], deadLetters: null });
+  const changes = statusChanges(before, now, 2);
+  expect(changes).toEqual({
+    seconds: 2,
+    receivedPerSecond: 10,
+    deliveredPerSecond: 5,
+    writtenBytesPerSecond: 1024 ** 2,
+    parked: -12,
+    deadLetters: null,
+    unconfirmedBytes: 0,
+    retainedBytes: 0,
+  });
+  const text = statusText(answered(now), { color: false, changes });
+  expect(text).toContain('a second      10.0 received, 5.0 delivered, WAL 1.0 MiB\n');
+  expect(text).toContain('in 2.0 s      parked -12, dead letters unknown, unconfirmed +0 B, WAL kept +0 B\n');
+  // A process that was started anew counts from 0.
+  expect(statusChanges(now, before, 2)).toMatchObject({ receivedPerSecond: null, deliveredPerSecond: null });
 });
 
 describe('joining what the process and the database say', () => {
@@ -84,12 +149,17 @@ describe('joining what the process and the database say', () => {
     parked: [{ sink: 'n8n', count: 5, oldestAgeSeconds: 1 }],
     jobs: [{ id: '7', kind: 'replay', state: 'queued', scanned: 0, settled: 0, reason: null }],
     alerts: [],
+    heldBy: [],
+    sessions: null,
+    walEnd: null,
   };
+  const options = { walWarn: 4 * 1024 ** 3, measured: null };
 
   test('the database knows more of the slot, the process of itself', () => {
     const { report, notes } = joinAnswers(
       { kind: 'answered', report: sampleReport() },
       { kind: 'answered', facts, notes: [] },
+      options,
     );
     expect(notes).toEqual([]);
     expect(report).toMatchObject({ slot: facts.slot, leader: { epoch: 7 }, deadLetters: [], parked: facts.parked });
@@ -97,7 +167,11 @@ describe('joining what the process and the database say', () => {
   });
 
   test('without a process the slot is still shown', () => {
-    const joined = joinAnswers({ kind: 'silent', reason: 'No process.' }, { kind: 'answered', facts, notes: [] });
+    const joined = joinAnswers(
+      { kind: 'silent', reason: 'No process.' },
+      { kind: 'answered', facts, notes: [] },
+      options,
+    );
     expect(joined).toMatchObject({ notes: ['No process.'], process: 'silent', database: 'answered' });
     expect(joined.report).toMatchObject({
       slot: facts.slot,
@@ -106,17 +180,22 @@ describe('joining what the process and the database say', () => {
       parked: facts.parked,
       jobs: facts.jobs,
     });
-    expect(statusText(joined, false)).toMatch(/^WAL kept +20 B$/m); // of a lost slot nothing is left to say
-    expect(statusText(joined, false)).toMatch(/^jobs +replay 7 queued, 0 scanned, 0 sent, waits for a relay$/m);
+    expect(statusText(joined, { color: false })).toMatch(/^WAL kept +20 B$/m); // of a lost slot nothing is left to say
+    expect(statusText(joined, { color: false })).toMatch(
+      /^jobs +replay 7 queued, 0 scanned, 0 sent, waits for a relay$/m,
+    );
   });
 
   test('what nobody could tell is unknown, and not 0 or none', () => {
     const silent = { kind: 'silent', reason: 'Away.' } as const;
-    const { report } = joinAnswers(silent, silent);
+    const { report } = joinAnswers(silent, silent, options);
     const { parked, deadLetters, jobs, refusing, breakers, stalls } = report;
     expect([parked, deadLetters, jobs, refusing, breakers, stalls]).toEqual(Array(6).fill(null));
-    expect(statusText({ ...answered(report), notes: [] }, false)).toBe(`role          unknown, no process answered
+    expect(statusText({ ...answered(report), notes: [] }, { color: false }))
+      .toBe(`role          unknown, no process answered
+processes     unknown
 slot          unknown
+held by       unknown
 parked        unknown
 dead letters  unknown
 jobs          unknown
@@ -126,18 +205,36 @@ alerts        unknown
   });
 
   test('what this role may not read is as the process says', () => {
-    const unreadable = { ...facts, deadLetters: null, parked: null, waiting: null, jobs: null, alerts: null };
+    const unreadable = {
+      ...facts,
+      deadLetters: null,
+      parked: null,
+      waiting: null,
+      jobs: null,
+      alerts: null,
+      heldBy: null,
+    };
     const { report } = joinAnswers(
       { kind: 'answered', report: sampleReport() },
       { kind: 'answered', facts: unreadable, notes: [] },
+      options,
     );
-    expect(report).toMatchObject({ jobs: [], parked: sampleReport().parked, alerts: [], waiting: { total: 0 } });
-    const alone = joinAnswers({ kind: 'silent', reason: '' }, { kind: 'answered', facts: unreadable, notes: [] });
-    expect(statusText(alone, false)).toMatch(/^jobs +unknown$/m);
+    expect(report).toMatchObject({ jobs: [], parked: sampleReport().parked, waiting: { total: 0 } });
+    expect(report.alerts?.map(({ name, subject }) => `${name} ${subject}`)).toEqual(['slot_lost s']);
+    const alone = joinAnswers(
+      { kind: 'silent', reason: '' },
+      { kind: 'answered', facts: unreadable, notes: [] },
+      options,
+    );
+    expect(statusText(alone, { color: false })).toMatch(/^jobs +unknown$/m);
   });
 
   test('without a database the process still tells', () => {
-    const joined = joinAnswers({ kind: 'answered', report: sampleReport() }, { kind: 'silent', reason: 'Away.' });
+    const joined = joinAnswers(
+      { kind: 'answered', report: sampleReport() },
+      { kind: 'silent', reason: 'Away.' },
+      options,
+    );
     expect(joined.report).toEqual(sampleReport());
     expect(joined.notes).toEqual(['Away.']);
   });

@@ -44,7 +44,7 @@ async function sessions(): Promise<{ pid: number; xmin: string | null; held: boo
   return database.query(
     `SELECT a.pid, a.backend_xmin::text AS xmin, l.pid IS NOT NULL AS held
        FROM pg_stat_activity a LEFT JOIN pg_locks l ON l.pid = a.pid AND l.locktype = 'advisory' AND l.granted
-      WHERE a.datname = current_database() AND a.application_name = 'walpost leader'`,
+      WHERE a.datname = current_database() AND (a.application_name = 'walpost leader' OR a.application_name LIKE 'walpost standby %')`,
   );
 }
 

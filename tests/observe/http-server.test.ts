@@ -18,7 +18,7 @@ async function serve(options: Partial<HttpServerOptions> = {}): Promise<HttpServ
     host: '127.0.0.1',
     port: 0,
     health: () => ({ alive: true, detail: 'alive' }),
-    readiness: () => ({ ready: true, role: 'leader', detail: 'streaming' }),
+    readiness: () => ({ ready: true, degraded: false, role: 'leader', detail: 'streaming' }),
     status: async () => sampleReport(),
     metrics: { contentType: 'text/plain; version=0.0.4', render: async () => 'walpost_leader 1\n' },
     ...options,
@@ -57,9 +57,10 @@ describe('pages', () => {
   });
 
   test.each<[Readiness, number]>([
-    [{ ready: true, role: 'leader', detail: 'streaming' }, 200],
-    [{ ready: true, role: 'standby', detail: 'waiting' }, 200],
-    [{ ready: false, role: 'starting', detail: 'connecting' }, 503],
+    [{ ready: true, degraded: false, role: 'leader', detail: 'streaming' }, 200],
+    [{ ready: true, degraded: true, role: 'leader', detail: 'streaming; parking fails' }, 200],
+    [{ ready: true, degraded: false, role: 'standby', detail: 'waiting' }, 200],
+    [{ ready: false, degraded: false, role: 'starting', detail: 'connecting' }, 503],
   ])('readiness says which: %j', async (readiness, status) => {
     const got = await ask(await serve({ readiness: () => readiness }), '/readyz');
     expect(got.status).toBe(status);

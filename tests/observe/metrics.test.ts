@@ -5,7 +5,9 @@ import { sampleReport } from '../support/status-report.ts';
 
 /** The contract of DESIGN 3.6: dashboards and alerts are built on these names and labels. */
 const CONTRACT: Record<string, { type: string; labels: string[] }> = {
-  slot_retained_bytes: { type: 'gauge', labels: [] },
+  wal_retained_bytes: { type: 'gauge', labels: [] },
+  wal_budget_bytes: { type: 'gauge', labels: [] },
+  wal_time_left_seconds: { type: 'gauge', labels: [] },
   slot_unconfirmed_bytes: { type: 'gauge', labels: [] },
   slot_unread_bytes: { type: 'gauge', labels: [] },
   slot_safe_bytes: { type: 'gauge', labels: [] },
@@ -123,7 +125,10 @@ describe('values', () => {
     await metrics.render();
     metrics.collectFrom(() => Promise.reject(new Error('the database is away')));
     const families = await familiesOf(metrics);
-    expect(valueOf(families, 'slot_retained_bytes')).toBeNaN();
+    expect(valueOf(families, 'slot_unconfirmed_bytes')).toBeNaN();
+    for (const name of ['wal_retained_bytes', 'wal_budget_bytes', 'wal_time_left_seconds']) {
+      expect(valueOf(families, name)).toBeUndefined();
+    }
     expect(valueOf(families, 'slot_status', { status: 'reserved' })).toBeUndefined();
     expect(valueOf(families, 'leader')).toBe(0);
     expect(valueOf(families, 'events_received_total')).toBe(5);

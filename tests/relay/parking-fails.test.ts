@@ -45,6 +45,12 @@ test.each(FAULTS)(
     const stall = await poll('it says so', async () => (await status()).stalls?.[0]);
     expect(stall).toMatchObject({ what: 'parking', message: expect.stringContaining(message) as string });
     expect(stall.waiting).toBeGreaterThan(0);
+    const { alerts, heldBy } = await status();
+    expect(alerts?.[0]).toMatchObject({ name: 'stalled', severity: 'critical', subject: database.slotName });
+    expect(heldBy?.[0]).toMatchObject({ kind: 'stall', message: expect.stringContaining(message) as string });
+    const ready = await fetch(`${relay.url}/readyz`);
+    expect(ready.status).toBe(200);
+    expect(await ready.json()).toMatchObject({ ready: true, degraded: true, role: 'leader' });
     expect(relay.cli.stderr).toMatch(/"level":"error".*events cannot be parked, the slot waits/);
     const confirmed = await relay.confirmed();
     for (let n = 10; n < 20; n += 1) await publish(n);

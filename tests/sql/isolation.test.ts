@@ -232,6 +232,7 @@ describe('walpost_relay and walpost_operator', () => {
       for (const view of [
         'health',
         'cursor_health',
+        'wal_holders',
         'organization_health',
         'alerts',
         'event_timeline',

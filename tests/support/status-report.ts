@@ -15,6 +15,16 @@ export function sampleReport(changes: Partial<StatusReport> = {}): StatusReport 
       unlimited: true,
       seconds: 0.25,
     },
+    heldBy: [],
+    wal: {
+      limit: 'source.wal_warn',
+      limitBytes: 4 * 1024 ** 3,
+      leftBytes: 4 * 1024 ** 3 - 5 * 1024 ** 2,
+      writtenBytesPerSecond: 1024 ** 2,
+      secondsLeft: 4091,
+    },
+    processes: { leader: { pid: 11, address: '127.0.0.1' }, standbys: [] },
+    counts: { received: 30, delivered: 20 },
     lanes: { gathering: 2, sending: 1, idle: 0 },
     breakers: [
       { sink: 'live', state: 'closed' },

@@ -62,7 +62,7 @@ const CALLERS = `
 
 const RELAYS = `
   SELECT format('server process %s (role %s)', a.pid, a.usename) AS name FROM pg_stat_activity AS a
-   WHERE a.datname = current_database() AND a.application_name = 'walpost leader'
+   WHERE a.datname = current_database() AND (a.application_name = 'walpost leader' OR a.application_name LIKE 'walpost standby%')
    UNION
   SELECT format('server process %s, which streams from slot %s', s.active_pid, s.slot_name) FROM pg_replication_slots AS s
    WHERE s.active_pid IS NOT NULL AND s.slot_name = ANY ($1) ORDER BY 1`;

@@ -3,14 +3,19 @@ import type { MessageRefusal } from '../../emit-key.ts';
 import { WalpostError } from '../../errors.ts';
 import type { Event, Origin } from '../../event.ts';
 import { holderText, strangerProblem } from '../../leader/lock-holder.ts';
-import { type Readiness, type StatusReport, toAlert } from '../../observe/status-report.ts';
+import type { Readiness, StatusReport } from '../../observe/status-report.ts';
+import type { WalHolder } from '../../observe/wal-status.ts';
 import { unixMs } from '../../pg-time.ts';
 import type { DeadLetter } from '../../pipeline.ts';
 import type { RelayConnection } from '../connection.ts';
 import type { RelayDependencies, RelayWatcher } from '../dependencies.ts';
 import type { Standby } from '../term.ts';
 import type { PipelineParts } from '../wiring.ts';
+import { ownAlerts } from './alerts.ts';
 import { type DatabaseFacts, NO_FACTS, readDatabaseFacts } from './database-facts.ts';
+import { stallHolder, withOwn } from './holders.ts';
+import { BatchesInFlight, oldestLane } from './oldest-lane.ts';
+import { WalRate, walBudget } from './wal-budget.ts';
 import type { Refusal as RefusedLane } from '../../router/lanes/refusal.ts';
 import type { SlotStream } from '../../slot/slot-stream.ts';
 import { maxLsn } from '../../lsn.ts';
@@ -27,22 +32,32 @@ function committedAtMs(origin: Origin): number | undefined {
 
 export class RelayStatus {
   sinks: readonly GuardedSink[] = [];
+  readonly inFlight: BatchesInFlight;
   private readonly options: RelayDependencies;
   private attached: RelayConnection | undefined;
   private standby: Standby | undefined;
   private readonly refusals = new Set<MessageRefusal>();
-  private ready: Readiness = { ready: false, role: 'starting', detail: 'connecting' };
+  private readonly walRate = new WalRate();
+  private readonly counts = { received: 0, delivered: 0 };
+  /** Looks in a row at which nobody was found to lead. */
+  private looksWithoutLeader = 0;
+  private ready: Readiness = { ready: false, degraded: false, role: 'starting', detail: 'connecting' };
 
   constructor(options: RelayDependencies) {
     this.options = options;
+    this.inFlight = new BatchesInFlight(options.clock);
   }
 
   /** Turns what the stages do into metrics and log lines; called once a batch. */
   readonly watcher: RelayWatcher = {
-    received: (count: number): void => this.options.metrics.received(count),
+    received: (count: number): void => {
+      this.counts.received += count;
+      this.options.metrics.received(count);
+    },
     refused: (reason: MessageRefusal): void => this.messageRefused(reason),
     delivered: (sink: string, count: number, oldest: Event): void => {
       const { metrics, clock } = this.options;
+      this.counts.delivered += count;
       metrics.delivered(sink, count);
       const committed = committedAtMs(oldest.origin);
       if (committed !== undefined) metrics.commitToDelivery(sink, (clock.wallTime() - committed) / 1000);
@@ -65,19 +80,23 @@ export class RelayStatus {
 
   starting(detail: string): void {
     this.standby = undefined;
-    this.ready = { ready: false, role: 'starting', detail };
+    this.looksWithoutLeader = 0;
+    this.ready = { ready: false, degraded: false, role: 'starting', detail };
   }
 
   /** Another process leads and this one could take over, or a stranger holds the lock and no process can lead. */
   standingBy(standby: Standby): void {
     const { holder, slot } = standby;
     this.standby = standby;
+    this.looksWithoutLeader = holder ? 0 : this.looksWithoutLeader + 1;
     const problem = strangerProblem(slot, holder);
-    if (problem) {
-      this.ready = { ready: false, role: 'standby', detail: problem.message };
-    } else {
+    const of = { degraded: false, role: 'standby' } as const;
+    if (problem) this.ready = { ready: false, ...of, detail: problem.message };
+    else if (this.looksWithoutLeader > 1)
+      this.ready = { ready: false, ...of, detail: `nobody is found to lead ${slot}` };
+    else {
       const leader = holder ? holderText(holder) : 'another process';
-      this.ready = { ready: true, role: 'standby', detail: `${leader} leads ${slot}` };
+      this.ready = { ready: true, ...of, detail: `${leader} leads ${slot}` };
     }
   }
 
@@ -93,29 +112,49 @@ export class RelayStatus {
 
   readiness(): Readiness {
     if (!this.attached?.streaming) return this.ready;
-    return { ready: true, role: 'leader', detail: `streaming from ${this.attached.parts.term.slot}` };
+    const { term, storedEvents } = this.attached.parts;
+    const stalls = storedEvents.stalls.map(({ what, message }) => `; ${what} fails: ${message}`);
+    return {
+      ready: true,
+      degraded: stalls.length > 0,
+      role: 'leader',
+      detail: `streaming from ${term.slot}${stalls.join('')}`,
+    };
   }
 
   async report(): Promise<StatusReport> {
     const { config, clock } = this.options;
     const parts = this.attached?.parts;
     const source = parts?.term ?? this.standby;
-    const problem = this.standby && strangerProblem(this.standby.slot, this.standby.holder);
     const { role, detail } = this.readiness();
-    const { lag, ...facts } = source ? await readFacts(source, parts?.slot) : NO_FACTS;
+    const read = source ? await readFacts(source, parts?.slot) : NO_FACTS;
+    const { sessions, walEnd, heldBy, ...facts } = read;
     const { seconds, ...memory } = parts ? this.inMemory(parts) : NOTHING_IN_MEMORY;
+    const lag = { ...read.lag, seconds };
+    const judged = {
+      ...facts,
+      lag,
+      heldBy: heldBy && (parts ? withOwn(heldBy, this.ownHolders(parts)) : heldBy),
+      wal: walBudget(lag, config.source.wal_warn, this.walRate.seen(walEnd, clock.now())),
+      stalls: parts?.storedEvents.stalls ?? null,
+    };
     return {
       version: VERSION,
       at: new Date(clock.wallTime()).toISOString(),
       leader: { role, epoch: parts ? Number(parts.term.cursor.epoch) : null, detail },
-      ...facts,
+      ...judged,
       ...memory,
-      lag: { ...lag, seconds },
+      processes: sessions && { leader: sessions.leader, standbys: sessions.standbys },
+      counts: parts ? { ...this.counts } : null,
       breakers: this.sinks.map((sink) => ({ sink: sink.name, state: sink.breakerState })),
       budgetBytes: config.memory.budget,
-      stalls: parts?.storedEvents.stalls ?? null,
-      alerts: problem ? [toAlert(problem, source?.slot ?? '')] : [],
+      alerts: ownAlerts(judged, sessions, clock.wallTime()),
     };
+  }
+
+  private ownHolders(parts: PipelineParts): readonly WalHolder[] {
+    const lane = oldestLane(parts, this.inFlight, this.options.clock);
+    return [...parts.storedEvents.stalls.map(stallHolder), ...(lane ? [lane] : [])];
   }
 
   /** Logged once for each reason, since any role can write such messages without limit. */

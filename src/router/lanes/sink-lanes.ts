@@ -1,5 +1,5 @@
 /** All lanes of one sink: who gathers, who sends, who waits. */
-import type { Event } from '../../event.ts';
+import type { Event, Origin } from '../../event.ts';
 import type { FailingLane, LaneName } from '../../pipeline.ts';
 import { EarlierFailures } from './earlier-failures.ts';
 import { failingLanes } from './failing-lanes.ts';
@@ -137,6 +137,12 @@ export class SinkLanes implements LaneScheduler {
   /** Parks the lane because it holds too much; it is read back as soon as it has its turn. */
   parkLoad(lane: Lane): void {
     if (lane.mayPark) this.parking.park(lane);
+  }
+
+  /** The lane that has an event of this origin in front. */
+  laneAt(origin: Origin): Lane | undefined {
+    for (const lane of this.lanes.values()) if (lane.first?.origin === origin) return lane;
+    return undefined;
   }
 
   /** What its lanes hold of the heap. */

@@ -4,7 +4,7 @@ SELECT no_plan();
 SELECT has_table('walpost', t, t || ' is there')
   FROM unnest('{outbox,parked,dead_letters,checkpoints,cursor,jobs,emit_keys,idempotency_keys,settings,delivery_log,lanes,command_results}'::name[]) AS t;
 SELECT has_view('walpost', v, v || ' is there')
-  FROM unnest('{health,organization_health,cursor_health,alerts,event_timeline,queue_status,error_summary,captures}'::name[]) AS v;
+  FROM unnest('{health,organization_health,cursor_health,wal_holders,alerts,event_timeline,queue_status,error_summary,captures}'::name[]) AS v;
 SELECT has_role(r) FROM unnest('{walpost_publisher,walpost_relay,walpost_operator,walpost_reader}'::name[]) AS r;
 
 SELECT columns_are('walpost', 'outbox', ARRAY[

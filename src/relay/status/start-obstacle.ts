@@ -1,0 +1,38 @@
+/** Why no relay streams, as far as a look can tell: what would stop a start of `walpost run` now. It changes nothing. */
+import type pg from 'pg';
+import type { Config } from '../../config/schema.ts';
+import { WalpostError } from '../../errors.ts';
+import { assertMigrated } from '../../postgres/schema/migrate.ts';
+import { columnMapping, requiredColumns } from '../../postgres/source/column-mapping.ts';
+import { checkSource } from '../../postgres/source/source-checks.ts';
+import { checkServer } from '../../slot/server-checks.ts';
+import { inspectSlot, slotProblem } from '../../slot/slot-state.ts';
+import { decideFrom, lookAtSlotName } from '../starts/decide.ts';
+
+/** One sentence or two; undefined when nothing is found that would stop it. */
+export async function startObstacle(config: Config, pool: pg.Pool): Promise<string | undefined> {
+  try {
+    await look(config, pool);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof WalpostError)) return undefined;
+    return `A start of \`walpost run\` would end with ${error.code}: ${error.message} ${error.remedy}`;
+  }
+}
+
+/** The checks of a start that write nothing: see leadership/preflight.ts. */
+async function look(config: Config, pool: pg.Pool): Promise<void> {
+  const { url } = config.database;
+  const { slot: named, publication, table, plugin, row_filter: rowFilter, on_slot_lost: onLost } = config.source;
+  await checkServer({ url, ...(named === undefined ? {} : { slot: named }) });
+  await assertMigrated(pool);
+  const { slot, isFirst, facts } = await lookAtSlotName(config, pool);
+  if (!isFirst) {
+    const columns = requiredColumns(columnMapping(config.source));
+    await checkSource({ db: pool, publication, table, columns, plugin, slot, rowFilter });
+  }
+  await decideFrom(facts, config, pool);
+  const state = await inspectSlot(pool, slot, plugin);
+  const problem = slotProblem(state);
+  if (problem && state.kind !== 'in_use' && (state.kind !== 'lost' || onLost === 'stop')) throw problem;
+}
