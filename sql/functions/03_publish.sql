@@ -73,7 +73,7 @@ BEGIN
       USING ERRCODE = 'program_limit_exceeded', HINT = 'What is that long belongs into the payload.';
   END IF;
   IF event_version NOT BETWEEN 1 AND 32767 THEN
-    RAISE EXCEPTION '%: event_version must be 1 to 32767, not %', caller, event_version
+    RAISE EXCEPTION '%: event_version must be a whole number from 1 to 32767, not %', caller, event_version
       USING ERRCODE = 'invalid_parameter_value', HINT = 'Count the versions of the payload''s schema from 1.';
   END IF;
   bad := CASE WHEN char_length(entity_type) > 255 THEN 'entity_type must have at most 255 characters, not ' || char_length(entity_type)
@@ -82,7 +82,10 @@ BEGIN
   IF bad IS NOT NULL THEN
     RAISE EXCEPTION '%: %', caller, bad
       USING ERRCODE = 'invalid_parameter_value',
-            HINT = 'entity_id is the id of one row, as text: entity_id => new.id::text. What is longer belongs into the payload.';
+            HINT = CASE split_part(bad, ' ', 1)
+              WHEN 'entity_type' THEN 'entity_type is the kind of a row, such as job.'
+              WHEN 'entity_id' THEN 'entity_id is the id of one row, as text: entity_id => new.id::text.'
+              ELSE 'target is a name that routes can ask for, such as slack.' END || ' What is longer belongs into the payload.';
   END IF;
   IF char_length(idempotency_key) NOT BETWEEN 1 AND 512 THEN
     RAISE EXCEPTION '%: idempotency_key must have 1 to 512 characters, not %', caller, char_length(idempotency_key)
@@ -103,11 +106,14 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
-  -- Anybody may have added a policy to the outbox, and then that one decides.
-  IF walpost_internal.current_organization_id() = organization_id
-     OR EXISTS (SELECT FROM pg_policy AS p
-                 WHERE p.polrelid = 'walpost.outbox'::regclass AND p.polname <> 'organization' AND p.polcmd IN ('*', 'a')
-                   AND EXISTS (SELECT FROM unnest(p.polroles) AS r WHERE r = 0 OR pg_has_role(r, 'USAGE'))) THEN
+  -- Roles that work for all organizations have a policy of their own, and anybody may have added one: then that one decides, whatever the
+  -- session says. Only without one the organization of the session has to be a uuid.
+  IF EXISTS (SELECT FROM pg_policy AS p
+              WHERE p.polrelid = 'walpost.outbox'::regclass AND p.polname <> 'organization' AND p.polcmd IN ('*', 'a')
+                AND EXISTS (SELECT FROM unnest(p.polroles) AS r WHERE r = 0 OR pg_has_role(r, 'USAGE'))) THEN
+    RETURN;
+  END IF;
+  IF walpost_internal.current_organization_id() = organization_id THEN
     RETURN;
   END IF;
   RAISE EXCEPTION '%: the session works for %, not for the organization %', caller,

@@ -10,7 +10,7 @@ BEGIN ATOMIC
   SELECT e.n, (e.it ->> 'organization_id')::uuid, e.it ->> 'event_type', e.it -> 'payload',
          coalesce(e.it ->> 'topic', 'default'), e.it ->> 'entity_type', e.it ->> 'entity_id', e.it ->> 'target',
          walpost_internal.with_trace(coalesce(nullif(e.it -> 'headers', 'null'), '{}')), e.it ->> 'idempotency_key',
-         coalesce((e.it ->> 'event_version')::integer, 1)
+         coalesce((e.it ->> 'event_version')::numeric::integer, 1)
     FROM jsonb_array_elements(parse_events.events) WITH ORDINALITY AS e (it, n);
 END;
 
@@ -33,18 +33,22 @@ BEGIN
       USING ERRCODE = 'invalid_parameter_value', HINT = 'The names are those of the arguments of walpost.publish.';
   END IF;
 
-  SELECT e.n, t.what, w.hint INTO bad
+  -- What parse_events could not convert. 2.0 is a whole number.
+  SELECT e.n, w.code, w.hint, format(w.what, left((e.it -> w.name)::text, 100)) AS what INTO bad
     FROM jsonb_array_elements(events) WITH ORDINALITY AS e (it, n)
          CROSS JOIN LATERAL (VALUES
-           ('organization_id', 'uuid', 'It is the id of the tenant, as in app.current_org_id.', e.it ->> 'organization_id' ~* '^\{?([0-9a-f]{4}-?){7}[0-9a-f]{4}\}?$'),
-           ('event_version', 'number', 'Count the versions of the payload''s schema from 1.', e.it ->> 'event_version' ~ '^[0-9]{1,9}$')
-         ) AS w (name, type, hint, fits)
-         CROSS JOIN LATERAL (SELECT format('%s is no %s but %s', w.name, w.type, e.it -> w.name) AS what) AS t
+           ('organization_id', '22P02', 'organization_id is no uuid but %s', 'It is the id of the tenant, as in app.current_org_id.',
+            e.it ->> 'organization_id' ~* '^\{?([0-9a-f]{4}-?){7}[0-9a-f]{4}\}?$'),
+           ('event_version', '22P02', 'event_version is no number but %s', 'Count the versions of the payload''s schema from 1.',
+            e.it ->> 'event_version' ~ '^-?[0-9]+(\.[0-9]+)?$'),
+           ('event_version', '22023', 'event_version must be a whole number from 1 to 32767, not %s', 'Count the versions of the payload''s schema from 1.',
+            CASE WHEN e.it ->> 'event_version' ~ '^0*[1-9][0-9]{0,4}(\.0+)?$' THEN (e.it ->> 'event_version')::numeric <= 32767
+                 ELSE e.it ->> 'event_version' IS NULL END)
+         ) AS w (name, code, what, hint, fits)
    WHERE NOT w.fits
-   ORDER BY e.n LIMIT 1;
+   ORDER BY e.n, w.code DESC LIMIT 1;
   IF FOUND THEN
-    RAISE EXCEPTION 'walpost.publish_many: event %: %', bad.n, bad.what
-      USING ERRCODE = 'invalid_text_representation', HINT = bad.hint;
+    RAISE EXCEPTION 'walpost.publish_many: event %: %', bad.n, bad.what USING ERRCODE = bad.code, HINT = bad.hint;
   END IF;
 
   SELECT e.*, l.bytes INTO bad

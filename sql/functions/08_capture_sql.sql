@@ -21,8 +21,8 @@ BEGIN ATOMIC
       CASE c.rendition
         WHEN 'text'  THEN format('CASE WHEN raw.%1$I IS NOT NULL THEN format(''%%s'', raw.%1$I) END AS %1$I', c.attname)
         WHEN 'array' THEN format('CASE WHEN raw.%1$I IS NOT NULL THEN format(''%%s'', raw.%1$I)::text[] END AS %1$I', c.attname)
-        ELSE format('raw.%I', c.attname) END, ', ' ORDER BY c.attnum), capture_source.rows)
-    FROM (SELECT a.attname, a.attnum, walpost_internal.capture_rendition(a.atttypid) AS rendition FROM pg_attribute AS a
+        ELSE format('raw.%I', c.attname) END, ', ' ORDER BY array_position(capture_source.needed, c.attname)), capture_source.rows)
+    FROM (SELECT a.attname, walpost_internal.capture_rendition(a.atttypid) AS rendition FROM pg_attribute AS a
            WHERE a.attrelid = capture_source."table" AND a.attname = ANY (capture_source.needed)) AS c;
 END;
 
@@ -73,10 +73,10 @@ BEGIN ATOMIC
   -- A call takes 100 arguments, so that many columns become several objects.
   SELECT CASE
       WHEN capture_payload.sparse THEN
-        -- Under another id nothing has been told yet.
+        -- Under another id nothing has been told yet. Only a column keeps its domain, and records of a domain and of its base type do not compare.
         format('jsonb_build_object(%L, %s)', capture_payload.id_column,
                walpost_internal.capture_value(capture_payload."table", capture_payload.id_column, capture_payload.it)) ||
-        coalesce(string_agg(format(' || CASE WHEN ROW(new.%1$I)::record *<> ROW(CASE WHEN ROW(new.%2$I)::record *= ROW(old.%2$I)::record THEN old.%1$I END)::record THEN jsonb_build_object(%1$L, %3$s) ELSE ''{}'' END',
+        coalesce(string_agg(format(' || CASE WHEN CASE WHEN ROW(new.%2$I)::record *= ROW(old.%2$I)::record THEN ROW(new.%1$I)::record *<> ROW(old.%1$I)::record ELSE num_nonnulls(new.%1$I) = 1 END THEN jsonb_build_object(%1$L, %3$s) ELSE ''{}'' END',
                                    c.name, capture_payload.id_column, walpost_internal.capture_value(capture_payload."table", c.name, 'new')), '' ORDER BY c.n)
           FILTER (WHERE c.name <> capture_payload.id_column), '')
       ELSE (
@@ -137,7 +137,7 @@ BEGIN
 END;
 $function$;
 
-CREATE OR REPLACE FUNCTION walpost_internal.capture_function(function_name text, "table" regclass, options jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION walpost_internal.capture_body("table" regclass, options jsonb) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
@@ -180,16 +180,19 @@ BEGIN
       '    IF walpost_fault IS NOT NULL THEN\n'
       '      PERFORM walpost_internal.raise_capture_problem(TG_RELID, walpost_fault, ''23514'');\n    END IF;\n' || added || E'  END IF;\n';
   END LOOP;
-  RETURN format(
-    'CREATE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER '
-    'SET search_path = pg_catalog, pg_temp AS %2$L; COMMENT ON FUNCTION %1$s() IS %3$L',
-    function_name,
-    format(E'#variable_conflict use_column\n-- walpost.capture %s\nDECLARE\n  walpost_options CONSTANT jsonb := %L;\n'
-           '  walpost_known bigint;\n  walpost_count bigint;\n  walpost_fault text;\nBEGIN\n', options, options)
-      || walpost_internal.capture_check(options -> 'needed') || body || E'  RETURN NULL;\nEND',
-    format('Events of %s; made by walpost.capture, removed by walpost.release.', "table"));
+  RETURN format(E'#variable_conflict use_column\n-- walpost.capture %s\nDECLARE\n  walpost_options CONSTANT jsonb := %L;\n'
+                '  walpost_known bigint;\n  walpost_count bigint;\n  walpost_fault text;\nBEGIN\n', options, options)
+    || walpost_internal.capture_check(options -> 'needed') || body || E'  RETURN NULL;\nEND';
 END;
 $function$;
+
+CREATE OR REPLACE FUNCTION walpost_internal.capture_function(function_name text, "table" regclass, options jsonb) RETURNS text
+LANGUAGE sql STABLE
+RETURN format(
+  'CREATE OR REPLACE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER '
+  'SET search_path = pg_catalog, pg_temp AS %2$L; COMMENT ON FUNCTION %1$s() IS %3$L',
+  function_name, walpost_internal.capture_body("table", options),
+  format('Events of %s; made by walpost.capture, removed by walpost.release.', "table"));
 
 COMMENT ON FUNCTION walpost_internal.capture_columns(regclass, name[], text) IS 'The columns that a capture trigger reads.';
 COMMENT ON FUNCTION walpost_internal.capture_source(regclass, name[], text) IS
@@ -203,5 +206,6 @@ COMMENT ON FUNCTION walpost_internal.capture_pairs(text, text) IS
 COMMENT ON FUNCTION walpost_internal.capture_payload(regclass, text, name, name[], boolean) IS 'The expression of the payload.';
 COMMENT ON FUNCTION walpost_internal.capture_filter(name[], text, boolean) IS 'The WHERE clause.';
 COMMENT ON FUNCTION walpost_internal.capture_events(regclass, text, jsonb) IS 'The query that makes the events of one operation.';
+COMMENT ON FUNCTION walpost_internal.capture_body(regclass, jsonb) IS 'The body of the trigger function of a table.';
 COMMENT ON FUNCTION walpost_internal.capture_function(text, regclass, jsonb) IS
   'The statement that makes the trigger function of a table.';

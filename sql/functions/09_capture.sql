@@ -25,6 +25,7 @@ BEGIN
          (SELECT i.inhparent::regclass FROM pg_inherits AS i WHERE i.inhrelid = c.oid LIMIT 1) AS parent
     INTO relation FROM pg_class AS c WHERE c.oid = "table";
   bad := CASE
+    WHEN "table" IS NULL THEN 'table_name must not be null'
     WHEN relation IS NULL THEN 'there is no such table'
     WHEN relation.relkind NOT IN ('r', 'p') THEN format('%s is no table; capture the tables behind it', "table")
     WHEN relation.relispartition THEN format('%s is a partition; capture %s', "table", relation.parent)
@@ -39,7 +40,9 @@ BEGIN
     WHEN starts_with(topic, 'walpost.') THEN 'topics that begin with "walpost." are reserved for events of walpost itself'
     WHEN on_truncate IS NULL OR on_truncate NOT IN ('refuse', 'ignore') THEN 'on_truncate must be refuse or ignore'
     WHEN operations IS NULL OR operations = '{}' OR NOT operations <@ '{insert,update,delete}' THEN 'operations must be some of insert, update, delete'
-    WHEN array_position(needed, NULL) IS NOT NULL THEN 'a column''s name is null'
+    WHEN needed[1] IS NULL THEN 'organization_column must not be null'
+    WHEN needed[2] IS NULL THEN 'id_column must not be null'
+    WHEN array_position(needed, NULL) IS NOT NULL THEN 'columns must not hold a null'
     WHEN EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = "table" AND a.attname = needed[1]
                     AND a.atttypid NOT IN ('uuid'::regtype, 'text'::regtype, 'varchar'::regtype))
       THEN format('column %I holds no organization: it is neither uuid nor text', needed[1])
@@ -174,7 +177,8 @@ LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-  wanted        CONSTANT name[] := ARRAY[organization_column, id_column] || columns;
+  chosen        CONSTANT name[] := coalesce(columns, '{}');
+  wanted        CONSTANT name[] := ARRAY[organization_column, id_column] || chosen;
   prefix        CONSTANT text   := coalesce(event_prefix, entity_type);
   trigger_name  CONSTANT text   := '!walpost_capture_' || coalesce(nullif(capture_name, '') || '_', '');
   options       jsonb;
@@ -188,7 +192,7 @@ BEGIN
 
   options := jsonb_build_object(
     'capture_name', capture_name, 'entity_type', entity_type, 'event_prefix', prefix, 'topic', coalesce(topic, 'default'), 'target', target,
-    'organization_column', organization_column, 'id_column', id_column, 'columns', columns, 'condition', condition,
+    'organization_column', organization_column, 'id_column', id_column, 'columns', chosen, 'condition', condition,
     'operations', operations, 'changed_only', coalesce(changed_only, false), 'on_truncate', on_truncate,
     'per_row', walpost_internal.fires_before_capture(table_name) IS NOT NULL,
     'needed', (SELECT jsonb_agg(jsonb_build_object('name', a.attname, 'number', a.attnum, 'type', a.atttypid::bigint,
@@ -247,6 +251,26 @@ BEGIN ATOMIC
     FROM made AS m ORDER BY 1, 2;
 END;
 
+CREATE OR REPLACE FUNCTION walpost_internal.capture_deviations(OUT what text, OUT statement text) RETURNS SETOF record
+LANGUAGE sql STABLE ROWS 10
+BEGIN ATOMIC
+  -- A trigger function stays as the release made it that capture was called in. Replacing it touches neither table nor triggers. Where a
+  -- column has to be taken in another way now, capture must be called again: the condition was made for the old way.
+  WITH made AS MATERIALIZED (
+    SELECT t.tgrelid::regclass AS relation, p.proname, p.prosrc, (regexp_match(p.prosrc, '-- walpost\.capture (\{[^\n]*\})\n'))[1]::jsonb AS options
+      FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+     WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND p.pronamespace = 'walpost_internal'::regnamespace AND p.proname LIKE 'capture\_%'
+     GROUP BY t.tgrelid, p.oid
+  )
+  SELECT format('the trigger function of %s is not as walpost.capture makes it', m.relation),
+         walpost_internal.capture_function(format('walpost_internal.%I', m.proname), m.relation, m.options)
+    FROM made AS m
+   WHERE CASE WHEN jsonb_array_length(m.options -> 'needed') = (
+       SELECT count(*) FROM jsonb_to_recordset(m.options -> 'needed') AS n (name name, rendition text)
+         JOIN pg_attribute AS a ON a.attrelid = m.relation AND a.attname = n.name AND walpost_internal.capture_rendition(a.atttypid) = n.rendition)
+     THEN m.prosrc <> walpost_internal.capture_body(m.relation, m.options) END;
+END;
+
 COMMENT ON FUNCTION walpost_internal.refuse_capture(regclass, text, text, name[], text, text[], text, text, text) IS
   'Raises an error when walpost.capture is called wrongly.';
 COMMENT ON FUNCTION walpost_internal.refuse_condition(text, regclass, name[]) IS
@@ -255,6 +279,8 @@ COMMENT ON FUNCTION walpost_internal.refuse_truncate() IS 'Refuses TRUNCATE of a
 COMMENT ON FUNCTION walpost_internal.fires_before_capture(regclass) IS
   'A trigger of a table that fires for each row, so before the triggers of a statement; null where there is none.';
 COMMENT ON FUNCTION walpost_internal.captures() IS 'The captures of all tables, and what keeps one from working as it was made.';
+COMMENT ON FUNCTION walpost_internal.capture_deviations() IS
+  'Trigger functions of captures that fit their tables and were made in another way than this release makes them.';
 COMMENT ON FUNCTION walpost.release(regclass, text) IS
   'Removes what walpost.capture made for a table, or the capture of that name alone, and returns how many triggers that were.';
 COMMENT ON FUNCTION walpost.capture(regclass, text, name, name, name[], text, text, text, text, text[], boolean, text, text) IS

@@ -68,7 +68,7 @@ BEGIN
       'SELECT EXISTS (SELECT FROM %s AS o WHERE NOT (SELECT bool_and(pg_visible_in_snapshot(o.created_xid, s)) FROM unnest($1) AS s))', part.name)
       INTO stays USING snapshots;
     CONTINUE WHEN stays;
-    -- Replay must not promise rows that are gone (013_forget_checkpoints.sql); the newest settled checkpoint stays.
+    -- Replay must not promise rows that are gone (triggers/01_outbox.sql); the newest settled checkpoint stays.
     EXECUTE format('SELECT o.created_xid FROM %s AS o ORDER BY o.created_xid DESC LIMIT 1', part.name) INTO newest;
     DELETE FROM walpost.checkpoints AS c
      WHERE pg_snapshot_xmin(c.snapshot) <= newest

@@ -177,6 +177,8 @@ BEGIN ATOMIC
    UNION ALL
   SELECT d.what, d.statement FROM walpost_internal.right_deviations() AS d
    UNION ALL
+  SELECT d.what, d.statement FROM walpost_internal.capture_deviations() AS d
+   UNION ALL
   SELECT 'publication walpost is missing',
          'CREATE PUBLICATION walpost FOR TABLE walpost.outbox WITH (publish = ''insert'', publish_via_partition_root = true); '
          'COMMENT ON PUBLICATION walpost IS ''New rows of walpost.outbox, for the slot of the walpost relay.'''

@@ -7,6 +7,7 @@ import { newPool } from '../support/client.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { type DatabaseRole, createRole } from '../support/database-role.ts';
 import { type TestDatabase, createTestDatabase } from '../support/database.ts';
+import { startServer } from '../support/server.ts';
 
 let database: TestDatabase;
 let role: DatabaseRole;
@@ -26,8 +27,8 @@ async function mended(): Promise<string[]> {
   expect(await migrate(database.url, { onMended: (line) => lines.push(line) })).toEqual([]);
   return lines;
 }
-async function warnings(): Promise<string[]> {
-  await using relay = await createRole(database, { in: ['walpost_relay'] });
+async function warnings(of = database): Promise<string[]> {
+  await using relay = await createRole(of, { in: ['walpost_relay'] });
   const pool = createPool(relay.url, { applicationName: 'test', max: 1 });
   const lines: string[] = [];
   const watch = new RoleModelWatch();
@@ -74,6 +75,36 @@ test('a login with the rights of the owner that is a publisher is warned of', as
       ),
   );
   await database.query('ALTER SCHEMA walpost OWNER TO CURRENT_USER');
+});
+
+// On a server of its own, because roles belong to all databases of one, and other tests say what migrate has to say.
+test('a publisher with BYPASSRLS reads what others wrote, and is warned of, by run and by migrate', async () => {
+  await using server = await startServer();
+  await using own = await createTestDatabase({ server: server.url() });
+  const other = randomUUID();
+  await own.query(`SELECT walpost.publish($1, 'a', '{}')`, [other]);
+  await own.query(`
+    CREATE ROLE service_role NOLOGIN BYPASSRLS; GRANT walpost_publisher TO service_role;
+    CREATE ROLE support LOGIN BYPASSRLS; GRANT walpost_publisher, walpost_operator TO support;
+    CREATE ROLE idle LOGIN BYPASSRLS`);
+  await using authenticator = await createRole(own, { attributes: 'NOINHERIT', in: ['service_role'] });
+  const client = await authenticator.client();
+  await client.query(`SET ROLE service_role; SELECT set_config('app.current_org_id', '${randomUUID()}', false)`);
+  expect((await client.query('SELECT organization_id FROM walpost.outbox')).rows).toEqual([{ organization_id: other }]);
+
+  const line =
+    'role service_role is a member of walpost_publisher, and has BYPASSRLS: row-level security does not hide the rows of other organizations from it';
+  expect(await warnings(own)).toEqual([line]);
+  const notices: string[] = [];
+  const migrated = () => migrate(own.url, { onNotice: (text) => notices.push(text) });
+  await migrated();
+  expect(notices).toEqual([
+    `warning: ${line}. Let the application log in as a role of its own without BYPASSRLS: CREATE ROLE … LOGIN; GRANT walpost_publisher TO …; REVOKE walpost_publisher FROM service_role.`,
+  ]);
+
+  await own.query('REVOKE walpost_publisher FROM service_role');
+  await migrated();
+  expect(notices).toHaveLength(1);
 });
 
 test('default privileges give an application nothing', async () => {

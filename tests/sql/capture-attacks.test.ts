@@ -95,6 +95,33 @@ test('a cast that is made after capture changes nothing', async () => {
   ]);
 });
 
+test.each([
+  ['a statement', ''],
+  ['each row', 'CREATE TRIGGER none AFTER INSERT ON app.jobs FOR EACH ROW EXECUTE FUNCTION app.none()'],
+])('domains are compared without their checks, casts and operators: changed_only, %s', async (_, trigger) => {
+  await attacker.query(`${CASTS}; ${MORE_TYPES};
+    CREATE FUNCTION app.none() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+    CREATE DOMAIN app.inner AS app.checked CHECK (app.yes(VALUE));
+    CREATE DOMAIN app.number AS int CHECK (app.yes(VALUE::text));
+    CREATE DOMAIN app.list AS app.checked[] CHECK (app.yes(VALUE[1]));
+    CREATE FUNCTION app.differ(app.checked, app.checked) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM app.attack(); RETURN true; END $$;
+    CREATE FUNCTION app.differ(app.state, app.state) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM app.attack(); RETURN true; END $$;
+    CREATE OPERATOR app.<> (LEFTARG = app.checked, RIGHTARG = app.checked, FUNCTION = app.differ);
+    CREATE OPERATOR app.= (LEFTARG = app.state, RIGHTARG = app.state, FUNCTION = app.differ);
+    CREATE OPERATOR app.<> (LEFTARG = app.state, RIGHTARG = app.state, FUNCTION = app.differ)`);
+  await table('id app.number, a app.checked, b app.inner, c app.list, d app.level');
+  await attacker.query(trigger);
+  await capture(`, columns => '{a,b,c,d}', changed_only => true, operations => '{update}'`);
+  await write(`1, 'x', 'y', '{z}', 'low'`);
+  await attacker.query(
+    `UPDATE app.jobs SET a = 'X', d = 'high'; UPDATE app.jobs SET a = a; UPDATE app.jobs SET id = 2, b = NULL`,
+  );
+  expect(await told()).toEqual([
+    { event_type: 'job.updated', payload: { id: 1, a: 'X', d: 'high' } },
+    { event_type: 'job.updated', payload: { id: 2, a: 'X', c: ['z'], d: 'high' } },
+  ]);
+});
+
 test.each(['app.pair', 'app.pair[]', 'app.ran_as'])('a column of the type %s is refused', async (type) => {
   await attacker.query(CASTS);
   await table(`id int, x ${type}`);

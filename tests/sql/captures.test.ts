@@ -144,12 +144,51 @@ test.each([
   [`event_prefix => ''`, 'event_prefix must have 1 to 247 characters'],
   [`target => repeat('x', 256)`, 'target must have at most 255 characters'],
   [`capture_name => 'Not a name'`, 'capture_name must have'],
+  ['organization_column => NULL', 'organization_column must not be null'],
+  ['id_column => NULL', 'id_column must not be null'],
+  [`columns => '{id,NULL}'`, 'columns must not hold a null'],
+  ['operations => NULL', 'operations must be some of insert, update, delete'],
+  [`operations => '{insert,NULL}'`, 'operations must be some of insert, update, delete'],
+  ['on_truncate => NULL', 'on_truncate must be refuse or ignore'],
+  ['capture_name => NULL', 'capture_name must have'],
 ])('refused: capture(…, %s)', async (more, said) => {
   await database.query('CREATE TABLE IF NOT EXISTS app.plain (id int, organization_id uuid)');
   await expect(capture('plain', `, ${more}`)).rejects.toMatchObject({
     code: '22023',
     message: expect.stringContaining(said) as string,
   });
+});
+
+test.each([
+  [`NULL, 'plain'`, 'table_name must not be null'],
+  [`'app.plain', NULL`, 'entity_type must have 1 to 240 characters'],
+])('refused: capture(%s)', async (given, said) => {
+  await database.query('CREATE TABLE IF NOT EXISTS app.plain (id int, organization_id uuid)');
+  await expect(database.query(`SELECT walpost.capture(${given})`)).rejects.toMatchObject({
+    code: '22023',
+    message: `walpost.capture: ${said}`,
+  });
+});
+
+test.each([
+  ['columns', []],
+  ['event_prefix', 'nothing'],
+  ['condition', null],
+  ['topic', 'default'],
+  ['target', null],
+  ['changed_only', false],
+])('capture(…, %s => NULL) is its default', async (name, value) => {
+  await database.query('CREATE TABLE IF NOT EXISTS app.nothing (id int, organization_id uuid)');
+  await capture('nothing', `, ${name} => NULL`);
+  expect(await database.query(`SELECT ${name}, fits FROM walpost.captures WHERE table_name = 'app.nothing'`)).toEqual([
+    { [name]: value, fits: true },
+  ]);
+  await database.query(`INSERT INTO app.nothing VALUES (1, '${organization}'); UPDATE app.nothing SET id = 2`);
+  expect((await events('nothing')).slice(-2)).toEqual([
+    ['nothing.created', { id: 1 }],
+    ['nothing.updated', { id: 2 }],
+  ]);
+  await database.query('DROP TABLE app.nothing');
 });
 
 test('two captures of one table write their events beside each other, are listed, and go one by one', async () => {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createPool } from '../../src/postgres/pool.ts';
 import { type TestDatabase, createTestDatabase } from '../support/database.ts';
@@ -107,6 +108,18 @@ test.each([
   ],
   [`[{"organisation_id": "ID"}]`, '22023', 'event 1 has the unknown name "organisation_id"'],
   [`[{"organization_id": "x", "event_type": "a", "payload": 1}]`, '22P02', 'uuid'],
+  ...['-1', '0', '32768', '99999999999', '1.5', '-2.0', '"0"', '"-1"', '"1.5"', '1e2000'].map(
+    (version): [string, string, string] => [
+      `[{"organization_id": "ID", "event_type": "a", "payload": 1, "event_version": ${version}}]`,
+      '22023',
+      'event 1: event_version must be a whole number from 1 to 32767, not ',
+    ],
+  ),
+  ...['"x"', '""', '"1e2"', 'true', '{}', '[1]'].map((version): [string, string, string] => [
+    `[{"organization_id": "ID", "event_type": "a", "payload": 1, "event_version": ${version}}]`,
+    '22P02',
+    `event 1: event_version is no number but ${version}`,
+  ]),
 ])('refused: %s', async (events, code, message) => {
   const given = events === 'null' ? null : events.replaceAll('ID', organization_id);
   await expect(database.query(MANY, [given])).rejects.toMatchObject({
@@ -115,6 +128,31 @@ test.each([
   });
   expect(await rows()).toEqual([]);
 });
+
+test('event_version: a whole number, also as a text; null is 1', async () => {
+  const versions = ['1', '32767', '2.0', '"2"', '"32767"', 'null'];
+  await database.query(MANY, [
+    `[${versions.map((version) => `{"organization_id": "${organization_id}", "event_type": "a", "payload": 1, "event_version": ${version}}`).join(', ')}]`,
+  ]);
+  expect(await database.query('SELECT event_version AS v FROM walpost.outbox ORDER BY seq')).toEqual(
+    [1, 32767, 2, 2, 32767, 1].map((v) => ({ v })),
+  );
+});
+
+test.each(['event_type', 'entity_type', 'entity_id', 'target', 'topic', 'idempotency_key'])(
+  'a long %s: error and hint name that field and no other',
+  async (name) => {
+    const event = { organization_id, event_type: 'a', payload: {}, [name]: 'x'.repeat(1025) };
+    const error = await publish([event]).catch((reason: unknown) => reason as pg.DatabaseError);
+    expect(error).toMatchObject({
+      code: '22023',
+      message: expect.stringMatching(`^walpost.publish_many: event 1: ${name} must have`) as string,
+      hint: expect.stringMatching(/\.$/) as string,
+    });
+    const others = ['entity_type', 'entity_id', 'target'].filter((other) => other !== name);
+    expect(others.filter((other) => (error as pg.DatabaseError).hint?.includes(other))).toEqual([]);
+  },
+);
 
 test('the trace of the session is in the headers of what publish and publish_many write', async () => {
   const trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';

@@ -155,8 +155,17 @@ describe('what is refused, each with a hint', () => {
     [`$1, 'a', '{}', topic => ''`, '22023', 'topic must have'],
     [`$1, 'a', '{}', headers => '[]'`, '22023', 'headers must be a JSON object, not array'],
     [`$1, 'a', '{}', headers => jsonb_build_object('h', repeat('x', 16384))`, '54000', 'the limit is 16384'],
-    [`$1, 'a', '{}', event_version => 0`, '22023', 'event_version must be'],
-    [`$1, 'a', '{}', event_version => 32768`, '22023', 'event_version must be'],
+    ...['-1', '0', '32768'].map((version): [string, string, string] => [
+      `$1, 'a', '{}', event_version => ${version}`,
+      '22023',
+      `event_version must be a whole number from 1 to 32767, not ${version}`,
+    ]),
+    [
+      `$1, 'a', '{}', entity_type => repeat('x', 256)`,
+      '22023',
+      'entity_type must have at most 255 characters, not 256',
+    ],
+    [`$1, 'a', '{}', target => repeat('x', 256)`, '22023', 'target must have at most 255 characters, not 256'],
     [`$1, 'a', '{}', idempotency_key => ''`, '22023', 'idempotency_key must have'],
     [`$1, 'a', '{}', idempotency_key => repeat('k', 513)`, '22023', 'not 513'],
     [
@@ -176,6 +185,17 @@ describe('what is refused, each with a hint', () => {
     expect(await count('outbox')).toBe(0);
     expect(await count('idempotency_keys')).toBe(0);
   });
+});
+
+test.each([
+  ['99999999999', '42883'],
+  ['1.5', '42883'],
+  [`'99999999999'`, '22003'],
+  [`'1.5'`, '22P02'],
+])('event_version => %s is no integer, and Postgres says so', async (version, code) => {
+  const call = `SELECT walpost.publish('${organization}', 'a', '{}', event_version => ${version})`;
+  await expect(database.query(call)).rejects.toMatchObject({ code });
+  await database.query(`SELECT walpost.publish('${organization}', 'a', '{}', event_version => '2')`);
 });
 
 test('the limit of the payload counts bytes, and can be set for a topic, up to 1 MiB', async () => {

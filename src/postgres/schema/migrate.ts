@@ -23,10 +23,10 @@ import {
   type Repeatable,
   repeatableState,
 } from './repeatable.ts';
-import { OWNER_LOGIN_REMEDY, readOwnerLogins } from './owner-logins.ts';
 import { readRolePrefix, rolePrefixSql } from './role-prefix.ts';
 import { mendRoleModel } from './role-model.ts';
 import { refuseForeignCode } from './schema-guard.ts';
+import { readUnboundLogins } from './unbound-logins.ts';
 import { connectSession, sessionClient } from '../session.ts';
 import { SQLSTATE, isSqlState } from '../sqlstate.ts';
 
@@ -161,7 +161,7 @@ async function applyPending(
     for (const file of state.outdated) onStep?.(file);
   }
   await recordInstallation(client);
-  for (const line of await readOwnerLogins(client)) say(`warning: ${line}. ${OWNER_LOGIN_REMEDY}`);
+  for (const { line, remedy } of await readUnboundLogins(client)) say(`warning: ${line}. ${remedy}`);
   for (const { line, remedy } of await readCaptureProblems(client)) say(`${line}. ${remedy}`);
   return [...pending, ...state.outdated];
 }

@@ -4,8 +4,8 @@
  */
 import type pg from 'pg';
 import { databaseError } from '../database-error.ts';
-import { OWNER_LOGIN_REMEDY, readOwnerLogins } from './owner-logins.ts';
 import { SQLSTATE, isSqlState } from '../sqlstate.ts';
+import { readUnboundLogins } from './unbound-logins.ts';
 
 const IS_THERE = `SELECT to_regprocedure('walpost.deviations()') IS NOT NULL AS there`;
 
@@ -31,7 +31,7 @@ export class RoleModelWatch {
       warn(line, remedy);
     };
     for (const line of await readDeviations(pool)) say(line, 'Run `walpost migrate` as the owner of the schema.');
-    for (const line of await readOwnerLogins(pool)) say(line, OWNER_LOGIN_REMEDY);
+    for (const { line, remedy } of await readUnboundLogins(pool)) say(line, remedy);
   }
 }
 
