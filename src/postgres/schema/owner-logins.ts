@@ -14,12 +14,18 @@ const OWNER_LOGINS = `
   )
   SELECT format('the application %s is connected as role %s, which has the rights of the owner of the schema walpost: ',
                 CASE WHEN coalesce(a.application_name, '') = '' THEN 'without a name' ELSE quote_literal(a.application_name) END,
-                quote_ident(l.rolname)) AS what
+                quote_ident(l.rolname)) AS what,
+         format('CREATE ROLE %1$I LOGIN; GRANT %2$I TO %1$I; give it a password, and let the application log in as it.',
+                left(l.rolname, 59) || '_app', $1::text) AS remedy
     FROM login AS l JOIN pg_stat_activity AS a ON a.usesysid = l.oid
    WHERE a.datname = current_database() AND coalesce(a.backend_type, 'client backend') = 'client backend'
      AND coalesce(a.application_name, '') !~ '^(walpost( |$)|psql$|pg_dump|pg_restore$|pg_basebackup$|pg_upgrade$)'
    UNION
-  SELECT format('role %s is a member of %s, and has the rights of the owner of the schema walpost: ', quote_ident(l.rolname), quote_ident(p.rolname))
+  SELECT format('role %s is a member of %s, and has the rights of the owner of the schema walpost: ', quote_ident(l.rolname), quote_ident(p.rolname)),
+         coalesce((SELECT string_agg(format('REVOKE %s FROM %I%s;', m.roleid::regrole, l.rolname,
+                                            CASE WHEN current_setting('server_version_num')::int >= 160000 THEN ' GRANTED BY ' || m.grantor::regrole END), ' ')
+                     FROM pg_auth_members AS m WHERE m.member = l.oid AND pg_has_role(m.roleid, l.nspowner, 'USAGE')),
+                  format('REVOKE %I FROM %I; and let the application log in as another role.', p.rolname, l.rolname))
     FROM login AS l JOIN pg_roles AS p ON p.rolname = $1
    WHERE NOT (SELECT r.rolsuper FROM pg_roles AS r WHERE r.oid = l.oid) AND pg_has_role(l.oid, p.oid, 'USAGE')
    ORDER BY 1`;
@@ -27,9 +33,23 @@ const OWNER_LOGINS = `
 export const OWNER_LOGIN_REMEDY =
   'Let the application log in as a role of its own: CREATE ROLE … LOGIN; GRANT walpost_publisher TO …; it must not be a member of the owner.';
 
-/** A sentence for each application that row-level security does not bind. */
-export async function readOwnerLogins(db: Pick<pg.Pool, 'query'> | pg.ClientBase): Promise<string[]> {
+export interface OwnerLogin {
+  /** A sentence without its full stop. */
+  readonly line: string;
+  readonly remedy: string;
+}
+
+/** Each application that row-level security does not bind, with the statements that change it. */
+export async function findOwnerLogins(db: Pick<pg.Pool, 'query'> | pg.ClientBase): Promise<OwnerLogin[]> {
   const publisher = `${await readRolePrefix(db)}walpost_publisher`;
-  const { rows } = await db.query<{ what: string }>(OWNER_LOGINS, [publisher]);
-  return rows.map(({ what }) => `${what}row-level security does not hide the rows of other organizations from it`);
+  const { rows } = await db.query<{ what: string; remedy: string }>(OWNER_LOGINS, [publisher]);
+  return rows.map(({ what, remedy }) => ({
+    line: `${what}row-level security does not hide the rows of other organizations from it`,
+    remedy,
+  }));
+}
+
+/** A sentence for each of them. */
+export async function readOwnerLogins(db: Pick<pg.Pool, 'query'> | pg.ClientBase): Promise<string[]> {
+  return (await findOwnerLogins(db)).map(({ line }) => line);
 }
