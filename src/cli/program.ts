@@ -6,6 +6,7 @@ import { VERSION } from '../version.ts';
 import { configCommand } from './config-command.ts';
 import { deadLettersCommand } from './dead-letters-command.ts';
 import { demoCommand } from './demo-command.ts';
+import { doctorCommand } from './doctor-command.ts';
 import { jobsCommand } from './jobs-command.ts';
 import { listenCommand } from './listen-command.ts';
 import { migrateCommand } from './migrate-command.ts';
@@ -21,6 +22,7 @@ const EXAMPLES = `
 Examples:
   walpost demo                       see it at work, with a Postgres of its own
   walpost config check               list every problem of walpost.yaml
+  walpost doctor --probe             what is wrong around it, and what mends it
   walpost migrate --plan             what would be applied to the database
   walpost run --set log.level=debug  with one option changed
   walpost listen                     print webhooks that come to this machine
@@ -42,6 +44,7 @@ export function createProgram(): Command {
   program.addCommand(demoCommand().helpGroup('Set up:'));
   program.addCommand(configCommand());
   program.addCommand(migrateCommand());
+  program.addCommand(doctorCommand());
   program.addCommand(uninstallCommand());
   program.addCommand(runCommand());
   program.addCommand(statusCommand());

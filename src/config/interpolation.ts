@@ -6,7 +6,7 @@
  * character by character, into the private use area: the text keeps its length, YAML sees a plain word, and the scalars
  * are unveiled and filled in after the parse.
  */
-import { secretFromFile } from './secret-file.ts';
+import { isAbsentFile, secretFromFile } from './secret-file.ts';
 
 const EXPRESSION = /\$?\$\{[^}\n]*\}/g;
 const VEIL = 0xe000;
@@ -15,6 +15,13 @@ const ASCII = /[\x01-\x7f]/g;
 const REFERENCE = /\$(\$\{)|\$\{([^}]*)\}|\$\{/g;
 const INSIDE = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s;
 const FILE = /^file:(.*)$/s;
+
+const NEEDS_VARIABLE = 'needs the environment variable';
+
+/** The value is only not there: another environment may have it. Takes the message of a problem. */
+export function isOnlyAbsent(message: string): boolean {
+  return message.startsWith(NEEDS_VARIABLE) || isAbsentFile(message);
+}
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -62,7 +69,7 @@ export function expand(text: string, env: Environment): Expansion | undefined {
     variables.push(name);
     const value = env[name];
     if (match?.[2] !== undefined) return value || match[2];
-    if (value === undefined) fault ??= `needs the environment variable ${name}, which is not set`;
+    if (value === undefined) fault ??= `${NEEDS_VARIABLE} ${name}, which is not set`;
     return value ?? '';
   });
   return { text: filled, variables, fault };

@@ -5,6 +5,11 @@ import { isAbsolute } from 'node:path';
 /** No secret is longer; what is, is the wrong file. */
 const MOST_BYTES = 1024 ** 2;
 
+/** Takes the message of a fault below. */
+export function isAbsentFile(fault: string): boolean {
+  return /^needs the file .*, which cannot be read \(/.test(fault);
+}
+
 /** The text without the line breaks that editors put at its end, or what is wrong, in words that hold nothing of it. */
 export function secretFromFile(path: string): { readonly text: string } | { readonly fault: string } {
   if (!isAbsolute(path)) {

@@ -29,10 +29,18 @@ export async function adoptParkedSinks(pool: pg.Pool, cursor: CursorStore, sinks
   } catch (error) {
     throw databaseError(error, 'renaming parked events');
   }
-  const unknown = (await countParked(pool, cursor.slot)).filter(({ sink }) => !Object.hasOwn(sinks, sink));
-  if (unknown.length === 0) return moved;
+  const problem = unknownSinks(await countParked(pool, cursor.slot), sinks);
+  if (problem) throw problem;
+  return moved;
+}
+
+/** Undefined when the configuration names every sink, now or as `formerly`. */
+export function unknownSinks(counts: readonly ParkedSinkCount[], sinks: Config['sinks']): WalpostError | undefined {
+  const known = new Set(Object.entries(sinks).flatMap(([name, { formerly }]) => [name, formerly]));
+  const unknown = counts.filter(({ sink }) => !known.has(sink));
+  if (unknown.length === 0) return undefined;
   const list = unknown.map(({ sink, count }) => `"${sink}" (${count})`).join(', ');
-  throw new WalpostError('PARKED_SINK_UNKNOWN', { detail: `It has ${list}.` });
+  return new WalpostError('PARKED_SINK_UNKNOWN', { detail: `It has ${list}.` });
 }
 
 /** Counting stops here, and says so by being the number itself. */

@@ -3,7 +3,7 @@ import { WalpostError } from '../errors.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import { beginSession, sessionClient } from '../postgres/session.ts';
 import { APPLICATION_NAME, CONNECT_TIMEOUT_MS, processIdOf } from './replication-client.ts';
-import { identifySystem } from './replication-handshake.ts';
+import { identifySystem, type SystemIdentity } from './replication-handshake.ts';
 import { refuseSynchronousNames } from './synchronous-standby.ts';
 
 export interface ServerCheckOptions {
@@ -57,23 +57,69 @@ const OLDEST_VERSION = 150_000;
  * the role's attributes do not tell on managed servers, and a pooler looks like a server until it is asked to replicate.
  */
 export async function checkServer(options: ServerCheckOptions): Promise<ServerFacts> {
-  await using first = await openSession(options.url);
-  const settings = await readSettings(first.client, options.slot);
-  await using second = await openSession(options.url);
-  await refuseSharedBackend(first.client, second.client);
-  await beginSession(first.client);
-  checkSettings(settings);
-  // A server announces the process id that the session really has; a pooler, and some providers' proxies, make one up.
-  const throughProxy = processIdOf(first.client) !== settings.pid;
-  const system = await identifySystem({ url: options.url, role: settings.role, throughProxy });
+  await using sessions = await openSessions(options);
+  for (const check of checksOf(sessions)) await check();
+  const { settings } = sessions;
   return {
     version: settings.version,
-    ...system,
+    ...(await identify(sessions, options)),
     database: settings.database,
     role: settings.role,
     isPrimary: !settings.in_recovery,
     walSenderTimeoutMs: settings.wal_sender_timeout,
   };
+}
+
+/** The same checks, for a person who mends the server: each one is made, whatever the others say. */
+export async function serverProblems(options: ServerCheckOptions): Promise<unknown[]> {
+  await using sessions = await openSessions(options);
+  const problems: unknown[] = [];
+  for (const check of [...checksOf(sessions), () => identify(sessions, options)]) {
+    try {
+      await check();
+    } catch (error) {
+      problems.push(error);
+    }
+  }
+  return problems;
+}
+
+interface Sessions extends AsyncDisposable {
+  readonly first: pg.Client;
+  readonly second: pg.Client;
+  readonly settings: SettingsRow;
+}
+
+async function openSessions({ url, slot }: ServerCheckOptions): Promise<Sessions> {
+  const first = await openSession(url);
+  try {
+    const settings = await readSettings(first.client, slot);
+    const second = await openSession(url);
+    const end = (): Promise<unknown> => Promise.all([first, second].map((each) => each[Symbol.asyncDispose]()));
+    return {
+      first: first.client,
+      second: second.client,
+      settings,
+      [Symbol.asyncDispose]: async () => void (await end()),
+    };
+  } catch (error) {
+    await first[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+function checksOf({ first, second, settings }: Sessions): (() => unknown)[] {
+  return [
+    () => refuseSharedBackend(first, second),
+    () => beginSession(first),
+    ...SETTING_CHECKS.map((check) => () => check(settings)),
+  ];
+}
+
+function identify({ first, settings }: Sessions, { url }: ServerCheckOptions): Promise<SystemIdentity> {
+  // A server announces the process id that the session really has; a pooler, and some providers' proxies, make one up.
+  const throughProxy = processIdOf(first) !== settings.pid;
+  return identifySystem({ url, role: settings.role, throughProxy });
 }
 
 interface Session extends AsyncDisposable {
@@ -112,19 +158,22 @@ export function refuseOldServer(version: number): void {
   throw new WalpostError('SERVER_VERSION', { detail: `It is ${Math.floor(version / 10_000)}.` });
 }
 
-function checkSettings(settings: SettingsRow): void {
-  refuseOldServer(settings.version);
-  if (settings.wal_level !== 'logical') {
-    throw new WalpostError('WAL_LEVEL', { detail: `Its wal_level is ${settings.wal_level}.` });
-  }
-  if (settings.max_wal_senders === 0) throw new WalpostError('TOO_MANY_SLOTS', { detail: 'max_wal_senders is 0.' });
-  if (settings.other_slots >= settings.max_replication_slots) {
+const SETTING_CHECKS: readonly ((settings: SettingsRow) => void)[] = [
+  ({ version }) => refuseOldServer(version),
+  ({ wal_level: level }) => {
+    if (level !== 'logical') throw new WalpostError('WAL_LEVEL', { detail: `Its wal_level is ${level}.` });
+  },
+  ({ max_wal_senders: senders }) => {
+    if (senders === 0) throw new WalpostError('TOO_MANY_SLOTS', { detail: 'max_wal_senders is 0.' });
+  },
+  ({ other_slots: others, max_replication_slots: places }) => {
+    if (others < places) return;
     throw new WalpostError('TOO_MANY_SLOTS', {
-      detail: `There are ${settings.other_slots} slots, and max_replication_slots is ${settings.max_replication_slots}.`,
+      detail: `There are ${others} slots, and max_replication_slots is ${places}.`,
     });
-  }
-  refuseSynchronousNames(settings.synchronous_standby_names);
-}
+  },
+  (settings) => refuseSynchronousNames(settings.synchronous_standby_names),
+];
 
 /** Two open connections in one backend: a pooler lends it out for each transaction, and locks would be lost. */
 async function refuseSharedBackend(first: pg.Client, second: pg.Client): Promise<void> {

@@ -11,7 +11,8 @@ const DOORS = ['client', 'consumer', 'sink'];
 function allowed(place: string): readonly string[] | undefined {
   const below = [...FOUNDATIONS, 'vocabulary'];
   if (place === 'main') return ['cli', 'relay', ...below];
-  if (place === 'cli') return ['demo', 'relay', ...STAGES, ...below];
+  if (place === 'cli') return ['demo', 'doctor', 'relay', ...STAGES, ...below];
+  if (place === 'doctor') return ['relay', ...STAGES, ...below];
   if (place === 'demo') return ['relay', ...STAGES, ...DOORS, ...below];
   if (place === 'relay') return [...STAGES, ...below];
   if (STAGES.includes(place)) return below;

@@ -4,7 +4,8 @@
  */
 import type pg from 'pg';
 import { databaseError } from '../database-error.ts';
-import { SQLSTATE, isSqlState } from '../sqlstate.ts';
+import { SQLSTATE } from '../sqlstate.ts';
+import { stateOf } from '../storable.ts';
 
 export interface CaptureProblem {
   /** A sentence without its full stop. */
@@ -18,8 +19,19 @@ interface CaptureRow {
   problem: string;
 }
 
-/** None where the schema is of an older release. */
+/** None where the schema is of an older release, or the role may not ask. */
 export async function readCaptureProblems(db: Pick<pg.Pool, 'query'>): Promise<CaptureProblem[]> {
+  try {
+    return await askCaptureProblems(db);
+  } catch (error) {
+    const state = stateOf(error);
+    if (state === SQLSTATE.undefinedTable || state === SQLSTATE.insufficientPrivilege) return [];
+    throw error;
+  }
+}
+
+/** Throws where nobody can tell. */
+export async function askCaptureProblems(db: Pick<pg.Pool, 'query'>): Promise<CaptureProblem[]> {
   try {
     const { rows } = await db.query<CaptureRow>(
       'SELECT table_name, capture_name, problem FROM walpost.captures WHERE NOT fits',
@@ -29,7 +41,6 @@ export async function readCaptureProblems(db: Pick<pg.Pool, 'query'>): Promise<C
       remedy: `As the owner of the schema walpost, call walpost.capture('${table}', ...) again, or walpost.release('${table}').`,
     }));
   } catch (error) {
-    if (isSqlState(error, SQLSTATE.undefinedTable, SQLSTATE.insufficientPrivilege)) return [];
     throw databaseError(error, 'looking at the captures of tables');
   }
 }

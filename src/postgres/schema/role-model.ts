@@ -4,7 +4,8 @@
  */
 import type pg from 'pg';
 import { databaseError } from '../database-error.ts';
-import { SQLSTATE, isSqlState } from '../sqlstate.ts';
+import { SQLSTATE } from '../sqlstate.ts';
+import { stateOf } from '../storable.ts';
 import { readUnboundLogins } from './unbound-logins.ts';
 
 const IS_THERE = `SELECT to_regprocedure('walpost.deviations()') IS NOT NULL AS there`;
@@ -30,18 +31,33 @@ export class RoleModelWatch {
       this.said.add(line);
       warn(line, remedy);
     };
-    for (const line of await readDeviations(pool)) say(line, 'Run `walpost migrate` as the owner of the schema.');
+    for (const line of await deviationLines(pool)) say(line, 'Run `walpost migrate` as the owner of the schema.');
     for (const { line, remedy } of await readUnboundLogins(pool)) say(line, remedy);
   }
 }
 
-/** A line each; `walpost migrate` mends it. */
-async function readDeviations(pool: Pick<pg.Pool, 'query'>): Promise<string[]> {
+export interface RoleDeviation {
+  /** A sentence without its full stop. */
+  readonly what: string;
+  /** What mends it, also `walpost migrate` by itself. */
+  readonly statement: string;
+}
+
+/** Throws where the role may not ask. */
+export async function readDeviations(pool: Pick<pg.Pool, 'query'>): Promise<RoleDeviation[]> {
   try {
-    const { rows } = await pool.query<{ what: string }>('SELECT what FROM walpost.deviations()');
-    return rows.map(({ what }) => what);
+    return (await pool.query<RoleDeviation & object>('SELECT what, statement FROM walpost.deviations()')).rows;
   } catch (error) {
-    if (isSqlState(error, SQLSTATE.insufficientPrivilege)) return ['this role lacks rights of walpost_relay'];
     throw databaseError(error, 'looking at the roles of walpost');
+  }
+}
+
+/** A line each; `walpost migrate` mends it. */
+async function deviationLines(pool: Pick<pg.Pool, 'query'>): Promise<string[]> {
+  try {
+    return (await readDeviations(pool)).map(({ what }) => what);
+  } catch (error) {
+    if (stateOf(error) === SQLSTATE.insufficientPrivilege) return ['this role lacks rights of walpost_relay'];
+    throw error;
   }
 }

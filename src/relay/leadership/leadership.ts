@@ -29,6 +29,11 @@ export interface LeadershipOptions {
 
 /** One for snapshots, one for the cursor. */
 const CONTROL_CONNECTIONS = 2;
+/**
+ * What a leader opens beside database.pool_size, walsenders left out: the control pool, the lock, two for jobs, one that is woken,
+ * one that claims the cursor, and two of the checks of a start, which a standby makes too.
+ */
+export const LEADER_CONNECTIONS = CONTROL_CONNECTIONS + 7;
 /** After a longer wait for the lock the checks are made again. */
 const CHECKS_STAY_TRUE_MS = 1_000;
 

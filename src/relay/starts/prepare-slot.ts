@@ -78,7 +78,8 @@ function resumeHealing(options: SlotOptions, job: Job): SlotHealing {
   });
 }
 
-async function walEnd(pool: pg.Pool): Promise<Lsn> {
+/** Where the server writes next. */
+export async function walEnd(pool: pg.Pool): Promise<Lsn> {
   try {
     const { rows } = await pool.query<{ lsn: string }>(
       `SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text AS lsn`,
