@@ -5,11 +5,12 @@ import type { Event, Origin } from '../../event.ts';
 import { holderText, strangerProblem } from '../../leader/lock-holder.ts';
 import { type Readiness, type StatusReport, toAlert } from '../../observe/status-report.ts';
 import { unixMs } from '../../pg-time.ts';
-import type { DeadLetter } from '../../pipeline.ts';
+import type { DeadLetter, FailingLane } from '../../pipeline.ts';
 import type { RelayConnection } from '../connection.ts';
 import type { RelayDependencies, RelayWatcher } from '../dependencies.ts';
 import type { Standby } from '../term.ts';
 import type { PipelineParts } from '../wiring.ts';
+import { FailingLog } from './failing-log.ts';
 import { type DatabaseFacts, NO_FACTS, readDatabaseFacts } from './database-facts.ts';
 import type { Refusal as RefusedLane } from '../../router/lanes/refusal.ts';
 import type { SlotStream } from '../../slot/slot-stream.ts';
@@ -31,10 +32,12 @@ export class RelayStatus {
   private attached: RelayConnection | undefined;
   private standby: Standby | undefined;
   private readonly refusals = new Set<MessageRefusal>();
+  private readonly failingLog: FailingLog;
   private ready: Readiness = { ready: false, role: 'starting', detail: 'connecting' };
 
   constructor(options: RelayDependencies) {
     this.options = options;
+    this.failingLog = new FailingLog(options.log, options.clock);
   }
 
   /** Turns what the stages do into metrics and log lines; called once a batch. */
@@ -60,6 +63,7 @@ export class RelayStatus {
     refusing: (refusal: RefusedLane): void => this.refusing(refusal),
     refusingOver: ({ sink, organizationId }: RefusedLane): void =>
       this.options.log.info({ sink, organizationId }, 'the destination accepts events again'),
+    failing: (lanes: readonly FailingLane[]): void => this.failingLog.round(lanes),
     windowWait: (ms: number): void => this.options.metrics.windowWait(ms / 1000),
   };
 
@@ -72,6 +76,7 @@ export class RelayStatus {
   standingBy(standby: Standby): void {
     const { holder, slot } = standby;
     this.standby = standby;
+    this.failingLog.forget();
     const problem = strangerProblem(slot, holder);
     if (problem) {
       this.ready = { ready: false, role: 'standby', detail: problem.message };
