@@ -59,25 +59,41 @@ export interface Batch {
  * A sink's answer for one event. Durations in milliseconds.
  *
  * `reason` is a sentence of our own, with status and code, which the organization may read: nothing that the destination, a
- * library or an event says goes into it. `answer` is what the destination said in its own words, without the secrets of the
+ * library or an event says goes into it. `code` is its kind in one word, such as HTTP_503, ECONNREFUSED or TIMEOUT. `answer` is what the destination said in its own words, without the secrets of the
  * sink and without what was sent; it is for operators only.
  */
 export type Verdict =
   | { readonly kind: 'delivered' }
   /** This event, for good: never send it again. `crash`: it was not sent, because it ended the process before. */
-  | { readonly kind: 'rejected'; readonly reason: string; readonly answer?: string; readonly crash?: boolean }
+  | {
+      readonly kind: 'rejected';
+      readonly reason: string;
+      readonly code?: string;
+      readonly answer?: string;
+      readonly crash?: boolean;
+    }
   /** This event, this time. */
-  | { readonly kind: 'failed'; readonly reason: string; readonly answer?: string; readonly retryAfter?: number }
+  | {
+      readonly kind: 'failed';
+      readonly reason: string;
+      readonly code?: string;
+      readonly answer?: string;
+      readonly retryAfter?: number;
+    }
   /** The destination, whatever the event. `answered`: it did answer, with an error of its own (5xx), so the event may be the cause. `slow`: it took the whole timeout. `unsent`: it was not asked, as no time was left; nothing failed. */
   | {
       readonly kind: 'unavailable';
       readonly reason: string;
+      readonly code?: string;
       readonly answer?: string;
       readonly retryAfter?: number;
       readonly answered?: boolean;
       readonly slow?: boolean;
       readonly unsent?: boolean;
     };
+
+/** Code of a verdict that no destination gave: the sink is not asked, since it was unavailable before. */
+export const BREAKER_OPEN = 'BREAKER_OPEN';
 
 export const DELIVERED: Verdict = { kind: 'delivered' };
 
@@ -172,6 +188,8 @@ export interface FailingLane extends LaneName {
   /** Failures in a row. */
   readonly attempts: number;
   readonly reason: string;
+  /** The kind of the last failure in one word, such as HTTP_503; null when the sink did not say. */
+  readonly code: string | null;
   /** What the destination said, for operators; null when it said nothing that is kept. */
   readonly answer: string | null;
   /** null while it is being tried, or waits for its turn. */

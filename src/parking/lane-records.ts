@@ -7,16 +7,16 @@ import { databaseError } from '../postgres/database-error.ts';
 import { FENCE, OWNED, writeFenced } from '../postgres/cursor/fence.ts';
 import { asciiText, refusesContent } from '../postgres/storable.ts';
 
-/** Of more lanes nothing is known: a sink that is away must not make the leader write for all of its tenants. */
-const MOST = 5_000;
+/** Maximum of lanes that are written and read: a sink that is away must not make the leader write for all of its tenants. */
+export const MOST_FAILING = 5_000;
 
 /** The first round forgets what an earlier leader wrote, but for the lanes that the router has recalled. */
 const WRITE = `
   WITH fence AS (${FENCE}),
   given AS (
     SELECT * FROM unnest($3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::integer[], $8::text[],
-                         $9::timestamptz[], $10::text[], $11::text[])
-                  AS g (sink, organization_id, lane, failing_since, attempts, reason, next_try_at, state, answer)
+                         $9::timestamptz[], $10::text[], $11::text[], $16::text[])
+                  AS g (sink, organization_id, lane, failing_since, attempts, reason, next_try_at, state, answer, code)
   ),
   gone AS (
     DELETE FROM walpost.lanes AS l USING fence
@@ -26,19 +26,19 @@ const WRITE = `
             OR (l.sink, l.organization_id, l.lane) IN (SELECT * FROM unnest($12::text[], $13::text[], $14::text[])))
   ),
   put AS (
-    INSERT INTO walpost.lanes AS l (slot, sink, organization_id, lane, state, failing_since, attempts, reason, answer, next_try_at)
-    SELECT fence.slot, g.sink, g.organization_id, g.lane, g.state, g.failing_since, g.attempts, g.reason, g.answer, g.next_try_at
+    INSERT INTO walpost.lanes AS l (slot, sink, organization_id, lane, state, failing_since, attempts, code, reason, answer, next_try_at)
+    SELECT fence.slot, g.sink, g.organization_id, g.lane, g.state, g.failing_since, g.attempts, g.code, g.reason, g.answer, g.next_try_at
       FROM fence, given AS g
     ON CONFLICT (slot, sink, organization_id, lane) DO UPDATE
        SET state = excluded.state, failing_since = excluded.failing_since, attempts = excluded.attempts,
-           reason = excluded.reason, answer = excluded.answer, next_try_at = excluded.next_try_at
+           code = excluded.code, reason = excluded.reason, answer = excluded.answer, next_try_at = excluded.next_try_at
   )
   ${OWNED}`;
 
 const READ = `
-  SELECT sink, organization_id AS "organizationId", lane, state, attempts, coalesce(reason, '') AS reason, answer,
+  SELECT sink, organization_id AS "organizationId", lane, state, attempts, coalesce(reason, '') AS reason, code, answer,
          (extract(epoch FROM clock_timestamp() - failing_since) * 1000)::float8 AS "failingMs"
-    FROM walpost.lanes WHERE slot = $1 AND attempts > 0 AND failing_since IS NOT NULL LIMIT ${MOST}`;
+    FROM walpost.lanes WHERE slot = $1 AND attempts > 0 AND failing_since IS NOT NULL LIMIT ${MOST_FAILING}`;
 
 /** The lanes that failed when the last connection ended; the record may be a second old. */
 export async function readFailingLanes(pool: pg.Pool, slot: string, clock: Clock): Promise<readonly FailingLane[]> {
@@ -63,13 +63,9 @@ export class LaneRecords {
     this.clock = clock;
   }
 
-  /** Writes what has changed since the last round. */
-  async round(failing: Iterable<FailingLane>): Promise<void> {
-    const now = new Map<string, FailingLane>();
-    for (const lane of failing) {
-      if (now.size === MOST) break;
-      now.set(JSON.stringify([lane.sink, lane.organizationId, lane.lane]), lane);
-    }
+  /** Writes what has changed since the last round; of at most MOST_FAILING lanes. */
+  async round(failing: readonly FailingLane[]): Promise<void> {
+    const now = new Map(failing.map((lane) => [JSON.stringify([lane.sink, lane.organizationId, lane.lane]), lane]));
     const before = this.written;
     const changed = [...now].filter(([key, lane]) => !same(before?.get(key), lane)).map(([, lane]) => lane);
     const gone = [...(before ?? [])].filter(([key]) => !now.has(key)).map(([, lane]) => lane);
@@ -96,6 +92,7 @@ export class LaneRecords {
       gone.map(({ organizationId }) => organizationId),
       gone.map(({ lane }) => lane),
       first,
+      lanes.map(({ code }) => code),
     ];
     await this.put(values).catch((error: unknown) => {
       if (!refusesContent(error)) throw error;
@@ -117,6 +114,7 @@ function same(before: FailingLane | undefined, lane: FailingLane): boolean {
     before?.since === lane.since &&
     before.attempts === lane.attempts &&
     before.state === lane.state &&
+    before.code === lane.code &&
     before.reason === lane.reason &&
     before.answer === lane.answer &&
     before.nextTryAt === lane.nextTryAt

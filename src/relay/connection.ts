@@ -7,7 +7,8 @@ import { longestAttempt } from '../config/longest-attempt.ts';
 import { formatLsn } from '../lsn.ts';
 import { boundedCall } from '../observe/bounded-call.ts';
 import { pruneDeliveryLog } from '../observe/delivery-log.ts';
-import { LaneRecords } from '../parking/lane-records.ts';
+import { LaneRecords, MOST_FAILING } from '../parking/lane-records.ts';
+import type { FailingLane } from '../pipeline.ts';
 import { recordMessageMode } from '../emit/message-mode.ts';
 import { PruneWatch } from '../postgres/retention/prune-watch.ts';
 import { pruneAll } from '../postgres/retention/prune.ts';
@@ -119,11 +120,18 @@ export class RelayConnection {
     if (backendPid !== undefined) await checkNotSynchronous(this.options.term.pool, backendPid);
   }
 
+  private failing(): readonly FailingLane[] {
+    const lanes: FailingLane[] = [];
+    for (const lane of this.parts.router.failing()) if (lanes.push(lane) === MOST_FAILING) break;
+    this.options.watcher.failing(lanes);
+    return lanes;
+  }
+
   private chores(): readonly Chore[] {
     const { prune, source } = this.options.config;
     const { roleModel, captures, log } = this.options;
     const { pool, slot } = this.options.term;
-    const { keys, router, jobs } = this.parts;
+    const { keys, jobs } = this.parts;
     const records = new LaneRecords(pool, this.options.term.cursor, this.options.clock);
     const watch = new PruneWatch({ db: pool, slot, retention: prune.retention, clock: this.options.clock });
     const pruneWhenDue = async (signal: AbortSignal): Promise<void> => {
@@ -136,7 +144,7 @@ export class RelayConnection {
       { name: 'checking for synchronous replication', every: 10_000, run: () => this.checkNotSynchronous() },
       new SourceWatch(this.options).chore,
       ...jobs.chores,
-      { name: 'writing which lanes fail', every: 1_000, run: () => records.round(router.failing()) },
+      { name: 'writing which lanes fail', every: 1_000, run: () => records.round(this.failing()) },
       {
         name: 'checking the roles and rights of walpost',
         first: ROLE_MODEL_AFTER_MS,

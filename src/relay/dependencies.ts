@@ -4,7 +4,7 @@ import type { Config } from '../config/schema.ts';
 import type { MessageRefusal } from '../emit-key.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import type { Destination } from '../pipeline.ts';
+import type { Destination, FailingLane } from '../pipeline.ts';
 import type { CaptureWatch } from '../postgres/schema/captures.ts';
 import type { RoleModelWatch } from '../postgres/schema/role-model.ts';
 import type { RouterWatcher } from '../router/router-options.ts';
@@ -33,4 +33,6 @@ export interface RelayWatcher extends RouterWatcher {
   received(count: number): void;
   /** A logical message was refused: it does not become an event. */
   refused(reason: MessageRefusal): void;
+  /** The lanes that fail now, once a second. */
+  failing(lanes: readonly FailingLane[]): void;
 }

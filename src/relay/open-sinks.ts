@@ -2,16 +2,11 @@ import { idleSinks, idleSinkText } from '../config/idle-sinks.ts';
 import { GuardedSink, type SinkHooks } from '../sinks/guard/guarded-sink.ts';
 import { createSink } from '../sinks/registry.ts';
 import type { RelayDependencies } from './dependencies.ts';
+import { breakerLog } from './status/breaker-log.ts';
 
 interface OpenSinksOptions extends RelayDependencies {
   readonly onAttempt: NonNullable<SinkHooks['onAttempt']>;
 }
-
-const BREAKER = {
-  open: 'is open: too many organizations get nothing delivered there, so their events wait or are parked',
-  half_open: 'is half open: one batch goes as a probe',
-  closed: 'is closed again: everything is delivered',
-};
 
 /** Every sink of the configuration behind its guard, in the order of the file. */
 export async function openSinks(options: OpenSinksOptions): Promise<readonly GuardedSink[]> {
@@ -32,7 +27,7 @@ export async function openSinks(options: OpenSinksOptions): Promise<readonly Gua
           hooks: {
             onRequest: (request) => metrics.request(request.sink, request.outcome, request.seconds),
             onAttempt,
-            onBreaker: (name, state) => log.warn({ sink: name, state }, `the breaker of ${name} ${BREAKER[state]}`),
+            onBreaker: breakerLog({ name, clock, log }),
           },
         }),
       );

@@ -12,6 +12,7 @@ const failing = (change: Partial<FailingLane> = {}): FailingLane => ({
   since: -5_000,
   attempts: 7,
   reason: 'a was away',
+  code: null,
   answer: null,
   nextTryAt: null,
   ...change,

@@ -6,12 +6,13 @@ import { holderText, strangerProblem } from '../../leader/lock-holder.ts';
 import type { Readiness, StatusReport } from '../../observe/status-report.ts';
 import type { WalHolder } from '../../observe/wal-status.ts';
 import { unixMs } from '../../pg-time.ts';
-import type { DeadLetter } from '../../pipeline.ts';
+import type { DeadLetter, FailingLane } from '../../pipeline.ts';
 import type { RelayConnection } from '../connection.ts';
 import type { RelayDependencies, RelayWatcher } from '../dependencies.ts';
 import type { Standby } from '../term.ts';
 import type { PipelineParts } from '../wiring.ts';
 import { ownAlerts } from './alerts.ts';
+import { FailingLog } from './failing-log.ts';
 import { type DatabaseFacts, NO_FACTS, readDatabaseFacts } from './database-facts.ts';
 import { stallHolder, withOwn } from './holders.ts';
 import { BatchesInFlight, oldestLane } from './oldest-lane.ts';
@@ -37,6 +38,7 @@ export class RelayStatus {
   private attached: RelayConnection | undefined;
   private standby: Standby | undefined;
   private readonly refusals = new Set<MessageRefusal>();
+  private readonly failingLog: FailingLog;
   private readonly walRate = new WalRate();
   private readonly counts = { received: 0, delivered: 0 };
   /** Looks in a row at which nobody was found to lead. */
@@ -46,6 +48,7 @@ export class RelayStatus {
   constructor(options: RelayDependencies) {
     this.options = options;
     this.inFlight = new BatchesInFlight(options.clock);
+    this.failingLog = new FailingLog(options.log, options.clock);
   }
 
   /** Turns what the stages do into metrics and log lines; called once a batch. */
@@ -75,6 +78,7 @@ export class RelayStatus {
     refusing: (refusal: RefusedLane): void => this.refusing(refusal),
     refusingOver: ({ sink, organizationId }: RefusedLane): void =>
       this.options.log.info({ sink, organizationId }, 'the destination accepts events again'),
+    failing: (lanes: readonly FailingLane[]): void => this.failingLog.round(lanes),
     windowWait: (ms: number): void => this.options.metrics.windowWait(ms / 1000),
   };
 
@@ -89,6 +93,7 @@ export class RelayStatus {
     const { holder, slot } = standby;
     this.standby = standby;
     this.looksWithoutLeader = holder ? 0 : this.looksWithoutLeader + 1;
+    this.failingLog.forget();
     const problem = strangerProblem(slot, holder);
     const of = { degraded: false, role: 'standby' } as const;
     if (problem) this.ready = { ready: false, ...of, detail: problem.message };

@@ -15,6 +15,7 @@ export function* failingLanes(sink: string, lanes: Iterable<Lane>): Generator<Fa
       since: failure.since,
       attempts,
       reason: lastFailure?.reason ?? '',
+      code: lastFailure?.code ?? null,
       answer: lastFailure?.answer ?? null,
       nextTryAt: phase === 'backing_off' ? backsOffUntil : null,
     };

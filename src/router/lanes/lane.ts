@@ -82,6 +82,7 @@ export type LaneState = Phase | 'parked' | 'refusing';
 /** What the destination's last refusal was: our sentence, and its own words for operators. */
 export interface LastFailure {
   readonly reason: string;
+  readonly code?: string;
   readonly answer?: string;
 }
 
@@ -165,6 +166,7 @@ export class Lane extends LaneQueue {
 
   setFailure(failure: FailureState | null): void {
     this.failureState = failure;
+    if (failure === null) this.last = null;
   }
 
   /** Why the first event was not accepted when it was last tried; while there is a failure. */

@@ -1,7 +1,7 @@
 /** What becomes of a batch that came back: settled, stored as dead letters, put back to wait, or parked. */
 import type { Clock } from '../../clock.ts';
 import type { Event } from '../../event.ts';
-import type { Verdict, Verdicts } from '../../pipeline.ts';
+import { BREAKER_OPEN, type Verdict, type Verdicts } from '../../pipeline.ts';
 import type { Lane } from './lane.ts';
 import { nameOfLane } from './lane-name.ts';
 import type { EarlierFailures } from './earlier-failures.ts';
@@ -72,8 +72,7 @@ export class LaneResults implements ProbeOutcomes {
   private handleFailure(lane: Lane, cause: BatchFailure, acceptedBefore: number): void {
     const { policy, clock, random } = this.options;
     const { verdict, size, refusedBeforeAccepted } = cause;
-    const { reason, answer } = verdict;
-    lane.setLastFailure({ reason, ...(answer !== undefined && { answer }) });
+    this.keepCause(lane, verdict);
     const away = verdict.kind === 'unavailable';
     const answered = away && verdict.answered === true;
     const { retryAfter } = verdict;
@@ -96,6 +95,12 @@ export class LaneResults implements ProbeOutcomes {
     this.deadLetterFirst(lane, { verdict: { ...verdict, kind: 'failed' }, attempts: decision.attempts });
     if (this.options.blocks) this.setFailure(lane, null);
     this.options.scheduler.proceed(lane);
+  }
+
+  /** An open breaker does not hide why the lane's own tries failed. */
+  private keepCause(lane: Lane, { reason, code, answer }: BatchFailure['verdict']): void {
+    if (code === BREAKER_OPEN && lane.lastFailure) return;
+    lane.setLastFailure({ reason, ...(code !== undefined && { code }), ...(answer !== undefined && { answer }) });
   }
 
   private waitFor(lane: Lane, verdict: BatchFailure['verdict'], { failure, decision }: Outcome): void {

@@ -9,11 +9,13 @@
  */
 import type { Clock } from '../../clock.ts';
 import type { Config } from '../../config/schema.ts';
-import type { Batch, Destination, Sink, Verdict, Verdicts } from '../../pipeline.ts';
+import { type Batch, BREAKER_OPEN, type Destination, type Sink, type Verdict, type Verdicts } from '../../pipeline.ts';
 import { Deadlines, SILENT, type Stop } from './deadlines.ts';
 import { type BreakerState, DestinationBreaker } from './destination-breaker.ts';
 import type { RequestOutcome } from '../../observe/metrics.ts';
 import { errorName } from '../answer/error-name.ts';
+
+type Unavailable = Extract<Verdict, { kind: 'unavailable' }>;
 
 /** Called for metrics and logs. They do not influence a delivery. */
 export interface SinkHooks {
@@ -26,7 +28,8 @@ export interface SinkHooks {
     readonly verdicts: Verdicts;
     readonly milliseconds: number;
   }): void;
-  onBreaker?(sink: string, state: BreakerState): void;
+  /** `last`: the last answer that said the destination is unavailable. */
+  onBreaker?(sink: string, state: BreakerState, last?: Unavailable): void;
 }
 
 export interface GuardedSinkOptions {
@@ -51,6 +54,7 @@ export class GuardedSink implements Destination {
   private readonly options: GuardedSinkOptions;
   private readonly breaker: DestinationBreaker<Attempt>;
   private readonly deadlines: Deadlines;
+  private lastUnavailable: Unavailable | undefined;
 
   constructor(options: GuardedSinkOptions) {
     const { name, breaker, clock, hooks } = options;
@@ -63,12 +67,17 @@ export class GuardedSink implements Destination {
       minimumOrganizations: breaker.minimum_organizations,
       resetAfter: breaker.reset_after,
       clock,
-      onState: (state) => hooks?.onBreaker?.(name, state),
+      onState: (state) => hooks?.onBreaker?.(name, state, this.lastUnavailable),
     });
   }
 
   get breakerState(): BreakerState {
     return this.breaker.state;
+  }
+
+  /** Why the destination was last unavailable; null when it was not since the breaker closed. */
+  get breakerReason(): string | null {
+    return this.breaker.state === 'closed' ? null : (this.lastUnavailable?.reason ?? null);
   }
 
   get closedFor(): number {
@@ -85,7 +94,7 @@ export class GuardedSink implements Destination {
       return sinkThrew(error);
     }
     const reason = `the breaker of ${this.name} is ${this.breaker.state === 'open' ? 'open' : 'half open'}`;
-    return { kind: 'unavailable', reason, retryAfter: this.breaker.retryAfter };
+    return { kind: 'unavailable', reason, code: BREAKER_OPEN, retryAfter: this.breaker.retryAfter };
   }
 
   async close(): Promise<void> {
@@ -106,6 +115,7 @@ export class GuardedSink implements Destination {
     } finally {
       this.deadlines.end(deadline);
     }
+    this.lastUnavailable = unavailableOf(verdicts) ?? this.lastUnavailable;
     const outcome = deadline.stop === 'timeout' ? 'timeout' : outcomeOf(verdicts);
     const { hooks } = this.options;
     const milliseconds = clock.now() - begun;
@@ -116,13 +126,15 @@ export class GuardedSink implements Destination {
 
   private unheard(stop: Stop | undefined): Verdict {
     const reason = stop === 'stopped' ? 'was stopped' : `gave no answer within ${this.options.timeout} ms`;
-    return { kind: 'unavailable', reason: `${this.name} ${reason}`, slow: stop === 'timeout' };
+    const code = stop === 'timeout' ? 'TIMEOUT' : 'STOPPED';
+    return { kind: 'unavailable', reason: `${this.name} ${reason}`, code, slow: stop === 'timeout' };
   }
 }
 
 /** The error's message is left out: it may contain a URL, a header or a payload. */
 function sinkThrew(error: unknown): Verdict {
-  return { kind: 'unavailable', reason: `the sink failed with an error of its own (${errorName(error)})` };
+  const code = errorName(error);
+  return { kind: 'unavailable', reason: `the sink failed with an error of its own (${code})`, code };
 }
 
 function checked(verdicts: Verdicts, events: number): Verdicts {
@@ -143,6 +155,11 @@ function isDelivered(verdict: Verdict): boolean {
 function isAvailable(verdicts: Verdicts): boolean {
   if (!isList(verdicts)) return verdicts.kind !== 'unavailable';
   return verdicts.length === 0 || verdicts.some(({ kind }) => kind !== 'unavailable');
+}
+
+function unavailableOf(verdicts: Verdicts): Unavailable | undefined {
+  const first = isList(verdicts) ? verdicts.find(({ kind }) => kind === 'unavailable') : verdicts;
+  return first?.kind === 'unavailable' && first.unsent !== true ? first : undefined;
 }
 
 function isList(verdicts: Verdicts): verdicts is readonly Verdict[] {

@@ -125,6 +125,7 @@ export function verdictOfAnswer({ status, answer, retryAfter, pointsTo }: HttpAn
   const named = `the destination answered ${status} ${STATUS_CODES[status] ?? ''}`.trimEnd();
   const said = {
     reason: told === undefined ? named : `${named}: ${told}`,
+    code: `HTTP_${status}`,
     ...(answer !== undefined && { answer }),
     ...(retryAfter !== undefined && { retryAfter }),
   };
@@ -136,12 +137,13 @@ export function verdictOfAnswer({ status, answer, retryAfter, pointsTo }: HttpAn
 export function verdictOfError(error: unknown): Verdict {
   const name = faultOf(error) ?? errorName(error);
   const sentence = ERROR_TABLE[name] ?? (name.startsWith('ERR_SSL_') ? ERROR_TABLE['EPROTO'] : undefined);
-  if (name === ADDRESS_REFUSED) return unavailable(sentence ?? '', REFUSED_RETRY_AFTER);
-  return unavailable(`${sentence ?? 'could not be asked'} (${name})`);
+  if (name === ADDRESS_REFUSED) return unavailable(name, sentence ?? '', REFUSED_RETRY_AFTER);
+  return unavailable(name, `${sentence ?? 'could not be asked'} (${name})`);
 }
 
-function unavailable(what: string, retryAfter?: number): Verdict {
-  return { kind: 'unavailable', reason: `the destination ${what}`, ...(retryAfter !== undefined && { retryAfter }) };
+function unavailable(code: string, what: string, retryAfter?: number): Verdict {
+  const reason = `the destination ${what}`;
+  return { kind: 'unavailable', reason, code, ...(retryAfter !== undefined && { retryAfter }) };
 }
 
 /** Retry-After as seconds or as a date; milliseconds, undefined when there is nothing to wait for. */

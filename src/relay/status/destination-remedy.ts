@@ -1,0 +1,65 @@
+/** What an operator does about a destination that fails: by the code of the verdict. */
+
+const GOES_ON = 'Delivery then goes on by itself, in order; `walpost parked retry` skips the wait.';
+const RECEIVER = `Look at the receiver and its log. ${GOES_ON}`;
+
+interface RemedyRow {
+  readonly codes: RegExp;
+  readonly remedy: (setting: string) => string;
+}
+
+/** The first row that names the code. */
+const ROWS: readonly RemedyRow[] = [
+  {
+    codes:
+      /^(ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|UND_ERR_SOCKET|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|UND_ERR_CONNECT_TIMEOUT)$/,
+    remedy: (sink) => `Start the receiver, or correct ${sink}.url and the network between. ${GOES_ON}`,
+  },
+  { codes: /^(ENOTFOUND|EAI_AGAIN)$/, remedy: (sink) => `Correct the host in ${sink}.url, or repair DNS. ${GOES_ON}` },
+  {
+    codes: /^(TIMEOUT|UND_ERR_HEADERS_TIMEOUT|UND_ERR_BODY_TIMEOUT)$/,
+    remedy: (sink) => `Let the receiver answer sooner and work later, or raise ${sink}.timeout. ${GOES_ON}`,
+  },
+  {
+    codes: /CERT|SIGNED|ISSUER|VERIFY|ERR_TLS/,
+    remedy: (sink) => `Renew the receiver's certificate, or name its authority in ${sink}.ca. ${GOES_ON}`,
+  },
+  {
+    codes: /^(EPROTO|ERR_SSL_.*)$/,
+    remedy: (sink) => `Correct the scheme and the port in ${sink}.url. ${GOES_ON}`,
+  },
+  {
+    codes: /^PROXY_/,
+    remedy: (sink) => `Repair the proxy, or correct ${sink}.proxy and HTTPS_PROXY. ${GOES_ON}`,
+  },
+  {
+    codes: /^ADDRESS_REFUSED$/,
+    remedy: (sink) => `Use a public address in ${sink}.url, or set ${sink}.allow_private: true where it is meant.`,
+  },
+  { codes: /^HTTP_3\d\d$/, remedy: (sink) => `Put the final URL into ${sink}.url.` },
+  {
+    codes: /^HTTP_40[1237]$/,
+    remedy: (sink) =>
+      `Correct the credentials: the secret or the headers of ${sink}, or the account at the receiver. ${GOES_ON}`,
+  },
+  {
+    codes: /^HTTP_4(04|05|10|14|21)$/,
+    remedy: (sink) => `Correct the path in ${sink}.url, or bring the endpoint back. ${GOES_ON}`,
+  },
+  {
+    codes: /^HTTP_429$/,
+    remedy: (sink) =>
+      `Nothing, if it passes: walpost waits as asked. To send less at once, set ${sink}.rate or ${sink}.organization_rate.`,
+  },
+  {
+    codes: /^HTTP_4\d\d$/,
+    remedy: () =>
+      'Nothing yet: walpost finds the events that are refused; they become dead letters. Repair the receiver, then `walpost dead-letters redrive`.',
+  },
+  { codes: /^BREAKER_OPEN$/, remedy: (sink) => `See the line about the breaker of ${sink}: it has the cause.` },
+];
+
+export function destinationRemedy(code: string | null | undefined, sink: string): string {
+  const row = ROWS.find(({ codes }) => codes.test(code ?? ''));
+  return row?.remedy(`sinks.${sink}`) ?? RECEIVER;
+}

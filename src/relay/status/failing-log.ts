@@ -1,0 +1,115 @@
+/**
+ * What the log says of destinations that fail: a line when an organization's deliveries begin to fail, and one when they go
+ * on. When many fail at once, the first are named and the rest are counted, in a line each minute. Never a line an event.
+ */
+import type { Clock } from '../../clock.ts';
+import type { Logger } from '../../observe/log.ts';
+import type { FailingLane } from '../../pipeline.ts';
+import { destinationRemedy } from './destination-remedy.ts';
+
+/** Lanes of one sink that get lines of their own, in each minute. */
+const NAMED_A_MINUTE = 5;
+const MANY_EVERY_MS = 60_000;
+const FEW_EVERY_MS = 600_000;
+
+/** What is known of a lane that fails. */
+interface Known {
+  readonly lane: FailingLane;
+  /** It had a line of its own. */
+  readonly named: boolean;
+}
+
+interface SinkNews {
+  minute: number;
+  named: number;
+  saidAt: number;
+}
+
+export class FailingLog {
+  private readonly log: Logger;
+  private readonly clock: Clock;
+  private known = new Map<string, Known>();
+  private readonly news = new Map<string, SinkNews>();
+
+  constructor(log: Logger, clock: Clock) {
+    this.log = log;
+    this.clock = clock;
+  }
+
+  /** All lanes that fail now; called about once a second. */
+  round(failing: readonly FailingLane[]): void {
+    const now = new Map<string, Known>();
+    for (const lane of failing) {
+      const key = JSON.stringify([lane.sink, lane.organizationId, lane.lane]);
+      now.set(key, { lane, named: this.known.get(key)?.named ?? this.begins(lane) });
+    }
+    for (const [key, known] of this.known) if (!now.has(key)) this.ends(known);
+    this.known = now;
+    this.summarize();
+  }
+
+  /** Another process leads now. */
+  forget(): void {
+    this.known.clear();
+    this.news.clear();
+  }
+
+  private begins(lane: FailingLane): boolean {
+    const news = this.newsOf(lane.sink);
+    if (news.named >= NAMED_A_MINUTE) return false;
+    news.named += 1;
+    const { sink, organizationId, code, reason, attempts } = lane;
+    const fields = {
+      sink,
+      organizationId,
+      ...named(lane),
+      code,
+      reason,
+      attempts,
+      remedy: destinationRemedy(code, sink),
+    };
+    this.log.warn(fields, 'deliveries to an organization fail: its events wait, in order, and are tried again');
+    return true;
+  }
+
+  private ends({ lane, named: wasNamed }: Known): void {
+    if (!wasNamed || lane.state === 'refusing') return; // the end of refusing has a line of its own
+    const { sink, organizationId, attempts, since } = lane;
+    const failedForSeconds = Math.round((this.clock.now() - since) / 1000);
+    this.log.info({ sink, organizationId, ...named(lane), attempts, failedForSeconds }, 'deliveries no longer fail');
+  }
+
+  private summarize(): void {
+    const now = this.clock.now();
+    for (const [sink, news] of this.news) {
+      const lanes = [...this.known.values()].flatMap(({ lane }) => (lane.sink === sink ? [lane] : []));
+      const every = lanes.length > NAMED_A_MINUTE ? MANY_EVERY_MS : FEW_EVERY_MS;
+      if (lanes.length > 0 && now - news.saidAt < every) continue;
+      news.saidAt = now;
+      if (lanes.length > 0) this.log.warn(summaryOf(sink, lanes, now), 'deliveries fail');
+    }
+  }
+
+  private newsOf(sink: string): SinkNews {
+    const minute = Math.floor(this.clock.now() / MANY_EVERY_MS);
+    let news = this.news.get(sink);
+    if (!news) {
+      news = { minute, named: 0, saidAt: this.clock.now() };
+      this.news.set(sink, news);
+    }
+    if (news.minute !== minute) Object.assign(news, { minute, named: 0 });
+    return news;
+  }
+}
+
+/** A lane of its own is named; the lane of an organization needs no name. */
+function named({ lane }: FailingLane): { readonly lane?: string } {
+  return lane === '' ? {} : { lane };
+}
+
+function summaryOf(sink: string, lanes: readonly FailingLane[], now: number): object {
+  const codes: Record<string, number> = {};
+  for (const { code } of lanes) codes[code ?? 'unknown'] = (codes[code ?? 'unknown'] ?? 0) + 1;
+  const oldest = Math.min(...lanes.map(({ since }) => since));
+  return { sink, lanes: lanes.length, codes, oldestForSeconds: Math.round((now - oldest) / 1000) };
+}
