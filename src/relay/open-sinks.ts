@@ -1,8 +1,8 @@
 import { idleSinks, idleSinkText } from '../config/idle-sinks.ts';
+import { breakerLog } from '../observe/breaker-log.ts';
 import { GuardedSink, type SinkHooks } from '../sinks/guard/guarded-sink.ts';
 import { createSink } from '../sinks/registry.ts';
 import type { RelayDependencies } from './dependencies.ts';
-import { breakerLog } from './status/breaker-log.ts';
 
 interface OpenSinksOptions extends RelayDependencies {
   readonly onAttempt: NonNullable<SinkHooks['onAttempt']>;

@@ -101,7 +101,9 @@ test('walpost.lanes has a row for each lane that fails, and forgets the one that
   }));
   const rows = () => database.query('SELECT lane, code, reason, answer FROM walpost.lanes ORDER BY lane');
   await records.round(failing);
-  expect(await rows()).toEqual(LANES.map((lane) => ({ lane, code: 'HTTP_503', reason: `no ${lane}`, answer: 'never' })));
+  expect(await rows()).toEqual(
+    LANES.map((lane) => ({ lane, code: 'HTTP_503', reason: `no ${lane}`, answer: 'never' })),
+  );
   await records.round(failing.slice(0, 1));
   expect(await rows()).toEqual([{ lane: '', code: 'HTTP_503', reason: 'no ', answer: 'never' }]);
   await new LaneRecords(pool, cursor, new ManualClock()).round(failing.slice(1)); // another leader knows nothing of the first

@@ -77,6 +77,7 @@ describe('whatever the sink does is a verdict', () => {
     expect(await guard(sink).deliver(batchOf('a'))).toEqual({
       kind: 'unavailable',
       reason: 'the sink failed with an error of its own (Error)',
+      code: 'Error',
     });
   });
 
@@ -90,6 +91,7 @@ describe('whatever the sink does is a verdict', () => {
     expect(await guard(sink).deliver(batchOf('a'))).toEqual({
       kind: 'unavailable',
       reason: 'the sink failed with an error of its own (TypeError)',
+      code: 'TypeError',
     });
   });
 
@@ -142,7 +144,12 @@ describe('the timeout', () => {
     const requests: unknown[] = [];
     const delivering = guard(sink, { hooks: { onRequest: (request) => requests.push(request) } }).deliver(batchOf('a'));
     await vi.advanceTimersByTimeAsync(1500);
-    expect(await delivering).toEqual({ kind: 'unavailable', reason: 'n8n gave no answer within 1000 ms', slow: true });
+    expect(await delivering).toEqual({
+      kind: 'unavailable',
+      reason: 'n8n gave no answer within 1000 ms',
+      code: 'TIMEOUT',
+      slow: true,
+    });
     expect(requests).toEqual([{ sink: 'n8n', outcome: 'timeout', seconds: 1.5 }]);
   });
 
@@ -172,6 +179,7 @@ describe('the breaker', () => {
     expect(await guarded.deliver(batchOf('f'))).toEqual({
       kind: 'unavailable',
       reason: 'the breaker of n8n is open',
+      code: 'BREAKER_OPEN',
       retryAfter: 6000,
     });
     expect(sink.calls).toHaveLength(5);

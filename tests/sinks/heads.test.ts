@@ -158,5 +158,6 @@ test.each([
   expect(verdict).toEqual({
     kind: 'unavailable',
     reason: `the destination answered 301 Moved Permanently: redirects are not followed${told}`,
+    code: 'HTTP_301',
   });
 });

@@ -45,11 +45,13 @@ test('the reason is ours, with the status; what was said stands beside it; a 5xx
   expect(verdictOfAnswer({ ...answer, status: 422, body: 'x', answer: 'amount is missing' })).toEqual({
     kind: 'failed',
     reason: 'the destination answered 422 Unprocessable Entity',
+    code: 'HTTP_422',
     answer: 'amount is missing',
   });
   expect(verdictOfAnswer({ ...answer, status: 503, retryAfter: 5000 })).toEqual({
     kind: 'unavailable',
     reason: 'the destination answered 503 Service Unavailable',
+    code: 'HTTP_503',
     retryAfter: 5000,
     answered: true,
   });
@@ -80,8 +82,12 @@ describe('Retry-After', () => {
 test('an error is told by its code, never by its message', () => {
   const error = Object.assign(new Error('connect https://example.com/secret'), { code: 'ECONNREFUSED' });
   const reason = 'the destination refused the connection (ECONNREFUSED)';
-  expect(verdictOfError(error)).toEqual({ kind: 'unavailable', reason });
-  expect(verdictOfError(new TypeError('x', { cause: error }))).toEqual({ kind: 'unavailable', reason });
+  expect(verdictOfError(error)).toEqual({ kind: 'unavailable', reason, code: 'ECONNREFUSED' });
+  expect(verdictOfError(new TypeError('x', { cause: error }))).toEqual({
+    kind: 'unavailable',
+    reason,
+    code: 'ECONNREFUSED',
+  });
   const endsWith = (end: string) => ({ reason: `the destination could not be asked (${end})` });
   expect(verdictOfError(new TypeError('secret'))).toMatchObject(endsWith('TypeError'));
   expect(verdictOfError('secret')).toMatchObject(endsWith('string'));

@@ -95,6 +95,7 @@ describe('through a proxy', () => {
       kind: 'unavailable',
       reason:
         'the destination was not asked: the proxy of this sink does not let the connection pass (WALPOST_PROXY_REFUSED)',
+      code: 'WALPOST_PROXY_REFUSED',
     });
   });
 

@@ -137,15 +137,19 @@ describe('one event a request', () => {
   test.each<[Conduct, Verdict, Partial<Verdict>]>([
     [
       { kind: 'answer', status: 422, body: 'no' },
-      { kind: 'failed', reason: 'the destination answered 422 Unprocessable Entity', answer: 'no' },
+      { kind: 'failed', reason: 'the destination answered 422 Unprocessable Entity', code: 'HTTP_422', answer: 'no' },
       {},
     ],
     [
       { kind: 'answer', status: 429, headers: { 'retry-after': '7' } },
-      { kind: 'unavailable', reason: expect.stringContaining('429') as string, retryAfter: 7000 },
+      { kind: 'unavailable', reason: expect.stringContaining('429') as string, code: 'HTTP_429', retryAfter: 7000 },
       { retryAfter: 7000 },
     ],
-    [{ kind: 'reset' }, { kind: 'unavailable', reason: expect.stringContaining('closed') as string }, {}],
+    [
+      { kind: 'reset' },
+      { kind: 'unavailable', reason: expect.stringContaining('closed') as string, code: 'UND_ERR_SOCKET' },
+      {},
+    ],
   ])('stops at the first that is not delivered: %j', async (conduct, second, later) => {
     receiver.script({ kind: 'answer', status: 200 }, conduct);
     const events = [...three(), sampleEvent()];
@@ -253,7 +257,11 @@ describe('bad days', () => {
   test('nobody listens', async () => {
     const sink = webhook({ url: `http://127.0.0.1:${await closedPort()}/secret` });
     const reason = 'the destination refused the connection (ECONNREFUSED)';
-    expect(await sink.deliver(sampleBatch(three()), signal)).toEqual({ kind: 'unavailable', reason });
+    expect(await sink.deliver(sampleBatch(three()), signal)).toEqual({
+      kind: 'unavailable',
+      reason,
+      code: 'ECONNREFUSED',
+    });
   });
 
   test('a certificate that nobody trusts', async () => {

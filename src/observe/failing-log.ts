@@ -2,9 +2,9 @@
  * What the log says of destinations that fail: a line when an organization's deliveries begin to fail, and one when they go
  * on. When many fail at once, the first are named and the rest are counted, in a line each minute. Never a line an event.
  */
-import type { Clock } from '../../clock.ts';
-import type { Logger } from '../../observe/log.ts';
-import type { FailingLane } from '../../pipeline.ts';
+import type { Clock } from '../clock.ts';
+import type { Logger } from './log.ts';
+import type { FailingLane } from '../pipeline.ts';
 import { destinationRemedy } from './destination-remedy.ts';
 
 /** Lanes of one sink that get lines of their own, in each minute. */

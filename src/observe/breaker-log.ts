@@ -1,7 +1,6 @@
-import type { Clock } from '../../clock.ts';
-import type { Logger } from '../../observe/log.ts';
-import type { SinkHooks } from '../../sinks/guard/guarded-sink.ts';
+import type { Clock } from '../clock.ts';
 import { destinationRemedy } from './destination-remedy.ts';
+import type { Logger } from './log.ts';
 
 interface BreakerLogOptions {
   readonly name: string;
@@ -9,8 +8,16 @@ interface BreakerLogOptions {
   readonly log: Logger;
 }
 
+/** Why the destination was last unavailable. */
+interface Cause {
+  readonly code?: string;
+  readonly reason: string;
+}
+
+type OnBreaker = (sink: string, state: 'open' | 'half_open' | 'closed', last?: Cause) => void;
+
 /** One line when the breaker opens, and one when it closes. The probes between them, one in ten seconds, are no news. */
-export function breakerLog({ name, clock, log }: BreakerLogOptions): NonNullable<SinkHooks['onBreaker']> {
+export function breakerLog({ name, clock, log }: BreakerLogOptions): OnBreaker {
   let openSince: number | undefined;
   return (sink, state, last) => {
     if (state === 'closed') {

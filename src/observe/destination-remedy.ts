@@ -29,11 +29,11 @@ const ROWS: readonly RemedyRow[] = [
     remedy: (sink) => `Correct the scheme and the port in ${sink}.url. ${GOES_ON}`,
   },
   {
-    codes: /^PROXY_/,
+    codes: /^WALPOST_PROXY_/,
     remedy: (sink) => `Repair the proxy, or correct ${sink}.proxy and HTTPS_PROXY. ${GOES_ON}`,
   },
   {
-    codes: /^ADDRESS_REFUSED$/,
+    codes: /^WALPOST_ADDRESS_REFUSED$/,
     remedy: (sink) => `Use a public address in ${sink}.url, or set ${sink}.allow_private: true where it is meant.`,
   },
   { codes: /^HTTP_3\d\d$/, remedy: (sink) => `Put the final URL into ${sink}.url.` },

@@ -2,8 +2,10 @@
 import { expect, test } from 'vitest';
 import { createLog } from '../../src/observe/log.ts';
 import type { FailingLane } from '../../src/pipeline.ts';
-import { breakerLog } from '../../src/relay/status/breaker-log.ts';
-import { FailingLog } from '../../src/relay/status/failing-log.ts';
+import { breakerLog } from '../../src/observe/breaker-log.ts';
+import { destinationRemedy } from '../../src/observe/destination-remedy.ts';
+import { FailingLog } from '../../src/observe/failing-log.ts';
+import { ERROR_TABLE } from '../../src/sinks/http/http-verdict.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 interface Line {
@@ -116,7 +118,7 @@ test('a breaker that opens and probes for hours is told once, with the cause, an
   const onBreaker = breakerLog({ name: 'hook', clock, log });
   const reason = 'the destination answered 401 Unauthorized';
   for (let probes = 0; probes < 100; probes += 1) {
-    onBreaker('hook', 'open', { kind: 'unavailable', reason, code: 'HTTP_401' });
+    onBreaker('hook', 'open', { reason, code: 'HTTP_401' });
     await clock.advance(10_000);
     onBreaker('hook', 'half_open');
   }
@@ -125,4 +127,13 @@ test('a breaker that opens and probes for hours is told once, with the cause, an
   ]);
   onBreaker('hook', 'closed');
   expect(take()).toMatchObject([{ level: 'info', state: 'closed', openForSeconds: 1_000 }]);
+});
+
+test.each(Object.keys(ERROR_TABLE).map((code) => [code]))('%s has a remedy that names what to change', (code) => {
+  const isUnreadable = /^(HPE|WALPOST_UNASKED|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES_CONTENT)/.test(code);
+  expect(destinationRemedy(code, 'hook')).toContain(isUnreadable ? 'Look at the receiver' : 'sinks.hook.');
+});
+
+test.each([301, 401, 404, 429, 500, 503])('so does an answer of %i', (status) => {
+  expect(destinationRemedy(`HTTP_${status}`, 'hook')).toContain(status < 500 ? 'sinks.hook' : 'Look at the receiver');
 });
