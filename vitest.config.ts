@@ -6,6 +6,9 @@ import { unitTests } from './tests/support/unit-tests.ts';
 /** Benchmarks and soaks take minutes: `WALPOST_LONG=1 npm test` runs them too. */
 const long = process.env['WALPOST_LONG'] === '1' ? [] : ['tests/bench/**', 'tests/**/*.soak.test.ts'];
 
+/** They need a Docker engine: `WALPOST_CONTAINERS=1 .ci/with-engine npm test -- tests/container`. */
+const containers = process.env['WALPOST_CONTAINERS'] === '1' ? [] : ['tests/container/**'];
+
 /** `WALPOST_TESTS=node npm test` repeats on another version of Node what can depend on it. */
 const elsewhere = process.env['WALPOST_TESTS'] === 'node' ? testsIndependentOfNode() : [];
 
@@ -27,7 +30,7 @@ export default defineConfig({
         test: {
           name: 'servers',
           include: ['tests/**/*.test.ts'],
-          exclude: [...long, ...elsewhere, ...unit],
+          exclude: [...long, ...containers, ...elsewhere, ...unit],
           globalSetup: ['tests/support/global-setup.ts'],
         },
       },

@@ -1,10 +1,12 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { parseLsn } from '../../src/lsn.ts';
 import { poll } from '../support/slot-session.ts';
 import { Deployment } from './deployment.ts';
 import { buildImage, engineMissing } from './engine.ts';
 import { engineContainer } from './replica.ts';
 import { Writers } from './writers.ts';
+
+vi.setConfig({ testTimeout: 180_000 }); // each of them starts four containers or more
 
 const missing = await engineMissing();
 const TOTAL = 20_000;
@@ -45,7 +47,6 @@ describe.skipIf(missing !== undefined)(`in containers${missing === undefined ? '
     const walpost = await deployment.walpost();
     const status = (await walpost.container.exec(['cat', '/proc/1/status'])).stdout;
     const field = (name: string): string => new RegExp(`^${name}:\\s+(.*)$`, 'm').exec(status)?.[1] ?? '';
-    expect(field('Name')).toBe('node');
     expect(field('Uid').split('\t')).toEqual(['1000', '1000', '1000', '1000']);
     expect(['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'].map((name) => BigInt(`0x${field(name)}`))).toEqual([
       0n,
@@ -55,7 +56,7 @@ describe.skipIf(missing !== undefined)(`in containers${missing === undefined ? '
       0n,
     ]);
     expect(field('NoNewPrivs')).toBe('1');
-    const written = await walpost.container.exec(['touch', '/app/x', '/tmp/x', '/home/node/x'], { user: 'root' });
+    const written = await walpost.container.exec(['touch', '/app/x', '/tmp/x', '/etc/x'], { user: 'root' });
     expect(written.output.match(/Read-only file system/g)).toHaveLength(3);
     await publish(deployment);
     await deployment.arrivals.reach(1);

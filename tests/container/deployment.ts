@@ -83,7 +83,7 @@ export class Deployment implements AsyncDisposable {
 
   private async startServers(): Promise<void> {
     const server = this.service('postgres', 5432).withWaitStrategy(Wait.forHealthCheck());
-    const receiving = this.service('receiver').withWaitStrategy(Wait.forHealthCheck());
+    const receiving = this.service('receiver').withWaitStrategy(Wait.forLogMessage(/listening/));
     const [postgres, receiver] = await Promise.all([
       server.start().then((container) => this.keep(container)),
       receiving.start().then((container) => this.keep(container)),
@@ -104,6 +104,7 @@ export class Deployment implements AsyncDisposable {
   private definition(name: string): ComposeService {
     const service = this.services.get(name);
     if (service === undefined) throw new Error(`deploy/compose.yaml has no service ${name}`);
-    return name === 'postgres' ? service : { ...service, image: this.image };
+    if (name === 'postgres') return service;
+    return { ...service, image: this.image, healthcheck: undefined };
   }
 }

@@ -16,8 +16,9 @@ export class ServiceContainer extends GenericContainer {
     if (service.security_opt) this.withSecurityOpt(...service.security_opt);
     this.hostConfig.ReadonlyRootfs = service.read_only === true;
     if (port !== undefined) this.publish(port);
-    const { test, retries = 60 } = service.healthcheck ?? {};
-    if (test) this.withHealthCheck({ test, interval: 200, timeout: 3_000, retries });
+    // A check starts a process each time, for as long as the container runs.
+    if (service.healthcheck?.test)
+      this.withHealthCheck({ test: service.healthcheck.test, interval: 1_000, retries: 60 });
   }
 
   /** On loopback, unless the engine is on another machine or this is a container. */

@@ -190,7 +190,7 @@ test.each([
   [`, condition => '1'`, 'no condition'],
   [`, condition => 'new.nothing > 1'`, 'new.nothing does not exist'],
   [`, columns => '{nothing}'`, 'has no column nothing'],
-  [`, id_column => NULL`, "a column's name is null"],
+  [`, id_column => NULL`, 'id_column must not be null'],
   [`, organization_column => 'size'`, 'neither uuid nor text'],
   [`, operations => '{truncate}'`, 'operations must be'],
   [`, on_truncate => 'x'`, 'on_truncate must be'],

@@ -15,11 +15,7 @@ export interface ComposeService {
   readonly cap_drop?: readonly string[];
   readonly security_opt?: readonly string[];
   readonly stop_grace_period?: string;
-  readonly healthcheck?: {
-    readonly test?: ['CMD', ...string[]];
-    readonly retries?: number;
-    readonly disable?: boolean;
-  };
+  readonly healthcheck?: { readonly test?: ['CMD', ...string[]] } | undefined;
 }
 
 /** As Compose reads the file: `${NAME:-default}` and `${NAME-default}` take what is given, or their default. */

@@ -12,7 +12,7 @@ const isOf =
     batch.events.some((event) => type === undefined || event.event_type === type);
 
 const stalled: Scene = {
-  symptom: '`stalled` in the status',
+  symptom: 'alert `stalled`, `degraded` in `/readyz`',
   says: { cause: /permission denied/, subject: /parked/, remedy: null },
   over: /breaker closed, 2 parked/,
   async play(stage) {

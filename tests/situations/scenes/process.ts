@@ -51,7 +51,7 @@ const stranger: Scene = {
     stage.transcript.begins('A session of an application has taken the advisory lock of the leader.');
     await stage.run(/LEADER_LOCK_TAKEN/);
     await stage.get('/readyz', /503 .*"role":"standby"/);
-    await stage.walpost(['status'], [/alert/]);
+    await stage.walpost(['status'], [/critical +leader_lock_taken/]);
     await stage.sql('SELECT * FROM walpost.alerts', /leader_lock_taken/);
     stage.transcript.remedy('The session that is named is ended:');
     await stage.sql(`SELECT pg_terminate_backend(${rows[0]?.pid})`);

@@ -20,7 +20,7 @@ async function writeWal(stage: Stage, files: number): Promise<void> {
 }
 
 const held: Scene = {
-  symptom: '`WAL kept` grows, nothing is open',
+  symptom: '`WAL kept` grows',
   says: { cause: /WAL kept [3-9]\d\.\d MiB/, subject: /nightly import/, remedy: null },
   over: /WAL kept [\d.]+ (B|KiB)/,
   async play(stage) {
@@ -45,7 +45,7 @@ const held: Scene = {
 };
 
 const unreserved: Scene = {
-  symptom: 'slot `unreserved`, or little left `before the slot is lost`',
+  symptom: 'slot `unreserved`, alert `wal_budget`, little `WAL left`',
   says: { cause: /unreserved/, subject: /slot walpost_app/, remedy: null },
   over: /slot walpost_app, reserved, active/,
   async play(stage) {
