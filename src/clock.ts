@@ -4,7 +4,7 @@ export interface Clock {
   now(): number;
   /** Milliseconds since the Unix epoch. */
   wallTime(): number;
-  /** Calls back once, not before `delayMs` has passed. */
+  /** Calls back once, not before `delayMs` has passed; soon when it is negative, as it is for a process that stood still. */
   schedule(delayMs: number, callback: () => void): Timer;
 }
 
@@ -20,7 +20,7 @@ export const systemClock: Clock = {
   wallTime: () => Date.now(),
   schedule(delayMs, callback) {
     if (delayMs > LONGEST_TIMER_MS) return scheduleInParts(delayMs, callback);
-    const timer = setTimeout(callback, delayMs);
+    const timer = setTimeout(callback, Math.max(0, delayMs)); // Node prints a warning of a negative one
     return { cancel: () => clearTimeout(timer) };
   },
 };

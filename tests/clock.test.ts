@@ -8,3 +8,13 @@ test('a delay that is longer than a timer of Node can be does not fire at once',
   timer.cancel();
   expect(fired).toBe(false);
 });
+
+test('a delay that is over already calls back, and Node has nothing to warn of', async () => {
+  const warnings: string[] = [];
+  const keep = (warning: Error): void => void warnings.push(warning.name);
+  process.on('warning', keep);
+  await new Promise<void>((resolve) => systemClock.schedule(-14_764.4, resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off('warning', keep);
+  expect(warnings).toEqual([]);
+});
