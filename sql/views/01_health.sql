@@ -71,8 +71,8 @@ WITH ours AS MATERIALIZED (
     FROM (SELECT current_setting('synchronous_standby_names') AS setting) AS n
 )
 SELECT 'transaction' AS kind, NULL::text AS slot, format('server process %s', a.pid) AS subject, a.xact_start AS since,
-       format('server process %s (role %s, application %L, database %I) keeps a transaction open that has written, since %s; its last statement began %s',
-              a.pid, coalesce(quote_ident(a.usename), 'unknown'), a.application_name, a.datname,
+       format('server process %s (role %s, application %L, database %s) keeps a transaction open that has written, since %s; its last statement began %s',
+              a.pid, coalesce(quote_ident(a.usename), 'unknown'), a.application_name, coalesce(quote_ident(a.datname), 'none'),
               walpost_internal.time_text(a.xact_start), walpost_internal.time_text(a.query_start)) AS message,
        format('End it in its application, or with SELECT pg_terminate_backend(%s);', a.pid) AS remedy
   FROM (SELECT * FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND wait_event IS DISTINCT FROM 'SyncRep'
@@ -82,7 +82,7 @@ SELECT 'transaction' AS kind, NULL::text AS slot, format('server process %s', a.
     OR a.xact_start IS NULL AND EXISTS (SELECT FROM ours AS o WHERE pg_wal_lsn_diff(o.confirmed_flush_lsn, o.restart_lsn) > b.bytes)
  UNION ALL
 SELECT 'prepared_transaction', NULL, p.gid, p.prepared,
-       format('prepared transaction %L (role %I, database %I) is open since %s', p.gid, p.owner, p.database, walpost_internal.time_text(p.prepared)),
+       format('prepared transaction %L (role %s, database %I) is open since %s', p.gid, coalesce(quote_ident(p.owner), 'unknown'), p.database, walpost_internal.time_text(p.prepared)),
        format('In database %I: COMMIT PREPARED %L; or ROLLBACK PREPARED %L;', p.database, p.gid, p.gid)
   FROM (SELECT * FROM pg_prepared_xacts ORDER BY age(transaction) DESC LIMIT 1) AS p
        JOIN bounds AS b ON p.prepared < b.begun_before

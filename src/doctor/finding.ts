@@ -4,6 +4,7 @@
  */
 import { ConfigError } from '../config/config-problem.ts';
 import { messageOf, WalpostError } from '../errors.ts';
+import { scrub } from '../observe/redact.ts';
 import { withPages } from '../pages.ts';
 import { CATALOGUE, type FindingCode, type FindingSeverity, judgementOf } from './catalogue.ts';
 
@@ -40,7 +41,7 @@ export function findingOf(error: unknown, subject: string, remedy?: string): Doc
     code,
     ...judgementOf(code),
     subject,
-    what: error instanceof ConfigError ? error.message.split('\n').join(' ') : messageOf(error),
+    what: error instanceof ConfigError ? error.message.split('\n').join(' ') : scrub(messageOf(error)),
     remedy: withPages(remedy ?? known?.remedy ?? 'See the message.'),
   };
 }

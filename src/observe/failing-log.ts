@@ -36,14 +36,18 @@ export class FailingLog {
     this.clock = clock;
   }
 
-  /** All lanes that fail now; called about once a second. */
-  round(failing: readonly FailingLane[]): void {
+  /** The lanes that fail now, about once a second. When the list is cut, a lane that is not in it may fail all the same. */
+  round(failing: readonly FailingLane[], cut = false): void {
     const now = new Map<string, Known>();
     for (const lane of failing) {
       const key = JSON.stringify([lane.sink, lane.organizationId, lane.lane]);
       now.set(key, { lane, named: this.known.get(key)?.named ?? this.begins(lane) });
     }
-    for (const [key, known] of this.known) if (!now.has(key)) this.ends(known);
+    for (const [key, known] of this.known) {
+      if (now.has(key)) continue;
+      if (cut) now.set(key, known);
+      else this.ends(known);
+    }
     this.known = now;
     this.summarize();
   }

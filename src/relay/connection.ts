@@ -123,7 +123,7 @@ export class RelayConnection {
   private failing(): readonly FailingLane[] {
     const lanes: FailingLane[] = [];
     for (const lane of this.parts.router.failing()) if (lanes.push(lane) === MOST_FAILING) break;
-    this.options.watcher.failing(lanes);
+    this.options.watcher.failing(lanes, lanes.length === MOST_FAILING);
     return lanes;
   }
 

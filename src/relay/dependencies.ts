@@ -33,6 +33,6 @@ export interface RelayWatcher extends RouterWatcher {
   received(count: number): void;
   /** A logical message was refused: it does not become an event. */
   refused(reason: MessageRefusal): void;
-  /** The lanes that fail now, once a second. */
-  failing(lanes: readonly FailingLane[]): void;
+  /** The lanes that fail now, once a second; cut: there may be more. */
+  failing(lanes: readonly FailingLane[], cut: boolean): void;
 }

@@ -104,6 +104,16 @@ test('a lane that fails for a moment every two seconds writes at most ten lines 
   expect(take().length).toBeLessThanOrEqual(12);
 });
 
+test('a lane that is missing from a list that was cut is not told to be over', () => {
+  const { failing, take } = scene();
+  failing.round([lane('org-a'), lane('org-b')]);
+  take();
+  failing.round([lane('org-a')], true);
+  expect(take()).toEqual([]);
+  failing.round([lane('org-a')]);
+  expect(take()).toMatchObject([{ msg: 'deliveries no longer fail', organizationId: 'org-b' }]);
+});
+
 test('what another process leads is forgotten without a word', () => {
   const { failing, take } = scene();
   failing.round(lanes(1));

@@ -107,6 +107,16 @@ describe.each<PostgresMajor>(['15', '17'])('PostgreSQL %s', { timeout: 60_000 },
     expect(await holders()).toEqual([]);
   });
 
+  test('a prepared transaction whose role is gone does not break the view', async () => {
+    const client = await database.client();
+    await client.query('CREATE ROLE holder_gone; SET ROLE holder_gone');
+    await client.query(`BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'left'`);
+    await client.query('RESET ROLE; DROP ROLE holder_gone');
+    const [found] = await holders();
+    await client.query(`ROLLBACK PREPARED 'left'`);
+    expect(found?.message).toContain(`prepared transaction 'left' (role unknown, database`);
+  });
+
   test('a slot of others that keeps more WAL than ours, and not one that keeps less', async () => {
     const other = `${database.slotName}_x`;
     await database.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [other]);

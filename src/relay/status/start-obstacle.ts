@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { Config } from '../../config/schema.ts';
 import { WalpostError } from '../../errors.ts';
+import { scrub } from '../../observe/redact.ts';
 import { assertMigrated } from '../../postgres/schema/migrate.ts';
 import { columnMapping, requiredColumns } from '../../postgres/source/column-mapping.ts';
 import { checkSource } from '../../postgres/source/source-checks.ts';
@@ -16,7 +17,7 @@ export async function startObstacle(config: Config, pool: pg.Pool): Promise<stri
     return undefined;
   } catch (error) {
     if (!(error instanceof WalpostError)) return undefined;
-    return `A start of \`walpost run\` would end with ${error.code}: ${error.message} ${error.remedy}`;
+    return `A start of \`walpost run\` would end with ${error.code}: ${scrub(error.message)} ${error.remedy}`;
   }
 }
 

@@ -78,7 +78,7 @@ export class RelayStatus {
     refusing: (refusal: RefusedLane): void => this.refusing(refusal),
     refusingOver: ({ sink, organizationId }: RefusedLane): void =>
       this.options.log.info({ sink, organizationId }, 'the destination accepts events again'),
-    failing: (lanes: readonly FailingLane[]): void => this.failingLog.round(lanes),
+    failing: (lanes: readonly FailingLane[], cut: boolean): void => this.failingLog.round(lanes, cut),
     windowWait: (ms: number): void => this.options.metrics.windowWait(ms / 1000),
   };
 

@@ -75,11 +75,6 @@ export class GuardedSink implements Destination {
     return this.breaker.state;
   }
 
-  /** Why the destination was last unavailable; null when it was not since the breaker closed. */
-  get breakerReason(): string | null {
-    return this.breaker.state === 'closed' ? null : (this.lastUnavailable?.reason ?? null);
-  }
-
   get closedFor(): number {
     return this.breaker.state === 'open' ? this.breaker.retryAfter : 0;
   }
