@@ -85,8 +85,14 @@ export class FailingLog {
 
   private summarize(): void {
     const now = this.clock.now();
+    const bySink = new Map<string, FailingLane[]>();
+    for (const { lane } of this.known.values()) {
+      const lanes = bySink.get(lane.sink);
+      if (lanes) lanes.push(lane);
+      else bySink.set(lane.sink, [lane]);
+    }
     for (const [sink, news] of this.news) {
-      const lanes = [...this.known.values()].flatMap(({ lane }) => (lane.sink === sink ? [lane] : []));
+      const lanes = bySink.get(sink) ?? [];
       const every = lanes.length > NAMED_A_MINUTE ? MANY_EVERY_MS : FEW_EVERY_MS;
       if (lanes.length > 0 && now - news.saidAt < every) continue;
       news.saidAt = now;

@@ -105,8 +105,8 @@ export class LaneRecords {
   }
 }
 
-/** Where reason and answer stand among the values: a receiver may say what the encoding of the database does not have. */
-const TOLD: ReadonlySet<number> = new Set([5, 8]);
+/** Where reason, answer and code stand among the values: a receiver or a sink may say what the database cannot store. */
+const TOLD: ReadonlySet<number> = new Set([5, 8, 13]);
 const plain = (text: string | null): string | null => text && asciiText(text.replaceAll('\0', ''));
 
 function same(before: FailingLane | undefined, lane: FailingLane): boolean {

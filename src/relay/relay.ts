@@ -158,8 +158,7 @@ export class Relay implements RunningRelay {
         'the last starts ended before anything was confirmed: one event at a time, to find one that ends the process';
       log.warn({ starts, blamed: blamed.length }, why);
     }
-    const { inFlight } = this.reporter;
-    return this.sinks.map((sink) => inFlight.watch(fencedDestination(crashGuard.guard(sink), term.lock)));
+    return this.sinks.map((sink) => fencedDestination(crashGuard.guard(sink), term.lock));
   }
 
   private standBy(standby: Standby): void {

@@ -39,6 +39,8 @@ export interface WaitingFront extends Pick<LaneName, 'sink' | 'organizationId'> 
   readonly phase: Phase;
   /** Why its first event was not accepted; null when it was not refused. */
   readonly reason: string | null;
+  /** Since when the destination has its batch, on the clock that never jumps; null when it has none. */
+  readonly sentAt: number | null;
 }
 
 /** Maximum of refusing lanes that are reported. */
@@ -237,15 +239,16 @@ export class Router {
     return { lanes, refusals, inFlight, bufferedBytes: this.budget.used, openWindows: this.windows.open };
   }
 
-  /** The lane that has an event of this origin in front; for people, so it may look through all lanes. */
+  /** The lane that keeps this transaction: one whose batch is on its way first. For people, so it may look through all lanes. */
   laneAt(origin: Origin): WaitingFront | undefined {
-    for (const sink of this.sinks) {
-      const lane = sink.laneAt(origin);
-      if (!lane) continue;
+    const found = this.sinks.flatMap((sink) => {
+      const { lane, sentAt } = sink.laneAt(origin) ?? {};
+      if (!lane || sentAt === undefined) return [];
       const { organizationId, phase, failure, lastFailure } = lane;
-      return { sink: sink.name, organizationId, phase, reason: failure ? (lastFailure?.reason ?? null) : null };
-    }
-    return undefined;
+      const reason = failure ? (lastFailure?.reason ?? null) : null;
+      return [{ sink: sink.name, organizationId, phase, reason, sentAt }];
+    });
+    return found.find(({ sentAt }) => sentAt !== null) ?? found[0];
   }
 
   private sinkNamed(name: string): SinkLanes | undefined {

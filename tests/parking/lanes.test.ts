@@ -109,3 +109,12 @@ test('walpost.lanes has a row for each lane that fails, and forgets the one that
   await new LaneRecords(pool, cursor, new ManualClock()).round(failing.slice(1)); // another leader knows nothing of the first
   expect(await rows()).toEqual([{ lane: 'endpoint-7', code: 'HTTP_503', reason: 'no endpoint-7', answer: 'never' }]);
 });
+
+test('what a sink says of its failure is stored although the database cannot hold it', async () => {
+  const lane = { sink: 'own', organizationId, lane: '', state: 'failing' as const, since: 0, attempts: 1 };
+  const failure = { reason: 'no\0', code: 'BAD\0', answer: 'a\0', nextTryAt: null };
+  await new LaneRecords(pool, cursor, new ManualClock()).round([{ ...lane, ...failure }]);
+  expect(await database.query('SELECT code, reason, answer FROM walpost.lanes')).toEqual([
+    { code: 'BAD', reason: 'no', answer: 'a' },
+  ]);
+});

@@ -50,7 +50,9 @@ test.each(FAULTS)(
     expect(heldBy?.[0]).toMatchObject({ kind: 'stall', message: expect.stringContaining(message) as string });
     const ready = await fetch(`${relay.url}/readyz`);
     expect(ready.status).toBe(200);
-    expect(await ready.json()).toMatchObject({ ready: true, degraded: true, role: 'leader' });
+    const told = (await ready.json()) as { detail: string };
+    expect(told).toMatchObject({ ready: true, degraded: true, role: 'leader' });
+    expect(told.detail).toMatch(/parking fails$/); // anybody may ask, so it does not say why
     expect(relay.cli.stderr).toMatch(/"level":"error".*events cannot be parked, the slot waits/);
     const confirmed = await relay.confirmed();
     for (let n = 10; n < 20; n += 1) await publish(n);

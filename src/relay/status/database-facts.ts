@@ -37,14 +37,13 @@ export const NO_FACTS: DatabaseFacts = {
 /** Reads the slot and what is stored. `received` is how far a stream of this process has come; without one it is unknown. */
 export async function readDatabaseFacts(pool: pg.Pool, slot: string, received?: Lsn): Promise<DatabaseFacts> {
   const isThere = await existing(pool);
-  const [state, deadLetters, parked, jobs, holders, sessions] = await Promise.all([
-    inspectSlot(pool, slot),
-    isThere.deadLetters ? known(countDeadLetters(pool)) : null,
-    isThere.parked ? known(countParked(pool, slot)) : null,
-    isThere.jobs ? known(openJobs(pool, slot)) : null,
-    isThere.holders ? known(readHolders(pool, slot)) : null,
-    isThere.holders ? known(readRelaySessions(pool, slot)) : null,
-  ]);
+  // One after the other: a command has one connection, and what queues for it would time out behind a slow count.
+  const state = await inspectSlot(pool, slot);
+  const holders = isThere.holders ? await known(readHolders(pool, slot)) : null;
+  const sessions = isThere.holders ? await known(readRelaySessions(pool, slot)) : null;
+  const jobs = isThere.jobs ? await known(openJobs(pool, slot)) : null;
+  const parked = isThere.parked ? await known(countParked(pool, slot)) : null;
+  const deadLetters = isThere.deadLetters ? await known(countDeadLetters(pool)) : null;
   const running = jobs?.find((job) => job.state === 'running' && job.kind !== 'heal');
   const isStreamed = state.kind !== 'missing' && state.facts.holder !== null;
   const context = { isStreamed, job: running ? jobName(running) : null };

@@ -15,7 +15,7 @@ import type { PipelineParts } from '../wiring.ts';
 import { ownAlerts } from './alerts.ts';
 import { type DatabaseFacts, NO_FACTS, readDatabaseFacts } from './database-facts.ts';
 import { stallHolder, withOwn } from './holders.ts';
-import { BatchesInFlight, oldestLane } from './oldest-lane.ts';
+import { oldestLane } from './oldest-lane.ts';
 import { WalRate, walBudget } from './wal-budget.ts';
 import type { Refusal as RefusedLane } from '../../router/lanes/refusal.ts';
 import type { SlotStream } from '../../slot/slot-stream.ts';
@@ -33,7 +33,6 @@ function committedAtMs(origin: Origin): number | undefined {
 
 export class RelayStatus {
   sinks: readonly GuardedSink[] = [];
-  readonly inFlight: BatchesInFlight;
   private readonly options: RelayDependencies;
   private attached: RelayConnection | undefined;
   private standby: Standby | undefined;
@@ -47,7 +46,6 @@ export class RelayStatus {
 
   constructor(options: RelayDependencies) {
     this.options = options;
-    this.inFlight = new BatchesInFlight(options.clock);
     this.failingLog = new FailingLog(options.log, options.clock);
   }
 
@@ -118,7 +116,7 @@ export class RelayStatus {
   readiness(): Readiness {
     if (!this.attached?.streaming) return this.ready;
     const { term, storedEvents } = this.attached.parts;
-    const stalls = storedEvents.stalls.map(({ what, message }) => `; ${what} fails: ${message}`);
+    const stalls = storedEvents.stalls.map(({ what }) => `; ${what} fails`); // anybody may ask: /status says why
     return {
       ready: true,
       degraded: stalls.length > 0,
@@ -158,7 +156,7 @@ export class RelayStatus {
   }
 
   private ownHolders(parts: PipelineParts): readonly WalHolder[] {
-    const lane = oldestLane(parts, this.inFlight, this.options.clock);
+    const lane = oldestLane(parts, this.options.clock);
     return [...parts.storedEvents.stalls.map(stallHolder), ...(lane ? [lane] : [])];
   }
 

@@ -4,7 +4,7 @@
  */
 import type { Timer } from '../../clock.ts';
 import { asDefect } from '../../errors.ts';
-import type { Event } from '../../event.ts';
+import type { Event, Origin } from '../../event.ts';
 import { Fifo } from '../../fifo.ts';
 import type { Batch, Verdicts } from '../../pipeline.ts';
 import type { Lane } from './lane.ts';
@@ -29,9 +29,17 @@ export interface LaneDispatchOptions extends SinkLanesOptions {
   readonly scheduler: LaneScheduler;
 }
 
+/** A batch that the destination has, since `at` on the clock that never jumps. */
+export interface SentBatch {
+  readonly lane: Lane;
+  readonly events: readonly Event[];
+  readonly at: number;
+}
+
 export class LaneDispatch {
   private readonly options: LaneDispatchOptions;
   private readonly turns: FairQueue;
+  private readonly sent = new Set<SentBatch>();
   /** The sink is over its rate: nobody has a turn until then. */
   private pausing: Timer | undefined;
   /** Parked lanes whose turn came while nothing more could be read. */
@@ -45,6 +53,12 @@ export class LaneDispatch {
 
   get inFlight(): number {
     return this.turns.inFlight;
+  }
+
+  /** The batch under way that has an event of this origin; for people, so it looks through all. */
+  sentOf(origin: Origin): SentBatch | undefined {
+    for (const sent of this.sent) if (sent.events.some((event) => event.origin === origin)) return sent;
+    return undefined;
   }
 
   /** Nothing is on its way, and nobody waits but for the sink's rate. */
@@ -137,11 +151,17 @@ export class LaneDispatch {
   }
 
   private send(lane: Lane, batch: Batch, back: (verdicts: Verdicts) => void): void {
-    const { destination, signal } = this.options;
+    const { destination, signal, clock } = this.options;
     lane.enter('sending');
     const { slow } = lane;
     this.turns.take(slow);
-    const cameBack = (verdicts: Verdicts): void => this.endTurn(slow, back, verdicts);
+    const sent = { lane, events: batch.events, at: clock.now() };
+    this.sent.add(sent);
+    const cameBack = (verdicts: Verdicts): void => {
+      this.sent.delete(sent);
+      this.endTurn(slow, back, verdicts);
+    };
+    // A destination never rejects; if it does, the connection ends, and this dispatch with it.
     void destination.deliver(batch, signal).then(cameBack, (error) => this.endTurn(slow, this.fail, error));
   }
 

@@ -139,9 +139,11 @@ export class SinkLanes implements LaneScheduler {
     if (lane.mayPark) this.parking.park(lane);
   }
 
-  /** The lane that has an event of this origin in front. */
-  laneAt(origin: Origin): Lane | undefined {
-    for (const lane of this.lanes.values()) if (lane.first?.origin === origin) return lane;
+  /** The lane that has an event of this origin in front, or with the destination since `sentAt`. */
+  laneAt(origin: Origin): { readonly lane: Lane; readonly sentAt: number | null } | undefined {
+    const sent = this.sending.sentOf(origin);
+    if (sent) return { lane: sent.lane, sentAt: sent.at };
+    for (const lane of this.lanes.values()) if (lane.first?.origin === origin) return { lane, sentAt: null };
     return undefined;
   }
 
