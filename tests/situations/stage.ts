@@ -12,6 +12,7 @@ import { closedPort } from '../support/webhook-receiver.ts';
 import { AppDatabase } from './app-database.ts';
 import { configuration } from './configuration.ts';
 import { Running } from './running.ts';
+import type { Scene } from './scene.ts';
 import { quoted, tells, Terminal } from './terminal.ts';
 import { rowsText, Transcript } from './transcript.ts';
 
@@ -54,18 +55,20 @@ export class Stage implements AsyncDisposable {
     writeFileSync(join(this.directory, '.env'), lines.join(''));
   }
 
-  /** Runs a command until it shows all of this, and keeps its last output. */
+  /** Runs a command until it shows all of this, and nothing that is `gone`, and keeps its last output. */
   async walpost(
     argv: readonly string[],
     patterns: readonly RegExp[] = [],
     env: Record<string, string> = {},
+    gone?: RegExp,
   ): Promise<string> {
     let last = '';
     const shown = poll(`walpost ${argv.join(' ')} shows ${patterns.join(', ')}`, async () => {
       await using terminal = new Terminal(argv, { cwd: this.directory, env });
       const { text } = await terminal.end();
       last = text;
-      return patterns.every((pattern) => tells(text, pattern)) ? text : undefined;
+      const isThere = patterns.every((pattern) => tells(text, pattern)) && !(gone && tells(text, gone));
+      return isThere ? text : undefined;
     });
     const text = await shown.catch((error: unknown) => {
       throw new Error(`${String(error)}\n${last}`);
@@ -73,6 +76,11 @@ export class Stage implements AsyncDisposable {
     const names = Object.keys(env).map((name) => `${name}=… `);
     this.transcript.keep('terminal', `$ ${names.join('')}walpost ${argv.map(quoted).join(' ')}`, text);
     return text;
+  }
+
+  /** The last command of a scene: it shows all of this, and the cause no longer, which walpost.lanes forgets within a second. */
+  over(scene: Scene, argv: readonly string[], patterns: readonly RegExp[]): Promise<string> {
+    return this.walpost(argv, patterns, {}, scene.says.cause);
   }
 
   /** Starts `walpost run`, and keeps what it shows up to this. */

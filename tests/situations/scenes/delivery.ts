@@ -24,7 +24,7 @@ const stalled: Scene = {
     await stage.walpost(['status'], [/stalled/]);
     stage.transcript.remedy('As the owner:');
     await stage.walpost(['migrate'], [], { DATABASE_URL: stage.database.ownerUrl });
-    await stage.walpost(['status'], [/parked 2/]);
+    await stage.over(stalled, ['status'], [/breaker closed, 2 parked/]);
   },
 };
 
@@ -43,7 +43,7 @@ const breaker: Scene = {
     stage.receiver.onBatch = () => undefined;
     stage.transcript.remedy('Nothing is to be done but to repair the receiver: walpost tries it again and again.');
     await stage.receiver.received(6);
-    await stage.walpost(['status'], [/breaker closed/, /parked 0/]);
+    await stage.over(breaker, ['status'], [/breaker closed/, /parked 0/]);
   },
 };
 
@@ -106,7 +106,7 @@ const refusing: Scene = {
     stage.receiver.onBatch = () => undefined;
     stage.transcript.remedy('The receiver has been repaired. The events go on by themselves, without a command:');
     await stage.receiver.received(4);
-    await stage.walpost(['status'], [/parked 0/]);
+    await stage.over(refusing, ['status'], [/parked 0/]);
   },
 };
 
@@ -133,7 +133,7 @@ const blocked: Scene = {
     await stage.walpost(['dead-letters', 'list']);
     stage.transcript.remedy('Nobody needs the event; without it the lane goes on:');
     await stage.walpost(['dead-letters', 'discard', '--type', 'invoice.issued', '--yes']);
-    await stage.walpost(['status'], [/parked 0/, /dead letters 0/]);
+    await stage.over(blocked, ['status'], [/parked 0/, /dead letters 0/]);
   },
 };
 
