@@ -1,30 +1,19 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { programMissing } from './debian-package.ts';
 
 /** Debian's PgBouncer, in front of a server. Used where it is there; root on Debian installs it. */
 const PROGRAM = '/usr/sbin/pgbouncer';
 const NOBODY = 65_534;
 
 /** Why there is none, in one line; undefined when there is. Call it at the top of a test file. */
-export async function pgbouncerMissing(): Promise<string | undefined> {
-  if (existsSync(PROGRAM)) return undefined;
-  let reason = 'apt-get install pgbouncer';
-  if (process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
-    const apt = ['-o', 'DPkg::Lock::Timeout=120', '-qq', 'install', '-y', '--no-install-recommends', 'pgbouncer'];
-    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-    await promisify(execFile)('apt-get', apt, { env }).catch((error: Error) => (reason = error.message));
-    if (existsSync(PROGRAM)) return undefined;
-  }
-  const text = `PgBouncer is missing: ${reason.split('\n')[0]}`;
-  if (process.env['CI'] === 'true') throw new Error(text);
-  return text;
+export function pgbouncerMissing(): Promise<string | undefined> {
+  return programMissing(PROGRAM, 'pgbouncer');
 }
 
 export interface PgBouncer extends AsyncDisposable {
