@@ -22,6 +22,7 @@ COPY package.json LICENSE ./
 COPY sql ./sql
 # Errors and warnings point to these pages.
 COPY docs/*.md ./docs/
+COPY docs/sinks/*.md ./docs/sinks/
 USER node
 EXPOSE 9464
 # Follows WALPOST__HTTP__PORT; a port that only walpost.yaml names needs a health check of its own.

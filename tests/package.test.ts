@@ -94,8 +94,8 @@ test('a verdict that does not exist, and what a sink may not see, do not compile
   expect(messages).toContain("'parkedId'");
 });
 
-test('the example of docs/sinks.md compiles', async () => {
-  const [, example = ''] = /```ts\n([^]*?)```/.exec(await readFile(join(root, 'docs/sinks.md'), 'utf8')) ?? [];
+test('the example of docs/sinks/custom.md compiles', async () => {
+  const [, example = ''] = /```ts\n([^]*?)```/.exec(await readFile(join(root, 'docs/sinks/custom.md'), 'utf8')) ?? [];
   expect(example).toContain("from 'walpost/sink'");
   expect(await compile(example, '--noEmit')).toBe('');
 });

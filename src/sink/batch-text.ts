@@ -3,7 +3,7 @@ import * as envelope from '../envelope.ts';
 import type { WireText } from '../wire-text.ts';
 import type { SinkBatch, SinkEvent } from './custom-sink.ts';
 
-/** The envelope of an event: one JSON object, as docs/sinks.md describes it. */
+/** The envelope of an event: one JSON object, as docs/sinks/README.md describes it. */
 export function envelopeOf(event: SinkEvent): WireText {
   return envelope.envelopeOf(event);
 }

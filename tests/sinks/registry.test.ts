@@ -25,10 +25,10 @@ describe.each(sinkSchema.options.map((schema) => ({ type: schema.shape.type.valu
       expect(texts.some((text) => text.includes(`describeSinkContract('${type}'`))).toBe(true);
     });
 
-    test('has a section in docs/sinks.md', () => {
-      const page = readFileSync(join(import.meta.dirname, '../../docs/sinks.md'), 'utf8');
-      const sections = page.split(/^## /m).filter((section) => section.includes(`type: ${type}\n`));
-      expect(sections).toHaveLength(1);
+    test('has a page in docs/sinks, with an example, and a row in its table', () => {
+      const docs = join(import.meta.dirname, '../../docs/sinks');
+      expect(readFileSync(join(docs, `${type}.md`), 'utf8')).toContain(`type: ${type}\n`);
+      expect(readFileSync(join(docs, 'README.md'), 'utf8')).toContain(`| \`${type}\``);
     });
   },
 );
