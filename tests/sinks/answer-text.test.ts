@@ -81,6 +81,14 @@ describe('no secret survives', () => {
     );
   });
 
+  test('quoted in HTML, with an end that looks like an escape of JSON or of a URL', () => {
+    for (const value of ['!!"!!!!\\', '!!"!!!!%', '!!"!!!%4']) {
+      const hidden = encode('HTML', value);
+      expect(sharedRun(hidden, kept([value], `said ${hidden}41 to us`))).toBeUndefined();
+      expect(sharedRun(hidden, kept([value], `said ${hidden} to us`))).toBeUndefined();
+    }
+  });
+
   test('in base64 together with what stands around it', () => {
     fc.assert(
       fc.property(secret, printable, printable, fc.boolean(), (value, before, after, url) => {

@@ -18,8 +18,13 @@ export interface Reading {
 export const MOST_READ = 2048;
 /** Maximum depth of quotations inside quotations. */
 const DEEPEST = 4;
-const ESCAPE =
-  /(?:%[0-9a-f]{2})+|\\(?:u[0-9a-f]{4}|x[0-9a-f]{2}|[\s\S])|&(?:#\d{1,7}|#x[0-9a-f]{1,6}|amp|lt|gt|quot|apos|nbsp);/gi;
+/** The escapes of URLs, of JSON, and of HTML. */
+const KINDS = [
+  /(?:%[0-9a-f]{2})+/gi,
+  /\\(?:u[0-9a-f]{4}|x[0-9a-f]{2}|[\s\S])/gi,
+  /&(?:#\d{1,7}|#x[0-9a-f]{1,6}|amp|lt|gt|quot|apos|nbsp);/gi,
+];
+const ESCAPE = new RegExp(KINDS.map((kind) => kind.source).join('|'), 'gi');
 const INVISIBLE = /[\s\p{Cc}\p{Cf}]+/gu;
 const BASE64 = /[A-Za-z0-9+/_-]{24,}/g;
 const SHORT_ESCAPES: Readonly<Record<string, string>> = {
@@ -33,7 +38,11 @@ const SHORT_ESCAPES: Readonly<Record<string, string>> = {
 };
 const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: ' ' };
 
-/** The text as it is, then with its escapes undone level by level; each also without blanks and control characters. */
+/**
+ * The text as it is, then with its escapes undone level by level; each also without blanks and control characters. Where a
+ * level has escapes of several kinds, also with those of one kind undone: of a secret that was quoted in HTML, a backslash at
+ * its end is no escape, though the next character makes it look like one.
+ */
 export function readingsOf(text: string): readonly Reading[] {
   const readings: Reading[] = [];
   let reading: Reading | undefined = asIs(text);
@@ -41,7 +50,12 @@ export function readingsOf(text: string): readonly Reading[] {
     readings.push(reading);
     const squeezed = rewritten(reading, invisibleParts(reading.text));
     if (squeezed) readings.push(squeezed);
-    reading = rewritten(reading, escapesIn(reading.text));
+    const current: Reading = reading;
+    const kinds = KINDS.filter((kind) => current.text.search(kind) >= 0);
+    if (kinds.length > 1) {
+      for (const kind of kinds) readings.push(rewritten(current, escapesIn(current.text, kind)) ?? current);
+    }
+    reading = rewritten(current, escapesIn(current.text, ESCAPE));
   }
   return readings;
 }
@@ -101,8 +115,8 @@ function rewritten({ text, starts, ends }: Reading, pieces: Iterable<Rewrite>): 
   return { text: result, starts: newStarts, ends: newEnds };
 }
 
-function* escapesIn(text: string): Generator<Rewrite> {
-  for (const { 0: escape, index } of text.matchAll(ESCAPE)) {
+function* escapesIn(text: string, kind: RegExp): Generator<Rewrite> {
+  for (const { 0: escape, index } of text.matchAll(kind)) {
     yield { from: index, to: index + escape.length, means: meaningOf(escape) };
   }
 }
