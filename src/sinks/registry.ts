@@ -11,7 +11,7 @@ import type { Sink } from '../pipeline.ts';
 import type { SinkContext } from '../sink-context.ts';
 
 interface SinkType<C extends SinkConfig> {
-  /** Packages that are not dependencies of walpost; the user installs them. */
+  /** Packages that are not dependencies of walpost, with the version that works: `name@6`. The user installs them. */
   readonly packages?: readonly string[];
   readonly load: () => Promise<(config: C, context: SinkContext) => Sink | Promise<Sink>>;
 }
@@ -21,6 +21,11 @@ const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } =
   stdout: { load: async () => (await import('./stdout/stdout-sink.ts')).createStdoutSink },
   webhook: { load: async () => (await import('./webhook/webhook-sink.ts')).createWebhookSink },
   realtime: { load: async () => (await import('./realtime/realtime-sink.ts')).createRealtimeSink },
+  bullmq: {
+    packages: ['bullmq@6', 'ioredis@6'],
+    load: async () => (await import('./bullmq/bullmq-sink.ts')).createBullmqSink,
+  },
+  redis: { packages: ['ioredis@6'], load: async () => (await import('./redis/redis-sink.ts')).createRedisSink },
 };
 
 /** Creates the sink; CONFIG_INVALID when its options do not go together, SINK_PACKAGE_MISSING when a client is missing. */
@@ -35,11 +40,12 @@ export async function orNameMissing<T>(packages: readonly string[], type: string
     return await run();
   } catch (error) {
     if (!isNotFound(error)) throw error;
-    for (const name of packages) {
+    for (const wanted of packages) {
+      const name = wanted.replace(/(?<=.)@[^@/]*$/, '');
       if (await isInstalled(name)) continue;
       throw new WalpostError('SINK_PACKAGE_MISSING', {
         detail: `A sink of type ${type} needs ${name}.`,
-        remedy: `npm install ${name}`,
+        remedy: `npm install ${wanted}`,
         cause: error,
       });
     }

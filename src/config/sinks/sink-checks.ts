@@ -7,6 +7,7 @@ import { certificateProblem } from '../../certificate-file.ts';
 import { isRefusedHost } from '../../refused-address.ts';
 import { signingSecretProblem } from '../../signing-secret.ts';
 import { hasHttpOptions } from './http-options.ts';
+import { redisUrlProblem } from './redis-options.ts';
 
 /** A problem of a sink; the path begins below the sink's name. */
 export interface SinkProblem {
@@ -23,9 +24,14 @@ const AUTHORITY = /^\s*[a-z]+:\/*([^/?#\\]*)/i;
 
 /** Takes invalid input too; what the type of an option refuses is not repeated. */
 export function* sinkProblems(sink: Readonly<Record<string, unknown>>): Generator<SinkProblem> {
-  if (!hasHttpOptions(sink['type'])) return;
+  const { type, secret, key, headers, proxy, ca, url } = sink;
+  if (type === 'redis' || type === 'bullmq') {
+    if (typeof url === 'string') yield* problem(['url'], redisUrlProblem(url.trim()));
+    if (typeof ca === 'string' && ca !== '') yield* problem(['ca'], certificateProblem(ca));
+    if (type === 'bullmq' && Array.isArray(sink['cluster'])) yield* problem(['prefix'], prefixProblem(sink['prefix']));
+  }
+  if (!hasHttpOptions(type)) return;
   yield* urlProblems(sink);
-  const { secret, key, headers, proxy, ca } = sink;
   if (typeof proxy === 'string') yield* problem(['proxy'], proxyProblem(proxy.trim()));
   if (typeof ca === 'string' && ca !== '') yield* problem(['ca'], certificateProblem(ca));
   if (typeof secret === 'string') yield* problem(['secret'], signingSecretProblem(secret));
@@ -34,6 +40,12 @@ export function* sinkProblems(sink: Readonly<Record<string, unknown>>): Generato
   for (const [name, value] of Object.entries(headers)) {
     if (typeof value === 'string') yield* problem(['headers', name], headerProblem(name.toLowerCase(), value.trim()));
   }
+}
+
+/** A batch is one transaction, and a cluster takes those of one slot alone. */
+function prefixProblem(prefix: unknown): string | undefined {
+  if (typeof prefix === 'string' && /\{[^}]+\}/.test(prefix)) return undefined;
+  return 'needs a hash tag in a cluster, such as {walpost}';
 }
 
 function* problem(path: readonly string[], message: string | undefined): Generator<SinkProblem> {

@@ -3,8 +3,10 @@
  * src/sinks/registry.ts. CONTRIBUTING.md says how to add a type.
  */
 import { z } from 'zod';
+import { bullmq } from './bullmq.ts';
 import { discard } from './discard.ts';
 import { realtime } from './realtime.ts';
+import { redis } from './redis.ts';
 import { stdout } from './stdout.ts';
 import { webhook } from './webhook.ts';
 
@@ -13,6 +15,8 @@ export const sinkSchema = z.discriminatedUnion('type', [
   stdout,
   webhook,
   realtime,
+  redis,
+  bullmq,
 ]);
 
 export type SinkConfig = z.output<typeof sinkSchema>;
