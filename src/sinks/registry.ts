@@ -25,6 +25,7 @@ const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } =
     packages: ['bullmq@6', 'ioredis@6'],
     load: async () => (await import('./bullmq/bullmq-sink.ts')).createBullmqSink,
   },
+  postgres: { load: async () => (await import('./postgres/postgres-sink.ts')).createPostgresSink },
   redis: { packages: ['ioredis@6'], load: async () => (await import('./redis/redis-sink.ts')).createRedisSink },
 };
 

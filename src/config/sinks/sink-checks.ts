@@ -4,6 +4,8 @@
  */
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { certificateProblem } from '../../certificate-file.ts';
+import { connectionStringProblem } from '../../connection-string.ts';
+import { quoteQualified } from '../../postgres/identifiers.ts';
 import { isRefusedHost } from '../../refused-address.ts';
 import { signingSecretProblem } from '../../signing-secret.ts';
 import { hasHttpOptions } from './http-options.ts';
@@ -30,6 +32,10 @@ export function* sinkProblems(sink: Readonly<Record<string, unknown>>): Generato
     if (typeof ca === 'string' && ca !== '') yield* problem(['ca'], certificateProblem(ca));
     if (type === 'bullmq' && Array.isArray(sink['cluster'])) yield* problem(['prefix'], prefixProblem(sink['prefix']));
   }
+  if (type === 'postgres') {
+    if (typeof url === 'string') yield* problem(['url'], connectionStringProblem(url.trim()));
+    if (typeof sink['table'] === 'string') yield* problem(['table'], tableProblem(sink['table']));
+  }
   if (!hasHttpOptions(type)) return;
   yield* urlProblems(sink);
   if (typeof proxy === 'string') yield* problem(['proxy'], proxyProblem(proxy.trim()));
@@ -39,6 +45,15 @@ export function* sinkProblems(sink: Readonly<Record<string, unknown>>): Generato
   if (typeof headers !== 'object' || headers === null) return;
   for (const [name, value] of Object.entries(headers)) {
     if (typeof value === 'string') yield* problem(['headers', name], headerProblem(name.toLowerCase(), value.trim()));
+  }
+}
+
+function tableProblem(table: string): string | undefined {
+  try {
+    quoteQualified(table);
+    return undefined;
+  } catch {
+    return 'is not a name like schema.table';
   }
 }
 

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { bullmq } from './bullmq.ts';
 import { discard } from './discard.ts';
+import { postgres } from './postgres.ts';
 import { realtime } from './realtime.ts';
 import { redis } from './redis.ts';
 import { stdout } from './stdout.ts';
@@ -17,6 +18,7 @@ export const sinkSchema = z.discriminatedUnion('type', [
   realtime,
   redis,
   bullmq,
+  postgres,
 ]);
 
 export type SinkConfig = z.output<typeof sinkSchema>;

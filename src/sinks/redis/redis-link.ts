@@ -17,6 +17,8 @@ export interface RedisLinkOptions {
 export type RedisClient = Redis | Cluster;
 
 const CONNECT_TIMEOUT = 10_000;
+/** A server that hangs does not close its side. */
+const DISCONNECT_TIMEOUT = 200;
 const DEFAULT_PORT = 6379;
 
 /** The connection ended, and nothing says why. */
@@ -68,8 +70,16 @@ export class RedisLink {
 
   private async connect(): Promise<void> {
     this.lastError = undefined;
-    if (!/^(wait|end|close)$/.test(this.client.status)) this.client.disconnect();
+    if (!/^(wait|end)$/.test(this.client.status)) await this.ended();
     await this.client.connect();
+  }
+
+  /** What is left of the former connection would take the new one along. */
+  private ended(): Promise<void> {
+    return new Promise((resolve) => {
+      this.client.once('end', () => resolve());
+      this.client.disconnect();
+    });
   }
 
   /** The client says no more than "Connection is closed." where the event before it had the reason. */
@@ -97,6 +107,7 @@ function clientOf({ url: text, cluster, ca }: RedisLinkOptions): RedisClient {
     ...(url.password !== '' && { password: decodeURIComponent(url.password) }),
     ...(secure && { tls: { servername: seed.host, ...(ca !== undefined && { ca: certificatesOf(ca) }) } }),
     connectTimeout: CONNECT_TIMEOUT,
+    disconnectTimeout: DISCONNECT_TIMEOUT,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: null,
     connectionName: 'walpost',
