@@ -30,6 +30,8 @@ export class RedisLink {
   readonly client: RedisClient;
   readonly isCluster: boolean;
   private connecting: Promise<void> | undefined;
+  /** The former connection closes; it would take a new one along. */
+  private ending: Promise<void> | undefined;
   private lastError: Error | undefined;
 
   constructor(options: RedisLinkOptions) {
@@ -54,6 +56,10 @@ export class RedisLink {
 
   /** The next use connects anew; a name may lead to another server by then. */
   drop(): void {
+    if (/^(wait|end)$/.test(this.client.status)) return;
+    this.ending ??= new Promise<void>((resolve) => this.client.once('end', () => resolve())).finally(
+      () => (this.ending = undefined),
+    );
     this.client.disconnect();
   }
 
@@ -63,23 +69,17 @@ export class RedisLink {
   }
 
   private ready(): Promise<void> {
-    if (this.client.status === 'ready') return Promise.resolve();
+    // The client calls itself ready until the socket has closed.
+    if (this.client.status === 'ready' && !this.ending) return Promise.resolve();
     this.connecting ??= this.connect().finally(() => (this.connecting = undefined));
     return this.connecting;
   }
 
   private async connect(): Promise<void> {
     this.lastError = undefined;
-    if (!/^(wait|end)$/.test(this.client.status)) await this.ended();
+    this.drop();
+    await this.ending;
     await this.client.connect();
-  }
-
-  /** What is left of the former connection would take the new one along. */
-  private ended(): Promise<void> {
-    return new Promise((resolve) => {
-      this.client.once('end', () => resolve());
-      this.client.disconnect();
-    });
   }
 
   /** The client says no more than "Connection is closed." where the event before it had the reason. */
