@@ -114,11 +114,13 @@ async function addAll(jobs: readonly PlannedJob[], queues: Queues): Promise<(Err
   if (!first) return [];
   const client = await queues.get(first.queue).getBackend().client;
   const transaction = client.multi();
-  for (const { event, queue, name, options } of jobs) {
+  // Each is queued at once; the promises only tell what BullMQ would not take.
+  const queued = jobs.map(({ event, queue, name, options }) => {
     const data = wireToText(envelopeOf(event));
     const job = new EnvelopeJob(queues.get(queue), { name, data, id: jobIdOf(event.eventId), options });
-    await job.addJob(transaction);
-  }
+    return job.addJob(transaction);
+  });
+  await Promise.all(queued);
   const results = (await transaction.exec()) ?? [];
   if (results.length !== jobs.length)
     throw new WalpostError('PROTOCOL', { detail: 'Redis answered a transaction in part.' });
