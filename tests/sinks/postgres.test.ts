@@ -180,6 +180,19 @@ describe('postgres', () => {
     await sink.close();
   });
 
+  test('a server that restarts is unavailable, and used again once it is back', async () => {
+    const sink = sinkOf(server.url());
+    const events = samples(3);
+    await deliver(sink, events.slice(0, 1));
+    await server.stop('immediate');
+    for (const verdict of await deliver(sink, events)) expect(verdict.kind).toBe('unavailable');
+    await server.start();
+    await connectAdmin();
+    expect((await deliver(sink, events)).every(({ kind }) => kind === 'delivered')).toBe(true);
+    expect(await inbox()).toEqual(ids(events));
+    await sink.close();
+  });
+
   test('a port where nobody listens is unavailable', async () => {
     const away = new URL(server.url());
     away.port = '1';

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { SinkConfigOf } from '../../src/config/sinks/sinks.ts';
 import { sinkSchema } from '../../src/config/sinks/sinks.ts';
 import type { Sink } from '../../src/pipeline.ts';
 import { createSink } from '../../src/sinks/registry.ts';
@@ -19,12 +18,8 @@ describe.skipIf(missing)(`a Redis Cluster ${missing ?? ''}`, () => {
   afterAll(async () => cluster[Symbol.asyncDispose]());
 
   const sinkOf = (options: object): Promise<Sink> =>
-    createSink(
-      sinkSchema.parse({ url: cluster.url, cluster: cluster.further, ...options }) as SinkConfigOf<'redis' | 'bullmq'>,
-      contractContext,
-    );
+    createSink(sinkSchema.parse({ url: cluster.url, cluster: cluster.further, ...options }), contractContext);
 
-  /** In order of the keys. */
   const lengthOf = async (key: string): Promise<number> => {
     const lengths = await Promise.all(cluster.nodes.map(({ admin }) => admin.xlen(key).catch(() => 0)));
     return lengths.reduce((sum, length) => sum + length, 0);

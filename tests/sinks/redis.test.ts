@@ -4,7 +4,8 @@ import { sinkSchema } from '../../src/config/sinks/sinks.ts';
 import type { Sink, Verdicts } from '../../src/pipeline.ts';
 import { createRedisSink } from '../../src/sinks/redis/redis-sink.ts';
 import { contractContext, describeSinkContract } from '../contract/sink-contract.ts';
-import { redisMissing, RedisServer } from '../support/redis-server.ts';
+import { Certificates } from '../support/certificates.ts';
+import { freeRedisPort, redisMissing, RedisServer } from '../support/redis-server.ts';
 import { sampleBatch, sampleEvent } from '../support/sample-event.ts';
 import { poll } from '../support/slot-session.ts';
 
@@ -130,6 +131,41 @@ describe.skipIf(missing)(`redis ${missing ?? ''}`, () => {
     await server.admin.call('REPLICAOF', 'NO', 'ONE');
     expect(await oneEvent(sink)).toEqual({ kind: 'delivered' });
     await sink.close();
+  });
+
+  test('a user needs no more rights than the page names, and is told when one is missing', async () => {
+    const rights = ['on', '>pass', '~walpost:*', '-@all', '+xadd', '+evalsha', '+eval', '+info'];
+    await server.admin.call('ACL', 'SETUSER', 'narrow', ...rights);
+    const sink = sinkOf({ url: server.url.replace(`:${PASSWORD}@`, 'narrow:pass@') });
+    expect(await oneEvent(sink)).toEqual({ kind: 'delivered' });
+    await server.admin.call('ACL', 'SETUSER', 'narrow', '-xadd', '-evalsha');
+    expect([await oneEvent(sink)].flat()[0]).toMatchObject({ kind: 'unavailable', code: 'REDIS_NOPERM' });
+    await sink.close();
+  });
+
+  test('over TLS the authority must be known', async () => {
+    using files = new Certificates();
+    const ca = files.ca('redis');
+    const { cert, key } = files.issue(ca, { names: ['IP:127.0.0.1', 'DNS:localhost'] });
+    const settings = {
+      port: '0',
+      'tls-port': String(await freeRedisPort()),
+      'tls-cert-file': cert,
+      'tls-key-file': key,
+      'tls-ca-cert-file': ca.cert,
+      'tls-auth-clients': 'no',
+    };
+    await using secure = await RedisServer.start({ settings });
+    const url = `rediss://localhost:${settings['tls-port']}`;
+    const unknown = sinkOf({ url });
+    expect([await oneEvent(unknown)].flat()[0]).toMatchObject({
+      kind: 'unavailable',
+      code: 'SELF_SIGNED_CERT_IN_CHAIN',
+    });
+    const known = sinkOf({ url, ca: ca.cert });
+    expect(await oneEvent(known)).toEqual({ kind: 'delivered' });
+    await Promise.all([unknown.close(), known.close()]);
+    expect(secure.port).toBeGreaterThan(0);
   });
 
   test('a killed server loses nothing that it accepted, and is used again once it is back', async () => {

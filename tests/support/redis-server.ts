@@ -46,7 +46,7 @@ export class RedisServer implements AsyncDisposable {
   }
 
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), await mkdtemp(join(tmpdir(), 'walpost-redis-')), options);
+    const server = new RedisServer(await freeRedisPort(), await mkdtemp(join(tmpdir(), 'walpost-redis-')), options);
     await server.restart();
     return server;
   }
@@ -77,7 +77,7 @@ export class RedisServer implements AsyncDisposable {
       if (this.child?.exitCode !== null) throw new Error(`redis-server ended: ${this.log}`);
       return Promise.resolve(this.log.includes('Ready to accept connections') || undefined);
     });
-    if (/^(wait|end)$/.test(this.admin.status)) await this.admin.connect();
+    if (settings?.['port'] !== '0' && /^(wait|end)$/.test(this.admin.status)) await this.admin.connect();
   }
 
   async kill(): Promise<void> {
@@ -108,12 +108,12 @@ export class RedisServer implements AsyncDisposable {
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freeRedisPort(): Promise<number> {
   const probe = net.createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
   const { port } = probe.address() as AddressInfo;
   probe.close();
   await once(probe, 'close');
   // A node of a cluster listens at this number and 10,000 above it.
-  return port < 55_000 ? port : freePort();
+  return port < 55_000 ? port : freeRedisPort();
 }

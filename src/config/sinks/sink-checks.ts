@@ -24,19 +24,18 @@ const OURS =
 /** What stands between `//` and the path. */
 const AUTHORITY = /^\s*[a-z]+:\/*([^/?#\\]*)/i;
 
+type SinkInput = Readonly<Record<string, unknown>>;
+
 /** Takes invalid input too; what the type of an option refuses is not repeated. */
-export function* sinkProblems(sink: Readonly<Record<string, unknown>>): Generator<SinkProblem> {
-  const { type, secret, key, headers, proxy, ca, url } = sink;
-  if (type === 'redis' || type === 'bullmq') {
-    if (typeof url === 'string') yield* problem(['url'], redisUrlProblem(url.trim()));
-    if (typeof ca === 'string' && ca !== '') yield* problem(['ca'], certificateProblem(ca));
-    if (type === 'bullmq' && Array.isArray(sink['cluster'])) yield* problem(['prefix'], prefixProblem(sink['prefix']));
-  }
-  if (type === 'postgres') {
-    if (typeof url === 'string') yield* problem(['url'], connectionStringProblem(url.trim()));
-    if (typeof sink['table'] === 'string') yield* problem(['table'], tableProblem(sink['table']));
-  }
-  if (!hasHttpOptions(type)) return;
+export function* sinkProblems(sink: SinkInput): Generator<SinkProblem> {
+  const { type } = sink;
+  if (type === 'redis' || type === 'bullmq') yield* redisProblems(sink);
+  if (type === 'postgres') yield* inboxProblems(sink);
+  if (hasHttpOptions(type)) yield* httpProblems(sink);
+}
+
+function* httpProblems(sink: SinkInput): Generator<SinkProblem> {
+  const { secret, key, headers, proxy, ca } = sink;
   yield* urlProblems(sink);
   if (typeof proxy === 'string') yield* problem(['proxy'], proxyProblem(proxy.trim()));
   if (typeof ca === 'string' && ca !== '') yield* problem(['ca'], certificateProblem(ca));
@@ -46,6 +45,17 @@ export function* sinkProblems(sink: Readonly<Record<string, unknown>>): Generato
   for (const [name, value] of Object.entries(headers)) {
     if (typeof value === 'string') yield* problem(['headers', name], headerProblem(name.toLowerCase(), value.trim()));
   }
+}
+
+function* redisProblems({ type, url, ca, cluster, prefix }: SinkInput): Generator<SinkProblem> {
+  if (typeof url === 'string') yield* problem(['url'], redisUrlProblem(url.trim()));
+  if (typeof ca === 'string' && ca !== '') yield* problem(['ca'], certificateProblem(ca));
+  if (type === 'bullmq' && Array.isArray(cluster)) yield* problem(['prefix'], prefixProblem(prefix));
+}
+
+function* inboxProblems({ url, table }: SinkInput): Generator<SinkProblem> {
+  if (typeof url === 'string') yield* problem(['url'], connectionStringProblem(url.trim()));
+  if (typeof table === 'string') yield* problem(['table'], tableProblem(table));
 }
 
 function tableProblem(table: string): string | undefined {

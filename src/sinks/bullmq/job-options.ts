@@ -32,7 +32,7 @@ function fromHeaders(
     if (!parsed.success) return { options: {}, problem: `the header ${name} is no ${RULES[name]}` };
     settings[name] = parsed.data;
   }
-  return { options: bullOptions(settings as Settings) };
+  return { options: bullOptions(settings) };
 }
 
 const RULES: Readonly<Record<JobOptionName, string>> = {
@@ -60,5 +60,5 @@ function bullOptions({
     removeOnComplete: remove_on_complete,
     removeOnFail: remove_on_fail,
   };
-  return Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined)) as JobsOptions;
+  return Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined));
 }
