@@ -19,7 +19,8 @@ import type { RelayDependencies } from '../relay/dependencies.ts';
 import { VERSION } from '../version.ts';
 import { EXIT, exitCodeOf } from './exit-code.ts';
 import { printError } from './print-error.ts';
-import { serveHttp, type HttpService } from '../http/serve.ts';
+import type { HttpService } from '../http/listen-when-free.ts';
+import { serveHttp } from '../http/serve.ts';
 import { RunSignals } from './run-signals.ts';
 
 const STATUS_LIMIT_MS = 5_000;

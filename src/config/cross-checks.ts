@@ -19,6 +19,7 @@ export function crossCheck(config: unknown): CrossProblem[] {
     ...newSlotHasName(config),
     ...openHostNeedsToken(config),
     ...filterNeedsPgoutput(config),
+    ...liveNeedsKey(config),
   ];
 }
 
@@ -69,6 +70,21 @@ function* filterNeedsPgoutput(config: unknown): Generator<CrossProblem> {
     message: 'needs source.plugin: pgoutput, which alone reads publications',
     input: filter,
   };
+}
+
+/** One listener, so one sink; and without a key nobody could be let in. */
+function* liveNeedsKey(config: unknown): Generator<CrossProblem> {
+  const sinks = Object.entries(asMap(asMap(config)['sinks'])).filter(([, sink]) => asMap(sink)['type'] === 'live');
+  const [first, second] = sinks.map(([name]) => name);
+  if (first === undefined) return;
+  if (second !== undefined) {
+    yield { path: ['sinks', second, 'type'], message: `is live as that of ${first}; there can be one`, input: 'live' };
+  }
+  const { secret, public_key: publicKey, jwks } = asMap(asMap(config)['live']);
+  if (secret === undefined && publicKey === undefined && jwks === undefined) {
+    const message = 'needs live.secret, live.public_key or live.jwks, which tells who may listen';
+    yield { path: ['sinks', first, 'type'], message, input: 'live' };
+  }
 }
 
 function asMap(value: unknown): Record<string, unknown> {

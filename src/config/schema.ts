@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { connectionStringProblem } from '../connection-string.ts';
 import { crossCheck } from './cross-checks.ts';
+import { live } from './live.ts';
 import { ROLE_PREFIX } from './role-prefix.ts';
 import { sinkSchema } from './sinks/sinks.ts';
 import { duration, size } from './units.ts';
@@ -214,6 +215,7 @@ export const optionsSchema = z.strictObject({
     })
     .prefault({})
     .describe('The HTTP server.'),
+  live: live.prefault({}),
   prune: z
     .strictObject({
       enabled: z.boolean().default(true).describe('The leader removes old events that have been delivered.'),

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { REFUSALS, type MessageRefusal } from '../emit-key.ts';
 import { VERSION } from '../version.ts';
+import { LiveMetrics } from './live-metrics.ts';
 import { StatusGauges } from './status-gauges.ts';
 import type { StatusReport } from './status-report.ts';
 
@@ -17,6 +18,7 @@ const WINDOW = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
 export class Metrics {
   readonly contentType: string;
   private readonly registry = new Registry();
+  readonly live = new LiveMetrics(this.registry);
   private readonly gauges: StatusGauges;
   private status: (() => Promise<StatusReport>) | undefined;
 

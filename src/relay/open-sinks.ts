@@ -1,21 +1,24 @@
 import { idleSinks, idleSinkText } from '../config/idle-sinks.ts';
 import { breakerLog } from '../observe/breaker-log.ts';
 import { GuardedSink, type SinkHooks } from '../sinks/guard/guarded-sink.ts';
+import type { LiveChannels } from '../sinks/live/live-sink.ts';
 import { createSink } from '../sinks/registry.ts';
 import type { RelayDependencies } from './dependencies.ts';
 
 interface OpenSinksOptions extends RelayDependencies {
   readonly onAttempt: NonNullable<SinkHooks['onAttempt']>;
+  /** Of the sink of type live. */
+  readonly channels: LiveChannels | undefined;
 }
 
 /** Every sink of the configuration behind its guard, in the order of the file. */
 export async function openSinks(options: OpenSinksOptions): Promise<readonly GuardedSink[]> {
-  const { config, clock, metrics, log, onAttempt } = options;
+  const { config, clock, metrics, log, onAttempt, channels } = options;
   const opened: GuardedSink[] = [];
   for (const name of idleSinks(config)) log.warn({ sink: name }, `sinks.${name}: ${idleSinkText(name)}`);
   try {
     for (const [name, sinkConfig] of Object.entries(config.sinks)) {
-      const sink = await createSink(sinkConfig, { name, clock, log: log.child({ sink: name }) });
+      const sink = await createSink(sinkConfig, { name, clock, log: log.child({ sink: name }), channels });
       opened.push(
         new GuardedSink({
           name,

@@ -27,6 +27,7 @@ import { CaptureWatch } from '../postgres/schema/captures.ts';
 import { RoleModelWatch } from '../postgres/schema/role-model.ts';
 import { RelayConnection } from './connection.ts';
 import { acquireLeadership } from './leadership/leadership.ts';
+import { LiveService } from './live-service.ts';
 import { openSinks } from './open-sinks.ts';
 import { keepTrying } from './reconnect.ts';
 import { judgeStreamError } from './healing/stuck-slot.ts';
@@ -43,6 +44,7 @@ export class Relay implements RunningRelay {
   private readonly captures = new CaptureWatch();
   private readonly stopping = new AbortController();
   private sinks: readonly GuardedSink[] = [];
+  private live: LiveService | undefined;
   private finished: Promise<void> | undefined;
   private connection: RelayConnection | undefined;
   private isDraining = false;
@@ -67,7 +69,8 @@ export class Relay implements RunningRelay {
     const { clock, log } = this.options;
     const ended = AbortSignal.any([signal, this.stopping.signal]);
     const { attempted: onAttempt } = this.deliveryLog;
-    this.sinks = await openSinks({ ...this.options, onAttempt });
+    this.live = await LiveService.start(this.options);
+    this.sinks = await openSinks({ ...this.options, onAttempt, channels: this.live?.hub });
     this.reporter.sinks = this.sinks;
     this.finished = keepTrying(() => this.connect(ended), {
       clock,
@@ -88,6 +91,7 @@ export class Relay implements RunningRelay {
     try {
       await this.connection?.drain();
     } finally {
+      this.live?.hub.close('stopping');
       this.stopping.abort();
     }
   }
@@ -105,6 +109,7 @@ export class Relay implements RunningRelay {
     await this.finished?.catch(() => undefined);
     await Promise.all(this.sinks.map((sink) => sink.close()));
     this.sinks = [];
+    await this.live?.[Symbol.asyncDispose]();
   }
 
   private async connect(signal: AbortSignal): Promise<void> {
@@ -129,6 +134,7 @@ export class Relay implements RunningRelay {
       watcher: this.reporter.watcher,
     });
     this.connection = connection;
+    await using _live = this.live?.lead(term, () => connection.parts.ledger.watermark);
     const detach = this.reporter.attach(connection);
     let isDefect = false;
     try {

@@ -8,18 +8,19 @@
 import type { SinkConfig, SinkConfigOf } from '../config/sinks/sinks.ts';
 import { WalpostError } from '../errors.ts';
 import type { Sink } from '../pipeline.ts';
-import type { SinkContext } from '../sink-context.ts';
+import type { LiveSinkContext } from './live/live-sink.ts';
 
 interface SinkType<C extends SinkConfig> {
   /** Packages that are not dependencies of walpost, with the version that works: `name@6`. The user installs them. */
   readonly packages?: readonly string[];
-  readonly load: () => Promise<(config: C, context: SinkContext) => Sink | Promise<Sink>>;
+  readonly load: () => Promise<(config: C, context: LiveSinkContext) => Sink | Promise<Sink>>;
 }
 
 const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } = {
   discard: { load: async () => (await import('./discard/discard-sink.ts')).createDiscardSink },
   stdout: { load: async () => (await import('./stdout/stdout-sink.ts')).createStdoutSink },
   webhook: { load: async () => (await import('./webhook/webhook-sink.ts')).createWebhookSink },
+  live: { load: async () => (await import('./live/live-sink.ts')).createLiveSink },
   realtime: { load: async () => (await import('./realtime/realtime-sink.ts')).createRealtimeSink },
   bullmq: {
     packages: ['bullmq@6', 'ioredis@6'],
@@ -30,7 +31,7 @@ const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } =
 };
 
 /** Creates the sink; CONFIG_INVALID when its options do not go together, SINK_PACKAGE_MISSING when a client is missing. */
-export function createSink(config: SinkConfig, context: SinkContext): Promise<Sink> {
+export function createSink(config: SinkConfig, context: LiveSinkContext): Promise<Sink> {
   const { packages = [], load } = TYPES[config.type] as SinkType<SinkConfig>;
   return orNameMissing(packages, config.type, async () => (await load())(config, context));
 }

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { bullmq } from './bullmq.ts';
 import { discard } from './discard.ts';
 import { postgres } from './postgres.ts';
+import { live } from './live.ts';
 import { realtime } from './realtime.ts';
 import { redis } from './redis.ts';
 import { stdout } from './stdout.ts';
@@ -19,6 +20,7 @@ export const sinkSchema = z.discriminatedUnion('type', [
   redis,
   bullmq,
   postgres,
+  live,
 ]);
 
 export type SinkConfig = z.output<typeof sinkSchema>;
