@@ -48,7 +48,9 @@ const bounds = {
     .default(1_000)
     .describe('Events of one organization that are kept in memory for readers who come back.'),
   ring_bytes: size({ min: '4KiB', max: '1GiB' }).prefault('1MiB').describe('What those may use for one organization.'),
-  ring_total: size({ min: '64KiB', max: '16GiB' }).prefault('64MiB').describe('What those of all organizations may use.'),
+  ring_total: size({ min: '64KiB', max: '16GiB' })
+    .prefault('64MiB')
+    .describe('What those of all organizations may use.'),
   heartbeat: duration({ min: '1s', max: '5m' })
     .prefault('15s')
     .describe('A stream that is silent for so long gets a comment.'),

@@ -9,8 +9,16 @@ export class LiveMetrics {
 
   constructor(registry: Registry) {
     const registers = [registry];
-    this.connections = new Gauge({ name: 'walpost_live_connections', help: 'Open streams of the live channel.', registers });
-    this.sent = new Counter({ name: 'walpost_live_sent_total', help: 'Messages written to streams as they came.', registers });
+    this.connections = new Gauge({
+      name: 'walpost_live_connections',
+      help: 'Open streams of the live channel.',
+      registers,
+    });
+    this.sent = new Counter({
+      name: 'walpost_live_sent_total',
+      help: 'Messages written to streams as they came.',
+      registers,
+    });
     const ended = { name: 'walpost_live_ended_total', help: 'Streams that have ended.' };
     this.ended = new Counter({ ...ended, labelNames: ['reason'], registers });
     const resumed = { name: 'walpost_live_resumed_total', help: 'Streams that have caught up.' };

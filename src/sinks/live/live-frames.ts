@@ -17,14 +17,19 @@ export const HEARTBEAT = Buffer.from(':\n\n', 'latin1');
 /** One message, as a latin1 string of its bytes. A type with a line break is no name: such an event arrives as `message`. */
 export function frameOf(event: Event, id: string, { data, eventName }: FrameForm): string {
   const { eventType } = event;
-  const name = eventName === 'message' || UNFIT_NAME.test(eventType) ? '' : `event: ${wireString(textToWire(eventType))}\n`;
+  const name =
+    eventName === 'message' || UNFIT_NAME.test(eventType) ? '' : `event: ${wireString(textToWire(eventType))}\n`;
   const text = data === 'envelope' ? wireString(envelopeOf(event)) : minimal(event);
   // A line break in JSON stands between its values: in a column of type json it may.
   return `id: ${id}\n${name}data: ${text.replace(LINE_BREAK, '\ndata: ')}\n\n`;
 }
 
 /** A message of walpost itself, whose name no event can have. */
-export function controlFrame(name: 'live' | 'reset' | 'end', data: Readonly<Record<string, string>>, id?: string): Buffer {
+export function controlFrame(
+  name: 'live' | 'reset' | 'end',
+  data: Readonly<Record<string, string>>,
+  id?: string,
+): Buffer {
   const idLine = id === undefined ? '' : `id: ${id}\n`;
   return Buffer.from(`${idLine}event: walpost.${name}\ndata: ${JSON.stringify(data)}\n\n`, 'latin1');
 }

@@ -44,7 +44,8 @@ export function readQuery(request: IncomingMessage): StreamQuery {
   const parameters = new URLSearchParams(url.slice(mark + 1));
   // A token would be refused as well: URLs end up in the logs of proxies and in the history of browsers.
   for (const name of parameters.keys()) {
-    if (!PARAMETERS.has(name)) throw new LiveRefusal(400, `there are only the parameters ${[...PARAMETERS].join(', ')}`);
+    if (!PARAMETERS.has(name))
+      throw new LiveRefusal(400, `there are only the parameters ${[...PARAMETERS].join(', ')}`);
   }
   return {
     page,

@@ -78,7 +78,11 @@ function goLive(reader: LiveReader, resumed: ResumeWay, id: string, clock: Clock
   reader.lastWrite = clock.now();
 }
 
-function wayOf(text: string | undefined, id: LiveId | undefined, { term, numbering, channel }: ResumeOptions): ResumeWay {
+function wayOf(
+  text: string | undefined,
+  id: LiveId | undefined,
+  { term, numbering, channel }: ResumeOptions,
+): ResumeWay {
   if (text === undefined) return 'new';
   if (id === undefined || id.epoch > term.epoch) return 'reset';
   if (id.epoch < term.epoch) return 'table';

@@ -29,8 +29,7 @@ const ABORTED: Verdict = { kind: 'unavailable', reason: 'not handed to the live 
 
 export function createLiveSink(_config: SinkConfigOf<'live'>, { channels }: LiveSinkContext): Sink {
   return {
-    deliver: (batch, signal) =>
-      Promise.resolve(signal.aborted ? ABORTED : (channels?.publish(batch) ?? NOT_LEADING)),
+    deliver: (batch, signal) => Promise.resolve(signal.aborted ? ABORTED : (channels?.publish(batch) ?? NOT_LEADING)),
     close: () => Promise.resolve(),
   };
 }

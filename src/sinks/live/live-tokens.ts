@@ -94,7 +94,10 @@ export class LiveTokens implements AsyncDisposable {
 
 function secretVerifier(secret: string): Verifier {
   const key = new TextEncoder().encode(secret);
-  return { algorithms: ['HS256'], verify: (token, options) => jwtVerify(token, key, { ...options, algorithms: ['HS256'] }) };
+  return {
+    algorithms: ['HS256'],
+    verify: (token, options) => jwtVerify(token, key, { ...options, algorithms: ['HS256'] }),
+  };
 }
 
 function publicVerifier(given: string): Verifier {
@@ -110,7 +113,12 @@ function remoteVerifier(url: string, dispatcher: Agent): Verifier {
     cooldownDuration: JWKS_COOLDOWN_MS,
     cacheMaxAge: JWKS_AGE_MS,
     [customFetch]: async (address, { headers, signal }) => {
-      const answer = await fetch(address, { dispatcher, headers: Object.fromEntries(headers), signal, redirect: 'error' });
+      const answer = await fetch(address, {
+        dispatcher,
+        headers: Object.fromEntries(headers),
+        signal,
+        redirect: 'error',
+      });
       return new Response(await startOf(answer.body), { status: answer.status });
     },
   });
@@ -159,7 +167,11 @@ function refusalOf(error: unknown): Error {
   if (error instanceof errors.JWSSignatureVerificationFailed || error instanceof errors.JWKSNoMatchingKey) {
     return new TokenRefusedError('no key fits the signature of the token');
   }
-  if (error instanceof errors.JWTInvalid || error instanceof errors.JWSInvalid || error instanceof errors.JOSENotSupported) {
+  if (
+    error instanceof errors.JWTInvalid ||
+    error instanceof errors.JWSInvalid ||
+    error instanceof errors.JOSENotSupported
+  ) {
     return new TokenRefusedError('the token is no JSON Web Token that can be checked');
   }
   return new KeysUnreadableError('the keys cannot be read', { cause: error });
