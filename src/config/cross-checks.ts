@@ -20,6 +20,7 @@ export function crossCheck(config: unknown): CrossProblem[] {
     ...openHostNeedsToken(config),
     ...filterNeedsPgoutput(config),
     ...liveNeedsKey(config),
+    ...livePortIsFree(config),
   ];
 }
 
@@ -85,6 +86,15 @@ function* liveNeedsKey(config: unknown): Generator<CrossProblem> {
     const message = 'needs live.secret, live.public_key or live.jwks, which tells who may listen';
     yield { path: ['sinks', first, 'type'], message, input: 'live' };
   }
+}
+
+/** The process would wait for a port that it has itself. */
+function* livePortIsFree(config: unknown): Generator<CrossProblem> {
+  const sinks = Object.values(asMap(asMap(config)['sinks']));
+  const [http, { port }] = [asMap(asMap(config)['http']), asMap(asMap(config)['live'])];
+  if (!sinks.some((sink) => asMap(sink)['type'] === 'live') || http['enabled'] === false) return;
+  if (port === 0 || typeof port !== 'number' || port !== http['port']) return;
+  yield { path: ['live', 'port'], message: 'is the port of http.port; the two are never one listener', input: port };
 }
 
 function asMap(value: unknown): Record<string, unknown> {

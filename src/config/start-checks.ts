@@ -1,5 +1,7 @@
+import { publicKeyProblem } from '../public-key.ts';
 import { columnProblems } from '../postgres/source/column-mapping.ts';
 import { isSourceTable } from '../postgres/source/source-table.ts';
+import { isRefusedHost } from '../refused-address.ts';
 import type { CrossProblem } from './cross-checks.ts';
 import { sinkProblems } from './sinks/sink-checks.ts';
 
@@ -12,6 +14,9 @@ export function* startProblems(config: unknown): Generator<CrossProblem> {
     const sink = asMap(value);
     for (const { path, message } of sinkProblems(sink)) yield { path: ['sinks', name, ...path], message, input: sink };
   }
+  for (const { option, value, message } of liveProblems(asMap(asMap(config)['live']))) {
+    yield { path: ['live', option], message, input: value };
+  }
   const source = asMap(asMap(config)['source']);
   const { table, preset = 'walpost', columns = {} } = source;
   if (typeof table === 'string' && table !== '' && !isSourceTable(table)) {
@@ -23,6 +28,30 @@ export function* startProblems(config: unknown): Generator<CrossProblem> {
     columns: asMap(columns) as Record<string, string | null>,
   })) {
     yield { path: ['source', 'columns', field], message: problem, input: columns };
+  }
+}
+
+interface LiveProblem {
+  readonly option: string;
+  readonly value: unknown;
+  readonly message: string;
+}
+
+function* liveProblems(live: Record<string, unknown>): Generator<LiveProblem> {
+  const { secret, public_key: publicKey, jwks, allow_private: allowPrivate } = live;
+  if (typeof secret === 'string' && secret.includes('-----BEGIN')) {
+    const message = 'is a key in PEM; a public key belongs into live.public_key';
+    yield { option: 'secret', value: secret, message };
+  }
+  const problem = typeof publicKey === 'string' && publicKey !== '' ? publicKeyProblem(publicKey) : undefined;
+  if (problem !== undefined) yield { option: 'public_key', value: publicKey, message: problem };
+  if (typeof jwks !== 'string' || !URL.canParse(jwks) || allowPrivate === true) return;
+  const { protocol, hostname } = new URL(jwks);
+  if (isRefusedHost(hostname)) {
+    yield { option: 'jwks', value: jwks, message: 'is a private address; set live.allow_private: true to allow it' };
+  } else if (protocol === 'http:') {
+    const message = 'must begin with https://, since whoever can change the answer can let anybody in';
+    yield { option: 'jwks', value: jwks, message };
   }
 }
 

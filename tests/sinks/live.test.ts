@@ -1,8 +1,9 @@
 import { createHmac, generateKeyPairSync } from 'node:crypto';
-import { request as httpRequest } from 'node:http';
+import { createServer, type IncomingMessage, request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { once } from 'node:events';
-import { SignJWT } from 'jose';
+import type { AddressInfo } from 'node:net';
+import { type CryptoKey, exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { describe, expect, test } from 'vitest';
 import type { Event } from '../../src/event.ts';
 import { describeSinkContract, type SinkHarness } from '../contract/sink-contract.ts';
@@ -65,7 +66,7 @@ async function joined(
 async function statusOf(channel: LiveChannelFixture, headers: Record<string, string>, path = '/live', method = 'GET') {
   const asked = httpRequest({ port: channel.port, path, method, headers });
   asked.end();
-  const [response] = (await once(asked, 'response')) as [import('node:http').IncomingMessage];
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
   response.destroy();
   return response;
 }
@@ -116,6 +117,57 @@ describe('who is let in', () => {
       expect(idsOf(await client.gets(1))).toEqual([event?.eventId]);
     }
   });
+
+  test('a token of a key set, also of a key that came later; a private address is not asked', async () => {
+    const keys: object[] = [];
+    let asked = 0;
+    const server = createServer((_request, response) => {
+      asked += 1;
+      response.end(JSON.stringify({ keys }));
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const jwks = `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`;
+    try {
+      const ec = await generateKeyPair('ES256');
+      keys.push({ ...(await exportJWK(ec.publicKey)), kid: 'one', alg: 'ES256' });
+      const sign = (kid: string, key: CryptoKey, alg = 'ES256') =>
+        new SignJWT({ organization_id: ORGANIZATION })
+          .setProtectedHeader({ alg, kid })
+          .setExpirationTime('1h')
+          .sign(key);
+      const status = async (channel: LiveChannelFixture, token: string) =>
+        (await statusOf(channel, { authorization: `Bearer ${token}` })).statusCode;
+      await using guarded = await LiveChannelFixture.start({ config: { secret: undefined, jwks } });
+      expect(await status(guarded, await sign('one', ec.privateKey))).toBe(503);
+      expect(asked).toBe(0);
+      await using channel = await LiveChannelFixture.start({
+        config: { secret: undefined, jwks, allow_private: true },
+      });
+      expect(await status(channel, await sign('one', ec.privateKey))).toBe(200);
+      expect(await status(channel, await sign('one', ec.privateKey))).toBe(200);
+      expect(asked).toBe(1);
+      const stranger = await generateKeyPair('ES256');
+      expect(await status(channel, await sign('one', stranger.privateKey))).toBe(401);
+      expect(await status(channel, await sign('two', stranger.privateKey))).toBe(401);
+      expect(await status(channel, await liveToken({ organization: ORGANIZATION }))).toBe(401);
+    } finally {
+      server.close();
+    }
+  });
+
+  test('a head that never ends is answered 408, and a giant one 431', async () => {
+    await using channel = await LiveChannelFixture.start();
+    const answerTo = async (text: string): Promise<string> => {
+      const socket = connect(channel.port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      socket.write(text);
+      let answer = '';
+      for await (const part of socket) answer += String(part);
+      return answer.split('\r\n', 1)[0] ?? '';
+    };
+    expect(await answerTo(`GET /live HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`)).toContain(' 431 ');
+    expect(await answerTo('GET /live HTTP/1.1\r\nHost: x\r\n')).toContain(' 408 ');
+  }, 20_000);
 
   test.for([
     ['/live/../live', 404],

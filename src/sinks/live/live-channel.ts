@@ -5,11 +5,6 @@ import { frameOf, type FrameForm } from './live-frames.ts';
 import type { LiveReader } from './live-reader.ts';
 import { type LiveEntry, LiveRing } from './live-ring.ts';
 
-export interface RingLimits {
-  readonly events: number;
-  readonly bytes: number;
-}
-
 /** Where the numbering stands: that of the leader, for all channels. */
 export interface Numbering {
   readonly epoch: bigint;
