@@ -28,6 +28,10 @@ const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } =
   },
   postgres: { load: async () => (await import('./postgres/postgres-sink.ts')).createPostgresSink },
   redis: { packages: ['ioredis@6'], load: async () => (await import('./redis/redis-sink.ts')).createRedisSink },
+  nats: {
+    packages: ['@nats-io/transport-node', '@nats-io/jetstream'],
+    load: async () => (await import('./nats/nats-sink.ts')).createNatsSink,
+  },
 };
 
 /** Creates the sink; CONFIG_INVALID when its options do not go together, SINK_PACKAGE_MISSING when a client is missing. */

@@ -1,11 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import net from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { programMissing } from './debian-package.ts';
+import { freePort } from './free-port.ts';
 
 /** Debian's PgBouncer, in front of a server. Used where it is there; root on Debian installs it. */
 const PROGRAM = '/usr/sbin/pgbouncer';
@@ -59,13 +58,4 @@ export async function startPgbouncer(serverUrl: string, settings: Record<string,
       await rm(directory, { recursive: true, force: true });
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const probe = net.createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
 }

@@ -8,6 +8,7 @@ import { connectionStringProblem } from '../../connection-string.ts';
 import { quoteQualified } from '../../postgres/identifiers.ts';
 import { isRefusedHost } from '../../refused-address.ts';
 import { signingSecretProblem } from '../../signing-secret.ts';
+import { brokerProblems } from './broker-checks.ts';
 import { hasHttpOptions } from './http-options.ts';
 import { redisUrlProblem } from './redis-options.ts';
 
@@ -29,6 +30,7 @@ type SinkInput = Readonly<Record<string, unknown>>;
 /** Takes invalid input too; what the type of an option refuses is not repeated. */
 export function* sinkProblems(sink: SinkInput): Generator<SinkProblem> {
   const { type } = sink;
+  yield* brokerProblems(sink);
   if (type === 'redis' || type === 'bullmq') yield* redisProblems(sink);
   if (type === 'postgres') yield* inboxProblems(sink);
   if (hasHttpOptions(type)) yield* httpProblems(sink);

@@ -7,6 +7,7 @@ import { bullmq } from './bullmq.ts';
 import { discard } from './discard.ts';
 import { postgres } from './postgres.ts';
 import { live } from './live.ts';
+import { nats } from './nats.ts';
 import { realtime } from './realtime.ts';
 import { redis } from './redis.ts';
 import { stdout } from './stdout.ts';
@@ -21,6 +22,7 @@ export const sinkSchema = z.discriminatedUnion('type', [
   bullmq,
   postgres,
   live,
+  nats,
 ]);
 
 export type SinkConfig = z.output<typeof sinkSchema>;

@@ -1,0 +1,45 @@
+/**
+ * The headers of a message at a broker.
+ *
+ * walpost's own come first. Of the headers of the event those are added that a broker can carry as they are: text, numbers
+ * and booleans of one line. The envelope has all of them, so nothing is lost by leaving one out.
+ */
+import type { Event } from '../../event.ts';
+import { wireString, wireToText } from '../../wire-text.ts';
+
+/** Names with a meaning of their own at a broker. An event must not set them: `Nats-Rollup` deletes messages, `CC` routes. */
+const RESERVED = /^(?:nats-|walpost-|x-|(?:cc|bcc|content-type|idempotency-key)$)/i;
+const NAME = /^[A-Za-z][\w-]{0,99}$/;
+const VALUE = /^[!-~](?:[ -~]{0,1022}[!-~])?$/;
+/** An event with more of them keeps the first. */
+const MOST = 32;
+
+export type MessageHeaders = readonly (readonly [name: string, value: string])[];
+
+export function messageHeaders(event: Event): MessageHeaders {
+  const own: [string, string][] = [
+    ['content-type', 'application/json'],
+    ['walpost-event-id', event.eventId],
+    ['walpost-organization-id', event.organizationId],
+  ];
+  for (const [name, value] of [
+    ['walpost-event-type', event.eventType],
+    ['walpost-topic', event.topic],
+    ['idempotency-key', event.idempotencyKey],
+  ] as const) {
+    if (value !== null && VALUE.test(value)) own.push([name, value]);
+  }
+  return wireString(event.headers) === '{}' ? own : [...own, ...carried(event)];
+}
+
+function carried({ headers }: Event): [string, string][] {
+  const members = Object.entries(JSON.parse(wireToText(headers)) as Record<string, unknown>);
+  return members
+    .filter(([name, value]) => NAME.test(name) && !RESERVED.test(name) && isPlain(value) && VALUE.test(String(value)))
+    .slice(0, MOST)
+    .map(([name, value]) => [name, String(value)]);
+}
+
+function isPlain(value: unknown): boolean {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
+}
