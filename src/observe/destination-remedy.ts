@@ -56,6 +56,23 @@ const ROWS: readonly RemedyRow[] = [
     remedy: () =>
       'Nothing yet: walpost finds the events that are refused; they become dead letters. Repair the receiver, then `walpost dead-letters redrive`.',
   },
+  {
+    codes: /^NATS_NO_STREAM$/,
+    remedy: (sink) => `Make a stream that takes the subjects of ${sink}.subject, or correct the option. ${GOES_ON}`,
+  },
+  {
+    codes: /^NATS_10060$/,
+    remedy: (sink) => `Correct ${sink}.stream, or the subjects of the streams. ${GOES_ON}`,
+  },
+  {
+    codes: /^NATS_(AUTHORIZATION|PERMISSION)$/,
+    remedy: (sink) =>
+      `Correct the login of ${sink}; its user publishes to the subjects and subscribes to _INBOX.>. ${GOES_ON}`,
+  },
+  {
+    codes: /^NATS_\d+$/,
+    remedy: () => `Look at the limits of the stream and the log of the server. ${GOES_ON}`,
+  },
   { codes: /^BREAKER_OPEN$/, remedy: (sink) => `See the line about the breaker of ${sink}: it has the cause.` },
 ];
 

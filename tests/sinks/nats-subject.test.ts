@@ -31,11 +31,31 @@ describe('a subject', () => {
 
   test.each([
     ['an empty field', 'x.{entity_id}.y', {}, 'its subject would have an empty token'],
-    ['an empty token in the last field', 'x.{event_type}', { eventType: 'a..b' }, 'its subject would have an empty token'],
+    [
+      'an empty token in the last field',
+      'x.{event_type}',
+      { eventType: 'a..b' },
+      'its subject would have an empty token',
+    ],
     ['a dot at the end', 'x.{event_type}', { eventType: 'a.' }, 'its subject would have an empty token'],
-    ['a long value', 'x.{topic}', { topic: 'é'.repeat(600) }, `its subject would be longer than ${LONGEST_SUBJECT} bytes`],
-    ['the API of the server', '{event_type}', { eventType: '$JS.API.STREAM.PURGE.EVENTS' }, "its subject would begin with $ or _INBOX, which are the server's"],
-    ['an inbox', '{event_type}', { eventType: '_INBOX.x' }, "its subject would begin with $ or _INBOX, which are the server's"],
+    [
+      'a long value',
+      'x.{topic}',
+      { topic: 'é'.repeat(600) },
+      `its subject would be longer than ${LONGEST_SUBJECT} bytes`,
+    ],
+    [
+      'the API of the server',
+      '{event_type}',
+      { eventType: '$JS.API.STREAM.PURGE.EVENTS' },
+      "its subject would begin with $ or _INBOX, which are the server's",
+    ],
+    [
+      'an inbox',
+      '{event_type}',
+      { eventType: '_INBOX.x' },
+      "its subject would begin with $ or _INBOX, which are the server's",
+    ],
   ])('refuses %s, with the rule', (_name, template, fields, problem) => {
     expect(subject(template, fields)).toEqual({ problem });
   });

@@ -8,6 +8,7 @@ import { createSink } from '../../src/sinks/registry.ts';
 import { wireBytes } from '../../src/wire-text.ts';
 import { contractContext, describeSinkContract } from '../contract/sink-contract.ts';
 import { addStream, NatsServer, natsServerMissing, storedIn } from '../support/nats-server.ts';
+import { exampleOf } from '../support/sink-page.ts';
 import { sampleBatch, sampleEvent } from '../support/sample-event.ts';
 import { poll } from '../support/slot-session.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
@@ -83,7 +84,15 @@ describe.skipIf(missing)('nats', () => {
     expect(message).toMatchObject({ subject: `${name}.cataloging.job.completed`, id: event.eventId });
     expect(message?.data).toEqual(wireBytes(envelopeOf(event)));
     const shown = ['walpost-event-type', 'idempotency-key', 'traceparent', 'n', 'Nats-Rollup', 'x', 'deep'];
-    expect(shown.map((header) => message?.header(header))).toEqual(['job.completed', 'key-1', '00-ab', '1.5', '', '', '']);
+    expect(shown.map((header) => message?.header(header))).toEqual([
+      'job.completed',
+      'key-1',
+      '00-ab',
+      '1.5',
+      '',
+      '',
+      '',
+    ]);
     await sink.close();
   });
 
@@ -191,5 +200,19 @@ describe.skipIf(missing)('nats', () => {
     expect((await storedIn(again)).map(({ id }) => id)).toEqual(events.map(({ eventId }) => eventId));
     await again.close();
     await sink.close();
+  });
+
+  test('the example of its page delivers to the stream that the page names', async () => {
+    await using own = await NatsServer.start();
+    const direct = await own.connect();
+    await addStream(direct);
+    const sink = await createSink(
+      sinkSchema.parse(exampleOf('nats', { 'nats://127.0.0.1:4222': own.url })),
+      contractContext,
+    );
+    expect(await deliver(sink, sampleEvent())).toEqual([{ kind: 'delivered' }]);
+    expect(await storedIn(direct)).toHaveLength(1);
+    await sink.close();
+    await direct.close();
   });
 });

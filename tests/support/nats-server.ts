@@ -90,7 +90,10 @@ export class NatsServer implements AsyncDisposable {
 }
 
 /** Makes a stream on files; a cluster may have to elect its leader first. */
-export async function addStream(connection: NatsConnection, stream: Partial<StreamConfig> = {}): Promise<JetStreamManager> {
+export async function addStream(
+  connection: NatsConnection,
+  stream: Partial<StreamConfig> = {},
+): Promise<JetStreamManager> {
   return poll('the stream is made', async () => {
     const manager = await jetstreamManager(connection).catch(() => undefined);
     const made = await manager?.streams

@@ -17,7 +17,8 @@ export function* brokerProblems(sink: Readonly<Record<string, unknown>>): Genera
 function* natsProblems(sink: Readonly<Record<string, unknown>>): Generator<BrokerProblem> {
   yield* together(sink, 'user', 'password');
   const [, second] = WAYS.filter((way) => sink[way] !== undefined);
-  if (second !== undefined) yield { path: [second], message: `is a second way to log in; give one of ${WAYS.join(', ')}` };
+  if (second !== undefined)
+    yield { path: [second], message: `is a second way to log in; give one of ${WAYS.join(', ')}` };
 }
 
 function* tlsProblems(tls: Readonly<Record<string, unknown>>): Generator<BrokerProblem> {

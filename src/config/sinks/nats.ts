@@ -53,6 +53,11 @@ export const nats = z
     description: 'NATS JetStream: one message of a stream per event.',
     examples: [
       { type: 'nats', servers: ['nats://nats.internal:4222'] },
-      { type: 'nats', servers: ['nats://a.internal:4222', 'nats://b.internal:4222'], user: 'walpost', password: 'secret' },
+      {
+        type: 'nats',
+        servers: ['nats://a.internal:4222', 'nats://b.internal:4222'],
+        user: 'walpost',
+        password: 'secret',
+      },
     ],
   });

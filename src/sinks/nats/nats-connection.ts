@@ -32,7 +32,9 @@ function credentials(config: NatsConfig) {
   if (token !== undefined) return { token };
   if (nkey !== undefined) return { authenticator: nkeyAuthenticator(Buffer.from(nkey)) };
   if (file === undefined) return {};
-  return { authenticator: credsAuthenticator(() => (file.includes('-----BEGIN') ? Buffer.from(file) : readFileSync(file))) };
+  return {
+    authenticator: credsAuthenticator(() => (file.includes('-----BEGIN') ? Buffer.from(file) : readFileSync(file))),
+  };
 }
 
 function tlsOptions({ tls }: NatsConfig) {

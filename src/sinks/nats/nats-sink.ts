@@ -78,7 +78,10 @@ async function publish({ connection, subject, event, stream }: Publishing, signa
   const most = connection.info?.max_payload ?? Infinity;
   const size = named.reduce((sum, [key, value]) => sum + key.length + value.length + 4, HEADER_FRAME + bytes.length);
   if (size > most) {
-    return rejected('NATS_TOO_LARGE', `the message has ${size} bytes with its headers, and the server takes at most ${most} (max_payload)`);
+    return rejected(
+      'NATS_TOO_LARGE',
+      `the message has ${size} bytes with its headers, and the server takes at most ${most} (max_payload)`,
+    );
   }
   const headers = natsHeaders();
   for (const [key, value] of named) headers.set(key, value);

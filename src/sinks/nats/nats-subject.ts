@@ -34,7 +34,8 @@ export function compileSubject({ template, where, partitionBy }: SubjectOptions)
   const tokens = template.split('.').map((token, place, all) => {
     const keepsDots = place === all.length - 1 && /^\{[a-z_]+\}$/.test(token);
     const pieces = token.split(/\{([^{}]*)\}/).map((piece, n) => (n % 2 === 0 ? () => piece : field(piece)));
-    return (event: Event): string => pieces.map((piece) => piece(event).replace(keepsDots ? UNSAFE : DOTS_TOO, '_')).join('');
+    return (event: Event): string =>
+      pieces.map((piece) => piece(event).replace(keepsDots ? UNSAFE : DOTS_TOO, '_')).join('');
   });
   function field(name: string): (event: Event) => string {
     const partitions = Number(PARTITION.exec(name)?.[1] ?? 0);
@@ -51,13 +52,16 @@ function checked(subject: string): Subject {
   if (Buffer.byteLength(subject) > LONGEST_SUBJECT) {
     return { problem: `its subject would be longer than ${LONGEST_SUBJECT} bytes` };
   }
-  if (/^(?:\$|_INBOX\b)/.test(subject)) return { problem: "its subject would begin with $ or _INBOX, which are the server's" };
+  if (/^(?:\$|_INBOX\b)/.test(subject))
+    return { problem: "its subject would begin with $ or _INBOX, which are the server's" };
   return { subject };
 }
 
 function keyOf(event: Event, by: SubjectOptions['partitionBy']): string {
   const { organizationId, entityType, entityId } = event;
-  return by === 'organization' || entityId === null ? organizationId : `${organizationId}${entityType ?? ''}${entityId}`;
+  return by === 'organization' || entityId === null
+    ? organizationId
+    : `${organizationId}${entityType ?? ''}${entityId}`;
 }
 
 /** FNV-1a over the bytes, as `partition()` of the server's subject mapping: the same key has the same partition there. */

@@ -1,0 +1,131 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { StorageType } from '@nats-io/jetstream';
+import { nkeys } from '@nats-io/transport-node';
+import { sinkSchema } from '../../src/config/sinks/sinks.ts';
+import type { Event } from '../../src/event.ts';
+import type { Sink, Verdict } from '../../src/pipeline.ts';
+import { createSink } from '../../src/sinks/registry.ts';
+import { contractContext } from '../contract/sink-contract.ts';
+import { Certificates } from '../support/certificates.ts';
+import { addStream, NatsServer, natsServerMissing, storedIn } from '../support/nats-server.ts';
+import { sampleBatch, sampleEvent } from '../support/sample-event.ts';
+
+const missing = await natsServerMissing();
+const never = new AbortController().signal;
+
+function natsSink(options: object): Promise<Sink> {
+  return createSink(sinkSchema.parse({ type: 'nats', ...options }), contractContext);
+}
+
+/** As the router does: what was not delivered is sent again, in order, until all of it is stored. */
+async function untilDelivered(sink: Sink, events: readonly Event[]): Promise<number> {
+  let left = events;
+  for (let attempt = 1; ; attempt++) {
+    const controller = new AbortController();
+    const timer = setTimeout(() => controller.abort(), 2000);
+    const verdicts = (await sink.deliver(sampleBatch(left, attempt), controller.signal)) as readonly Verdict[];
+    clearTimeout(timer);
+    left = left.filter((_, place) => verdicts[place]?.kind !== 'delivered');
+    if (left.length === 0) return attempt;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+describe.skipIf(missing)('a cluster of three', () => {
+  let nodes: NatsServer[] = [];
+  beforeAll(async () => void (nodes = await NatsServer.cluster()));
+  afterAll(() => Promise.all(nodes.map((node) => node[Symbol.asyncDispose]())));
+
+  test(
+    'loses the leader of its stream in the middle: each event is stored once, in order',
+    { timeout: 120_000 },
+    async () => {
+      const servers = nodes.map(({ url }) => url);
+      const connection = await (nodes[0] as NatsServer).connect({ servers });
+      const manager = await addStream(connection, { num_replicas: 3, storage: StorageType.File });
+      const sink = await natsSink({ servers });
+      const lanes = Array.from({ length: 8 }, () => {
+        const organizationId = randomUUID();
+        return Array.from({ length: 150 }, () => sampleEvent({ organizationId }));
+      });
+      await Promise.all(lanes.map((lane) => untilDelivered(sink, lane.slice(0, 10))));
+      const leader = (await manager.streams.info('EVENTS')).cluster?.leader;
+      const delivering = lanes.map((lane) => untilDelivered(sink, lane.slice(10)));
+      await nodes[Number(leader?.slice(1))]?.kill();
+      const attempts = await Promise.all(delivering);
+      expect(Math.max(...attempts)).toBeGreaterThan(1);
+      const stored = await storedIn(connection);
+      expect(stored).toHaveLength(8 * 150);
+      for (const lane of lanes) {
+        const ids = new Set(lane.map(({ eventId }) => eventId));
+        expect(stored.map(({ id }) => id).filter((id) => ids.has(id))).toEqual([...ids]);
+      }
+      await sink.close();
+      await connection.close();
+    },
+  );
+});
+
+describe.skipIf(missing)('a login', () => {
+  const wrong = nkeys.createUser();
+  const user = nkeys.createUser();
+  const seed = (pair: typeof user): string => Buffer.from(pair.getSeed()).toString();
+
+  test.each([
+    ['a token', 'authorization { token: "t0ken-of-the-server" }', { token: 't0ken-of-the-server' }, { token: 'no' }],
+    [
+      'an NKey',
+      `authorization { users: [{ nkey: ${user.getPublicKey()} }] }`,
+      { nkey: seed(user) },
+      { nkey: seed(wrong) },
+    ],
+  ])('with %s passes, and another one is refused', async (_name, config, right, other) => {
+    await using server = await NatsServer.start({ config });
+    const reaches = async (login: object): Promise<Verdict | undefined> => {
+      const sink = await natsSink({ servers: [server.url], ...login });
+      const [verdict] = (await sink.deliver(sampleBatch([sampleEvent()]), never)) as readonly Verdict[];
+      await sink.close();
+      return verdict;
+    };
+    // There is no stream: whoever is told so has come in.
+    expect(await reaches(right)).toMatchObject({ code: 'NATS_NO_STREAM' });
+    expect(await reaches(other)).toMatchObject({ kind: 'unavailable', code: 'NATS_AUTHORIZATION' });
+  });
+
+  test('with a certificate over TLS passes; without one, or with another authority, it does not', async () => {
+    using certificates = new Certificates();
+    const ca = certificates.ca('ours');
+    const other = certificates.ca('other');
+    const server = certificates.issue(ca, { names: ['DNS:localhost'] });
+    const client = certificates.issue(ca, { name: 'client' });
+    await using nats = await NatsServer.start({
+      config: `tls { cert_file: "${server.cert}", key_file: "${server.key}", ca_file: "${ca.cert}", verify: true }`,
+    });
+    const reaches = async (tls: object): Promise<Verdict | undefined> => {
+      const sink = await natsSink({ servers: [`nats://localhost:${nats.port}`], tls });
+      const [verdict] = (await sink.deliver(sampleBatch([sampleEvent()]), never)) as readonly Verdict[];
+      await sink.close();
+      return verdict;
+    };
+    const mine = { certificate: client.cert, key: client.key };
+    expect(await reaches({ ca: ca.cert, ...mine })).toMatchObject({ code: 'NATS_NO_STREAM' });
+    expect(await reaches({ ca: ca.cert })).toMatchObject({ kind: 'unavailable' });
+    expect(await reaches({ ca: other.cert, ...mine })).toMatchObject({
+      kind: 'unavailable',
+      code: expect.stringMatching(/CERT|ISSUER|VERIFY/),
+    });
+  });
+
+  test.each([
+    [{ user: 'a' }, 'user needs password beside it'],
+    [{ user: 'a', password: 'b', token: 'c' }, 'token is a second way to log in'],
+    [{ tls: { key: 'k' } }, 'tls.key needs certificate beside it'],
+    [{ tls: { ca: '/nowhere/ca.pem' } }, 'tls.ca cannot be read'],
+  ])('that cannot be meant is refused: %j', async (options, message) => {
+    await expect(natsSink({ servers: ['nats://127.0.0.1:4222'], ...options })).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining(message),
+    });
+  });
+});
