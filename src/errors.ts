@@ -16,6 +16,26 @@ export const ERROR_CODES = {
     'A sink needs a package that is not installed.',
     'Install the package that is named.',
   ),
+  SINK_MODULE_MISSING: entry(
+    'usage',
+    'The module of a sink is not there.',
+    'Correct the path: it is relative to the configuration file.',
+  ),
+  SINK_MODULE_FAILED: entry(
+    'usage',
+    'The module of a sink threw an error of its own.',
+    'Repair what the sentence above names; `node <the file>` shows where.',
+  ),
+  SINK_MODULE_INVALID: entry(
+    'usage',
+    'The module of a sink does not export a sink.',
+    "Write `export default defineSink({ contract: 1, create })`, with `defineSink` from 'walpost/sink'.",
+  ),
+  SINK_CONTRACT: entry(
+    'usage',
+    'The module of a sink was written for another contract version.',
+    'Install the version of the module that fits this walpost, or adapt it as docs/sinks/custom.md says.',
+  ),
   HTTP_LISTEN: entry(
     'operator',
     'The HTTP server cannot listen on its address.',

@@ -22,8 +22,10 @@ beforeAll(async () => {
   const { stdout } = await run('npm', pack, { cwd: root, maxBuffer: 64 * 1024 * 1024 });
   const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
   await run('tar', ['-xzf', join(project, filename), '-C', join(modules, 'walpost'), '--strip-components=1']);
-  // The one thing that a user's project needs beside walpost.
+  // What a user's project needs beside walpost.
   await symlink(join(root, 'node_modules/@types'), join(modules, '@types'));
+  // The schemas of the example.
+  await symlink(join(root, 'node_modules/zod'), join(modules, 'zod'));
   await writeFile(join(project, 'package.json'), '{ "type": "module" }');
 });
 afterAll(() => rm(project, { recursive: true, force: true }));
@@ -116,9 +118,26 @@ test('a link of a page of the package leads to a file of the package', async () 
   expect(dead).toEqual([]);
 });
 
-test('nothing but walpost/sink can be imported', async () => {
-  const paths = ['walpost/sink', 'walpost', 'walpost/sinks', 'walpost/dist/src/envelope.js'];
+test('the example of docs/sinks/custom.md passes the contract in a project of its own', async () => {
+  const page = await readFile(join(root, 'docs/sinks/custom.md'), 'utf8');
+  const [sink = '', tests = ''] = [...page.matchAll(/```js\n([^]*?)```/g)].map(([, code = '']) => code);
+  await writeFile(join(project, 'my-sink.mjs'), sink);
+  await writeFile(join(project, 'my-sink.test.mjs'), tests);
+  expect(sink.split('\n').length).toBeLessThanOrEqual(31);
+  const { stdout } = await run(process.execPath, ['--test', '--test-reporter=tap', 'my-sink.test.mjs'], {
+    cwd: project,
+  });
+  expect(Number(/^# pass (\d+)/m.exec(stdout)?.[1])).toBeGreaterThanOrEqual(15);
+  expect(stdout).toMatch(/^# fail 0$/m);
+});
+
+test('nothing but walpost/sink and walpost/sink/testing can be imported', async () => {
+  const paths = ['walpost/sink', 'walpost/sink/testing', 'walpost', 'walpost/sinks', 'walpost/dist/src/envelope.js'];
   const program = `for (const path of ${JSON.stringify(paths)}) console.log(await import(path).then(() => 'yes', (e) => e.code))`;
   const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', program], { cwd: project });
-  expect(stdout.trim().split('\n')).toEqual(['yes', ...paths.slice(1).map(() => 'ERR_PACKAGE_PATH_NOT_EXPORTED')]);
+  expect(stdout.trim().split('\n')).toEqual([
+    'yes',
+    'yes',
+    ...paths.slice(2).map(() => 'ERR_PACKAGE_PATH_NOT_EXPORTED'),
+  ]);
 });

@@ -9,6 +9,7 @@ import { outsideFault, reportConnectionVariables, refuseNested } from './outside
 import { applyProxyEnvironment } from './proxy-environment.ts';
 import { standIn } from './sink-stand-ins.ts';
 import { optionsSchema, type Config } from './schema.ts';
+import { settleModules } from './module-paths.ts';
 import { settleText } from './typed-text.ts';
 import { validate } from './validate.ts';
 import { readYaml } from './yaml-file.ts';
@@ -54,6 +55,7 @@ export function loadConfigWithSources(options: LoadOptions): LoadedConfig {
   for (const [name, value] of Object.entries(options.overrides ?? {})) applyFlag(draft, name, value);
   if (options.sinksAreIdle) standIn(draft);
   applyProxyEnvironment(draft, env);
+  settleModules(draft, path);
   refuseNested(draft, env, added);
   reportConnectionVariables(draft, env, added);
   const config = validate(draft, settleText(draft, optionsSchema));

@@ -15,11 +15,14 @@ const WINDOW = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
  * Every number that /metrics serves. Base units; an organization is never a label, since there can be any number of
  * them. Counters and histograms are told once a batch; gauges are filled from the status when somebody asks.
  */
+const MOST_COUNTED = 20;
+
 export class Metrics {
   readonly contentType: string;
   private readonly registry = new Registry();
   readonly live = new LiveMetrics(this.registry);
   private readonly gauges: StatusGauges;
+  private readonly countedBy = new Map<string, Set<string>>();
   private status: (() => Promise<StatusReport>) | undefined;
 
   private readonly receivedTotal = this.counter('events_received_total', 'Events that came from the slot.');
@@ -30,6 +33,7 @@ export class Metrics {
   private readonly unlogged = this.counter('delivery_log_dropped_total', 'Attempts left out of walpost.delivery_log.');
   private readonly refused = this.counter('messages_refused_total', 'Logical messages that are no events.', ['reason']);
   private readonly deliveredTotal = this.counter('events_delivered_total', 'Events that a sink accepted.', ['sink']);
+  private readonly sinkCounts = this.counter('sink_counts_total', 'What a sink of your own counts.', ['sink', 'what']);
   private readonly parkedTotal = this.counter('events_parked_total', 'Events stored for a sink that was away.', [
     'sink',
   ]);
@@ -105,6 +109,14 @@ export class Metrics {
 
   request(sink: string, outcome: RequestOutcome, seconds: number): void {
     remember(this.requestOf, `${outcome} ${sink}`, () => this.requestSeconds.labels(sink, outcome)).observe(seconds);
+  }
+
+  /** What a sink of its own counts; of more than 20 things the rest is `other`. */
+  sinkCounted(sink: string, what: string, by: number): void {
+    const known = remember(this.countedBy, sink, () => new Set<string>());
+    const name = known.has(what) || known.size < MOST_COUNTED ? what : 'other';
+    known.add(name);
+    this.sinkCounts.inc({ sink, what: name }, by);
   }
 
   /** Gauges are filled from this when somebody asks for the metrics. */

@@ -18,7 +18,13 @@ export async function openSinks(options: OpenSinksOptions): Promise<readonly Gua
   for (const name of idleSinks(config)) log.warn({ sink: name }, `sinks.${name}: ${idleSinkText(name)}`);
   try {
     for (const [name, sinkConfig] of Object.entries(config.sinks)) {
-      const sink = await createSink(sinkConfig, { name, clock, log: log.child({ sink: name }), channels });
+      const sink = await createSink(sinkConfig, {
+        name,
+        clock,
+        log: log.child({ sink: name }),
+        channels,
+        metrics: { count: (what, by = 1) => metrics.sinkCounted(name, what, by) },
+      });
       opened.push(
         new GuardedSink({
           name,

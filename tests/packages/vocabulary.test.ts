@@ -12,7 +12,7 @@ import {
   WEBHOOK_HEADERS,
 } from '../../packages/consumer/src/index.ts';
 import { signingKeys as keysOfPackage } from '../../packages/vocabulary/signature.ts';
-import { systemClock } from '../../src/clock.ts';
+import { testContext } from '../../src/sink/testing/sink-contract.ts';
 import { webhook } from '../../src/config/sinks/webhook.ts';
 import { batchBody, type sourceOf } from '../../src/envelope.ts';
 import { createWebhookSink } from '../../src/sinks/webhook/webhook-sink.ts';
@@ -118,8 +118,7 @@ test('the webhook sink sends the headers that are named, and its request passes'
   const secret = 'a secret of any text';
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   const config = webhook.parse({ type: 'webhook', url, allow_private: true, secret, batch: false });
-  const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
-  const sink = createWebhookSink(config, { name: 'hook', clock: systemClock, log });
+  const sink = createWebhookSink(config, { ...testContext, name: 'hook' });
   const event = sampleEvent({ idempotencyKey: 'key-1' });
   expect(await sink.deliver(sampleBatch([event]), new AbortController().signal)).toEqual([{ kind: 'delivered' }]);
   const [request] = requests;

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { bullmq } from './bullmq.ts';
+import { custom } from './custom.ts';
 import { discard } from './discard.ts';
 import { postgres } from './postgres.ts';
 import { live } from './live.ts';
@@ -23,6 +24,7 @@ export const sinkSchema = z.discriminatedUnion('type', [
   postgres,
   live,
   nats,
+  custom,
 ]);
 
 export type SinkConfig = z.output<typeof sinkSchema>;

@@ -1,0 +1,3 @@
+/** The public door `walpost/sink/testing`: the contract of sinks as tests, and events for tests of your own. */
+export { type ContractTest, sinkContract, type SinkHarness, testContext } from './sink-contract.ts';
+export { sampleBatch, sampleEvent, type SampleEventFields } from './sample-events.ts';
