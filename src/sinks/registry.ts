@@ -29,6 +29,10 @@ const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } =
   postgres: { load: async () => (await import('./postgres/postgres-sink.ts')).createPostgresSink },
   redis: { packages: ['ioredis@6'], load: async () => (await import('./redis/redis-sink.ts')).createRedisSink },
   custom: { load: async () => (await import('./custom/custom-sink.ts')).createCustomSink },
+  rabbitmq: {
+    packages: ['amqplib'],
+    load: async () => (await import('./rabbitmq/rabbitmq-sink.ts')).createRabbitmqSink,
+  },
   nats: {
     packages: ['@nats-io/transport-node', '@nats-io/jetstream'],
     load: async () => (await import('./nats/nats-sink.ts')).createNatsSink,

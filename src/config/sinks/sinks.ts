@@ -9,6 +9,7 @@ import { discard } from './discard.ts';
 import { postgres } from './postgres.ts';
 import { live } from './live.ts';
 import { nats } from './nats.ts';
+import { rabbitmq } from './rabbitmq.ts';
 import { realtime } from './realtime.ts';
 import { redis } from './redis.ts';
 import { stdout } from './stdout.ts';
@@ -25,6 +26,7 @@ export const sinkSchema = z.discriminatedUnion('type', [
   live,
   nats,
   custom,
+  rabbitmq,
 ]);
 
 export type SinkConfig = z.output<typeof sinkSchema>;

@@ -1,0 +1,87 @@
+/** One connection to RabbitMQ with one channel whose publishes are confirmed. */
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { type ConfirmChannel, type ChannelModel, connect, type Options } from 'amqplib';
+import { certificatesOf } from '../../certificate-file.ts';
+import type { SinkConfigOf } from '../../config/sinks/sinks.ts';
+import { privateKeyOf } from '../broker/private-key.ts';
+
+/** Milliseconds until the server has to have accepted the connection, and until it has to have ended it. */
+const CONNECT_TIMEOUT = 5000;
+const CLOSE_TIMEOUT = 500;
+/** Seconds; a server that is silent for two of them is taken for lost. */
+const HEARTBEAT = 10;
+
+export type Confirmation = 'stored' | 'unroutable' | 'refused';
+
+export interface OutgoingMessage {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly content: Buffer;
+  readonly properties: Options.Publish & { readonly messageId: string };
+}
+
+export class ConfirmedChannel {
+  /** The server takes nothing for now: memory or disk is short. */
+  isBlocked = false;
+  /** Resolves when nothing can be sent any more. */
+  readonly ended: Promise<void>;
+  private readonly model: ChannelModel;
+  private readonly channel: ConfirmChannel;
+  /** Ids of messages that no queue took; their confirmation follows. */
+  private readonly returned = new Set<string>();
+  private fault: unknown = new Error('the channel is closed');
+
+  private constructor(model: ChannelModel, channel: ConfirmChannel) {
+    this.model = model;
+    this.channel = channel;
+    for (const emitter of [model, channel]) emitter.on('error', (error: unknown) => (this.fault = error));
+    model.on('blocked', () => (this.isBlocked = true));
+    model.on('unblocked', () => (this.isBlocked = false));
+    channel.on('return', ({ properties }) => this.returned.add(String(properties.messageId)));
+    this.ended = Promise.race([once(model, 'close'), once(channel, 'close')]).then(
+      () => undefined,
+      () => undefined,
+    );
+  }
+
+  static async open(config: SinkConfigOf<'rabbitmq'>): Promise<ConfirmedChannel> {
+    const { ca, certificate, key } = config.tls ?? {};
+    const url = new URL(config.url);
+    url.searchParams.set('heartbeat', String(HEARTBEAT));
+    const model = await connect(url.href, {
+      timeout: CONNECT_TIMEOUT,
+      servername: url.hostname,
+      ...(ca !== undefined && { ca: [certificatesOf(ca)] }),
+      ...(certificate !== undefined && { cert: certificatesOf(certificate) }),
+      ...(key !== undefined && { key: privateKeyOf(key) }),
+    });
+    model.on('error', () => undefined);
+    return new ConfirmedChannel(model, await model.createConfirmChannel());
+  }
+
+  /** Resolves when the server has answered; rejects with the error that closed the channel. */
+  publish({ exchange, routingKey, content, properties }: OutgoingMessage): Promise<Confirmation> {
+    const answered = new Promise<Confirmation>((resolve) => {
+      this.channel.publish(exchange, routingKey, content, properties, (error: unknown) => {
+        const isReturned = this.returned.delete(properties.messageId);
+        resolve(error ? 'refused' : isReturned ? 'unroutable' : 'stored');
+      });
+    });
+    const gone = this.ended.then(() => Promise.reject(this.fault));
+    // A channel that closes calls back as if the server had refused; the reason why it closed is worth more.
+    return Promise.race([gone, answered.then(async (answer) => (await this.settled(), answer))]);
+  }
+
+  async close(): Promise<void> {
+    const socket = (this.model as unknown as { connection: { stream: Socket } }).connection.stream;
+    const timer = setTimeout(() => socket.destroy(), CLOSE_TIMEOUT);
+    await this.model.close().catch(() => undefined);
+    clearTimeout(timer);
+    socket.destroy();
+  }
+
+  private settled(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve));
+  }
+}
