@@ -34,7 +34,7 @@ export const ERROR_CODES = {
   SINK_CONTRACT: entry(
     'usage',
     'The module of a sink was written for another contract version.',
-    'Install the version of the module that fits this walpost, or adapt it as docs/sinks/custom.md says.',
+    'Install the version of the module that fits this walpost, or adapt the module.',
   ),
   HTTP_LISTEN: entry(
     'operator',
