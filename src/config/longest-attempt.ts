@@ -1,4 +1,5 @@
 import type { Config } from './schema.ts';
+import { sendsBatches } from './sinks/webhook.ts';
 
 /**
  * How long an attempt may take at most, in milliseconds, of whichever sink. A sink that sends each event in a request of its
@@ -6,7 +7,7 @@ import type { Config } from './schema.ts';
  */
 export function longestAttempt({ sinks, delivery }: Pick<Config, 'sinks' | 'delivery'>): number {
   const each = Object.values(sinks).map((sink) => {
-    const oneByOne = sink.type === 'realtime' || (sink.type === 'webhook' && !sink.batch);
+    const oneByOne = sink.type === 'realtime' || (sink.type === 'webhook' && !sendsBatches(sink));
     return (sink.timeout ?? delivery.timeout) * (oneByOne ? 2 : 1);
   });
   return Math.max(...each, 0);

@@ -1,7 +1,7 @@
 import { findCycles, type ImportGraph } from './import-graph.ts';
 
 const STAGES = ['slot', 'decoder', 'router', 'sinks', 'ack', 'parking', 'jobs', 'leader', 'emit'];
-const FOUNDATIONS = ['postgres', 'observe', 'config', 'http'];
+const FOUNDATIONS = ['postgres', 'observe', 'config', 'http', 'template'];
 const DOORS = ['client', 'consumer', 'sink'];
 
 /**

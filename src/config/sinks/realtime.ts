@@ -16,6 +16,11 @@ export const realtime = z
     event: template('event_type', 'topic')
       .default('{event_type}')
       .describe('Name of the broadcast event; {event_type} and {topic} are filled in.'),
+    body: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('Template of the payload in Liquid: its text, or a file that ends in .liquid. Default: the envelope.'),
     private: z.boolean().default(true).describe('Private channels, to which Realtime authorization applies.'),
     ...httpOptions,
     ...commonOptions({ concurrency: 16 }),

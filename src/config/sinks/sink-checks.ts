@@ -9,6 +9,8 @@ import { quoteQualified } from '../../postgres/identifiers.ts';
 import { isRefusedHost } from '../../refused-address.ts';
 import { signingSecretProblem } from '../../signing-secret.ts';
 import { brokerProblems } from './broker-checks.ts';
+import { kindOf } from '../../template/escapes.ts';
+import { templateOf } from '../../template/template-source.ts';
 import { hasHttpOptions } from './http-options.ts';
 import { redisUrlProblem } from './redis-options.ts';
 
@@ -43,6 +45,7 @@ function* httpProblems(sink: SinkInput): Generator<SinkProblem> {
   if (typeof ca === 'string' && ca !== '') yield* problem(['ca'], certificateProblem(ca));
   if (typeof secret === 'string') yield* problem(['secret'], signingSecretProblem(secret));
   if (typeof key === 'string') yield* problem(['key'], keyProblem(key));
+  yield* bodyProblems(sink);
   if (typeof headers !== 'object' || headers === null) return;
   for (const [name, value] of Object.entries(headers)) {
     if (typeof value === 'string') yield* problem(['headers', name], headerProblem(name.toLowerCase(), value.trim()));
@@ -77,6 +80,20 @@ function prefixProblem(prefix: unknown): string | undefined {
 
 function* problem(path: readonly string[], message: string | undefined): Generator<SinkProblem> {
   if (message !== undefined) yield { path, message };
+}
+
+function* bodyProblems({ body, content_type: type, batch, preset, format }: Readonly<Record<string, unknown>>) {
+  if (typeof body === 'string' && body !== '') {
+    const template = templateOf(body, kindOf(typeof type === 'string' ? type : 'application/json'));
+    yield* problem(['body'], typeof template === 'string' ? template : undefined);
+    if (format === 'cloudevents')
+      yield* problem(['format'], 'does not go together with a body, which has a form of its own');
+  } else if (type !== undefined) yield* problem(['content_type'], 'needs a body');
+  if (batch !== true || (body === undefined && preset === undefined)) return;
+  yield* problem(
+    ['batch'],
+    `must not be true with a ${body === undefined ? 'preset' : 'body'}, which is about one event`,
+  );
 }
 
 function* urlProblems({ url: text, allow_private: allowPrivate }: Readonly<Record<string, unknown>>) {

@@ -25,7 +25,23 @@ export const webhook = z
       .default({})
       .describe('Further request headers.')
       .meta({ secret: true }),
-    batch: z.boolean().default(true).describe('false: one request per event.'),
+    batch: z
+      .boolean()
+      .optional()
+      .describe('false: one request per event. Default: true, or false with a body or a preset.'),
+    body: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('Template of the body of one event in Liquid: its text, or a file that ends in .liquid.')
+      .meta({ secret: true }),
+    content_type: z
+      .string()
+      .trim()
+      .regex(/^[\w.+-]+\/[\w.+-]+(?:\s*;\s*[\w-]+=[\w-]+)*$/, 'must be a media type such as application/json')
+      .optional()
+      .describe('Content-Type of a body; it decides how values are escaped. Default: application/json.'),
+    preset: z.enum(['n8n']).optional().describe('n8n: also the headers X-Event-Type and X-Idempotency-Key.'),
     format: z.enum(['walpost', 'cloudevents']).default('walpost').describe('The format of the body.'),
     ...httpOptions,
     ...commonOptions({ concurrency: CONCURRENCY }),
@@ -34,3 +50,12 @@ export const webhook = z
     description: 'HTTP POST to any receiver, such as n8n.',
     examples: [{ type: 'webhook', url: 'https://example.com/hook' }],
   });
+
+/** Whether a batch is one request; a body and a preset are about one event. */
+export function sendsBatches({
+  batch,
+  body,
+  preset,
+}: Pick<z.output<typeof webhook>, 'batch' | 'body' | 'preset'>): boolean {
+  return batch ?? (body === undefined && preset === undefined);
+}

@@ -34,6 +34,11 @@ export function secretsOfSigning(secret: string | undefined, keys: readonly Buff
   return secret === undefined ? [] : [secret, ...secret.trim().split(/\s+/), ...keys];
 }
 
+/** Words of a template that look like a key: some receivers take theirs in the body. */
+export function secretsOfTemplate(source = ''): string[] {
+  return (source.match(/[\w-]{16,}/g) ?? []).filter((word) => /\d/.test(word));
+}
+
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);

@@ -10,18 +10,26 @@ import type { SinkConfigOf } from '../../config/sinks/sinks.ts';
 import { envelopeOf } from '../../envelope.ts';
 import type { Event } from '../../event.ts';
 import type { Sink, Verdict } from '../../pipeline.ts';
+import { scopeOf } from '../../template/event-scope.ts';
+import { soundTemplate } from '../../template/template-source.ts';
+import { textToWire, type WireText } from '../../wire-text.ts';
 import { compileTemplate } from '../event-template.ts';
 import { HttpTarget } from '../http/http-target.ts';
 import { wayOf } from '../http/way.ts';
 import { verdictOfError } from '../http/http-verdict.ts';
 import { type Obstacle, oneByOne } from '../one-by-one.ts';
 import { broadcastPath, messagePath, nameProblem } from './realtime-route.ts';
+import { verdictOfTemplate } from '../template-verdict.ts';
 import { realtimeVerdict } from './realtime-verdict.ts';
 import type { SinkContext } from '../../sink-context.ts';
 
 export function createRealtimeSink(config: SinkConfigOf<'realtime'>, context: SinkContext): Sink {
   const channelOf = compileTemplate(config.channel, `sinks.${context.name}.channel`, ['organization_id', 'topic']);
   const nameOf = compileTemplate(config.event, `sinks.${context.name}.event`, ['event_type', 'topic']);
+  const template =
+    config.body === undefined ? undefined : soundTemplate(config.body, 'json', `sinks.${context.name}.body`);
+  const bodyOf = (event: Event): WireText =>
+    template ? textToWire(template.render(scopeOf(event)).toWellFormed()) : envelopeOf(event);
   const base = broadcastPath(new URL(config.url));
   const target = new HttpTarget({
     url: config.url,
@@ -40,8 +48,14 @@ export function createRealtimeSink(config: SinkConfigOf<'realtime'>, context: Si
     const problem = nameProblem(channel, name);
     if (problem) return { kind: 'rejected', reason: `Realtime cannot carry it: ${problem}` };
     const path = messagePath(base, { channel, event: name, isPrivate: config.private });
+    let body: WireText;
     try {
-      const sent = { events: [event], body: envelopeOf(event) };
+      body = bodyOf(event);
+    } catch (error) {
+      return verdictOfTemplate(error, 'body');
+    }
+    try {
+      const sent = { events: [event], body };
       return realtimeVerdict(await target.post({ path, headers: {}, sent }, signal));
     } catch (error) {
       return verdictOfError(error);

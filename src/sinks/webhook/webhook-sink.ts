@@ -1,7 +1,7 @@
 /**
  * HTTP POST with Standard Webhooks headers, to any receiver.
  *
- * One request per batch; with `batch: false` one request per event, one after the other. The latter stop at the first event
+ * One request per batch; with `batch: false`, a `body` or a preset one request per event, one after the other. The latter stop at the first event
  * that is not delivered. The events after it are answered `unavailable` without being sent, so that none overtakes an event
  * that will be tried again or that waits for a person.
  *
@@ -9,30 +9,40 @@
  * retries and restarts, so a receiver can drop a batch that it has seen.
  */
 import type { SinkConfigOf } from '../../config/sinks/sinks.ts';
+import { sendsBatches } from '../../config/sinks/webhook.ts';
 import { batchBody, batchId } from '../../envelope.ts';
 import type { Event } from '../../event.ts';
 import type { Batch, Sink, Verdict } from '../../pipeline.ts';
 import { VERSION } from '../../version.ts';
-import { wireBytes, type WireText } from '../../wire-text.ts';
+import { textToWire, wireBytes, type WireText } from '../../wire-text.ts';
 import { CLOUDEVENT_TYPE, CLOUDEVENTS_BATCH_TYPE, cloudEventBatch, cloudEventOf } from './cloudevents.ts';
 import { HttpTarget } from '../http/http-target.ts';
 import { wayOf } from '../http/way.ts';
 import { verdictOfAnswer, verdictOfError } from '../http/http-verdict.ts';
-import { secretsOfHeader, secretsOfSigning } from '../answer/known-secrets.ts';
+import { secretsOfHeader, secretsOfSigning, secretsOfTemplate } from '../answer/known-secrets.ts';
 import type { SinkContext } from '../../sink-context.ts';
 import { signingKeys } from '../../signing-secret.ts';
+import { kindOf } from '../../template/escapes.ts';
+import { scopeOf } from '../../template/event-scope.ts';
+import type { Template } from '../../template/template.ts';
+import { soundTemplate } from '../../template/template-source.ts';
 import { type Obstacle, oneByOne } from '../one-by-one.ts';
 import { refuseUnsound } from '../refuse-unsound.ts';
+import { verdictOfTemplate } from '../template-verdict.ts';
 import { signatureOf } from './webhook-signature.ts';
 
 const PLAIN = /^[!-~](?:[ -~]*[!-~])?$/;
 const MAX_HEADER_LENGTH = 1024;
+const JSON_TYPE = 'application/json';
 
 type WebhookConfig = SinkConfigOf<'webhook'>;
 
 export function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink {
   refuseUnsound(config, context);
-  const { secret } = config;
+  const { secret, body, content_type: contentType = JSON_TYPE } = config;
+  const template =
+    body === undefined ? undefined : soundTemplate(body, kindOf(contentType), `sinks.${context.name}.body`);
+  const form: SingleForm = { config, name: context.name, template, contentType };
   const keys = secret === undefined ? [] : signingKeys(secret);
   const target = new HttpTarget({
     url: config.url,
@@ -40,7 +50,11 @@ export function createWebhookSink(config: WebhookConfig, context: SinkContext): 
     connections: config.concurrency,
     timeout: config.timeout,
     ...wayOf(config),
-    secrets: [...Object.values(config.headers).flatMap(secretsOfHeader), ...secretsOfSigning(secret, keys)],
+    secrets: [
+      ...Object.values(config.headers).flatMap(secretsOfHeader),
+      ...secretsOfSigning(secret, keys),
+      ...secretsOfTemplate(template?.source),
+    ],
     secretPath: true,
     clock: context.clock,
   });
@@ -63,8 +77,16 @@ export function createWebhookSink(config: WebhookConfig, context: SinkContext): 
 
   return {
     deliver: async (batch, signal, time) => {
-      if (config.batch) return post(batchMessage(batch, config, context), signal);
-      const send = (event: Event): Promise<Verdict> => post(singleMessage(batch, event, { config, context }), signal);
+      if (sendsBatches(config)) return post(batchMessage(batch, config, context), signal);
+      const send = async (event: Event): Promise<Verdict> => {
+        let message: Message;
+        try {
+          message = singleMessage(batch, event, form);
+        } catch (error) {
+          return verdictOfTemplate(error, 'body');
+        }
+        return post(message, signal);
+      };
       return oneByOne(batch.events, { time, send, behind: unsent });
     },
     close: () => target.close(),
@@ -84,29 +106,33 @@ function batchMessage(batch: Batch, config: WebhookConfig, { name }: SinkContext
   if (config.format === 'cloudevents') {
     return { id, events, headers: { 'content-type': CLOUDEVENTS_BATCH_TYPE }, body: cloudEventBatch(events) };
   }
-  return { id, events, headers: { 'content-type': 'application/json' }, body: batchBody({ sink: name, batch, id }) };
+  return { id, events, headers: { 'content-type': JSON_TYPE }, body: batchBody({ sink: name, batch, id }) };
 }
 
-function singleMessage(batch: Batch, event: Event, { config, context }: SingleOptions): Message {
-  const { name } = context;
+/** Throws a TemplateFailure. */
+function singleMessage(batch: Batch, event: Event, { config, name, template, contentType }: SingleForm): Message {
   const events = [event];
   const id = batchId({ sink: name, job: batch.job ?? null, events });
   const cloud = config.format === 'cloudevents';
-  return {
-    id,
-    headers: {
-      'content-type': cloud ? CLOUDEVENT_TYPE : 'application/json',
-      'walpost-event-type': headerText(event.eventType) ?? event.eventId,
-      'idempotency-key': headerText(event.idempotencyKey ?? '') ?? headerText(event.eventId) ?? id,
-    },
-    events,
-    body: cloud ? cloudEventOf(event) : batchBody({ sink: name, batch: { ...batch, events }, id }),
+  const type = headerText(event.eventType) ?? event.eventId;
+  const key = headerText(event.idempotencyKey ?? '') ?? headerText(event.eventId) ?? id;
+  const headers = {
+    'content-type': template ? contentType : cloud ? CLOUDEVENT_TYPE : JSON_TYPE,
+    'walpost-event-type': type,
+    'idempotency-key': key,
+    ...(config.preset === 'n8n' && { 'x-event-type': type, 'x-idempotency-key': key }),
   };
+  if (template) return { id, headers, events, body: textToWire(template.render(scopeOf(event)).toWellFormed()) };
+  const body = cloud ? cloudEventOf(event) : batchBody({ sink: name, batch: { ...batch, events }, id });
+  return { id, headers, events, body };
 }
 
-interface SingleOptions {
+interface SingleForm {
   readonly config: WebhookConfig;
-  readonly context: SinkContext;
+  readonly name: string;
+  readonly template: Template | undefined;
+  /** Of what the template gives. */
+  readonly contentType: string;
 }
 
 /** As long as the event before it waits, there is no use in asking for the next one. */
