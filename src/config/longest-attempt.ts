@@ -7,7 +7,8 @@ import { sendsBatches } from './sinks/webhook.ts';
  */
 export function longestAttempt({ sinks, delivery }: Pick<Config, 'sinks' | 'delivery'>): number {
   const each = Object.values(sinks).map((sink) => {
-    const oneByOne = sink.type === 'realtime' || (sink.type === 'webhook' && !sendsBatches(sink));
+    const oneByOne =
+      sink.type === 'realtime' || sink.type === 'slack' || (sink.type === 'webhook' && !sendsBatches(sink));
     return (sink.timeout ?? delivery.timeout) * (oneByOne ? 2 : 1);
   });
   return Math.max(...each, 0);

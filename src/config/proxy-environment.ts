@@ -8,12 +8,13 @@ import type { Environment } from './interpolation.ts';
 import { childOf } from './option-schema.ts';
 import { outsideFault } from './outside-values.ts';
 import { hasHttpOptions } from './sinks/http-options.ts';
+import { SLACK_API } from './sinks/slack.ts';
 
 export function applyProxyEnvironment(draft: ConfigDraft, env: Environment): void {
   const sinks = childOf(draft.root, 'sinks');
   if (typeof sinks !== 'object' || sinks === null) return;
   for (const [name, sink] of Object.entries(sinks)) {
-    const url: unknown = childOf(sink, 'url');
+    const url: unknown = childOf(sink, 'url') ?? usualUrl(childOf(sink, 'type'));
     if (!hasHttpOptions(childOf(sink, 'type')) || childOf(sink, 'proxy') !== undefined || typeof url !== 'string')
       continue;
     const found = proxyFor(url, env);
@@ -23,6 +24,10 @@ export function applyProxyEnvironment(draft: ConfigDraft, env: Environment): voi
         fault: outsideFault(found.proxy),
       });
   }
+}
+
+function usualUrl(type: unknown): string | undefined {
+  return type === 'slack' ? SLACK_API : undefined;
 }
 
 interface FoundProxy {

@@ -2,7 +2,7 @@ import type { RouteConfig } from '../config/schema.ts';
 import type { Event } from '../event.ts';
 import { isReserved } from '../reserved.ts';
 import { AnswerMemory } from './answer-memory.ts';
-import { compilePattern } from './pattern.ts';
+import { compilePattern } from '../pattern.ts';
 
 type Match = RouteConfig['match'];
 

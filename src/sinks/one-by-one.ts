@@ -8,7 +8,8 @@
 import type { Event } from '../event.ts';
 import type { AttemptTime, Verdict } from '../pipeline.ts';
 
-const NO_TIME: Verdict = { kind: 'unavailable', reason: 'not sent: no time was left for it', unsent: true };
+/** The destination was not asked. */
+export const NO_TIME: Verdict = { kind: 'unavailable', reason: 'not sent: no time was left for it', unsent: true };
 
 export interface OneByOneOptions {
   readonly time: AttemptTime | undefined;

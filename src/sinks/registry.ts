@@ -37,6 +37,7 @@ const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } =
     packages: ['@nats-io/transport-node', '@nats-io/jetstream'],
     load: async () => (await import('./nats/nats-sink.ts')).createNatsSink,
   },
+  slack: { load: async () => (await import('./slack/slack-sink.ts')).createSlackSink },
 };
 
 /** Creates the sink; CONFIG_INVALID when its options do not go together, SINK_PACKAGE_MISSING when a client is missing. */

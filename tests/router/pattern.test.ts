@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { compilePattern } from '../../src/router/pattern.ts';
+import { compilePattern } from '../../src/pattern.ts';
 import { runs } from '../support/fuzz.ts';
 
 /** What a pattern means, said with a regular expression. */

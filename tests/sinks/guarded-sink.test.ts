@@ -303,3 +303,13 @@ test('close closes the sink and leaves no timer', async () => {
   expect(sink.closed).toBe(1);
   expect(vi.getTimerCount()).toBe(0);
 });
+
+test('batches that were not sent for lack of time do not open the breaker', async () => {
+  const sink = new ScriptedSink();
+  const guarded = guard(sink);
+  sink.answer = ({ events }) => events.map(() => ({ kind: 'unavailable', reason: 'not sent', unsent: true }));
+  for (const organization of ['a', 'b', 'c', 'd', 'e']) await guarded.deliver(batchOf(organization, 2));
+  expect(guarded.breakerState).toBe('closed');
+  await outage(guarded, sink);
+  expect(guarded.breakerState).toBe('open');
+});

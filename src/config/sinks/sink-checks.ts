@@ -6,6 +6,7 @@ import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { certificateProblem } from '../../certificate-file.ts';
 import { connectionStringProblem } from '../../connection-string.ts';
 import { quoteQualified } from '../../postgres/identifiers.ts';
+import { isLoopback } from '../../loopback.ts';
 import { isRefusedHost } from '../../refused-address.ts';
 import { signingSecretProblem } from '../../signing-secret.ts';
 import { brokerProblems } from './broker-checks.ts';
@@ -46,6 +47,7 @@ function* httpProblems(sink: SinkInput): Generator<SinkProblem> {
   if (typeof secret === 'string') yield* problem(['secret'], signingSecretProblem(secret));
   if (typeof key === 'string') yield* problem(['key'], keyProblem(key));
   yield* bodyProblems(sink);
+  if (sink['type'] === 'slack') yield* slackProblems(sink);
   if (typeof headers !== 'object' || headers === null) return;
   for (const [name, value] of Object.entries(headers)) {
     if (typeof value === 'string') yield* problem(['headers', name], headerProblem(name.toLowerCase(), value.trim()));
@@ -94,6 +96,30 @@ function* bodyProblems({ body, content_type: type, batch, preset, format }: Read
     ['batch'],
     `must not be true with a ${body === undefined ? 'preset' : 'body'}, which is about one event`,
   );
+}
+
+function* slackProblems({ url, token, channel, templates }: Readonly<Record<string, unknown>>): Generator<SinkProblem> {
+  if (token === undefined && url === undefined)
+    yield { path: ['url'], message: 'is missing; or give token and channel' };
+  if (token !== undefined && channel === undefined)
+    yield { path: ['channel'], message: 'is missing; a token needs it' };
+  if (token === undefined && channel !== undefined) {
+    yield { path: ['channel'], message: 'needs a token; an incoming webhook has its channel' };
+  }
+  if (typeof token === 'string') yield* problem(['token'], keyProblem(token));
+  if (typeof url === 'string' && URL.canParse(url) && isOpen(new URL(url))) {
+    yield { path: ['url'], message: 'must begin with https://, since it carries a secret' };
+  }
+  if (typeof templates !== 'object' || templates === null) return;
+  for (const [type, source] of Object.entries(templates)) {
+    const template = typeof source === 'string' && source !== '' ? templateOf(source, 'slack') : undefined;
+    yield* problem(['templates', type], typeof template === 'string' ? template : undefined);
+  }
+}
+
+/** Readable on its way, outside this machine. */
+function isOpen({ protocol, hostname }: URL): boolean {
+  return protocol === 'http:' && !isLoopback(hostname.replace(/^\[(.*)\]$/, '$1'));
 }
 
 function* urlProblems({ url: text, allow_private: allowPrivate }: Readonly<Record<string, unknown>>) {

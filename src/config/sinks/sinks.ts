@@ -12,6 +12,7 @@ import { nats } from './nats.ts';
 import { rabbitmq } from './rabbitmq.ts';
 import { realtime } from './realtime.ts';
 import { redis } from './redis.ts';
+import { slack } from './slack.ts';
 import { stdout } from './stdout.ts';
 import { webhook } from './webhook.ts';
 
@@ -27,6 +28,7 @@ export const sinkSchema = z.discriminatedUnion('type', [
   nats,
   custom,
   rabbitmq,
+  slack,
 ]);
 
 export type SinkConfig = z.output<typeof sinkSchema>;

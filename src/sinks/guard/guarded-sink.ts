@@ -144,10 +144,16 @@ function outcomeOf(verdicts: Verdicts): RequestOutcome {
 
 /** An event that was not sent says nothing of the attempt. */
 function isDelivered(verdict: Verdict): boolean {
-  return verdict.kind === 'delivered' || (verdict.kind === 'unavailable' && verdict.unsent === true);
+  return verdict.kind === 'delivered' || isUnsent(verdict);
 }
 
-function isAvailable(verdicts: Verdicts): boolean {
+function isUnsent(verdict: Verdict): boolean {
+  return verdict.kind === 'unavailable' && verdict.unsent === true;
+}
+
+/** Undefined when the destination was not asked at all. */
+function isAvailable(verdicts: Verdicts): boolean | undefined {
+  if (isList(verdicts) && verdicts.length > 0 && verdicts.every(isUnsent)) return undefined;
   if (!isList(verdicts)) return verdicts.kind !== 'unavailable';
   return verdicts.length === 0 || verdicts.some(({ kind }) => kind !== 'unavailable');
 }

@@ -45,6 +45,8 @@ export interface HttpPost {
   readonly sent: Sent;
   /** The bytes of `sent.body`, when the caller has them already. */
   readonly bytes?: Buffer;
+  /** The body of an answer of 2xx is wanted too: it may be a refusal. */
+  readonly readsAccepted?: boolean;
   /** Secrets of this request alone. */
   readonly secrets?: readonly string[];
 }
@@ -111,7 +113,8 @@ export class HttpTarget {
       signal,
       encoding: String(answer.headers['content-encoding'] ?? ''),
     });
-    if (isDelivered(status)) return { status, body: '', answer: undefined, retryAfter: undefined };
+    if (isDelivered(status) && post.readsAccepted !== true)
+      return { status, body: '', answer: undefined, retryAfter: undefined };
     const retryAfter = parseRetryAfter(answer.headers['retry-after'], this.clock.wallTime());
     // The text of a redirect is never read, and of its target only the host.
     if (isRedirect(status)) {
