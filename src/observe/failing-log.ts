@@ -52,6 +52,17 @@ export class FailingLog {
     this.summarize();
   }
 
+  /** How many organizations of each sink failed at the last round. */
+  organizations(): ReadonlyMap<string, number> {
+    const bySink = new Map<string, Set<string>>();
+    for (const { lane } of this.known.values()) {
+      const found = bySink.get(lane.sink);
+      if (found) found.add(lane.organizationId);
+      else bySink.set(lane.sink, new Set([lane.organizationId]));
+    }
+    return new Map([...bySink].map(([sink, found]) => [sink, found.size]));
+  }
+
   /** Another process leads now. */
   forget(): void {
     this.known.clear();

@@ -3,12 +3,17 @@ import { REFUSALS, type MessageRefusal } from '../emit-key.ts';
 import { VERSION } from '../version.ts';
 import { LiveMetrics } from './live-metrics.ts';
 import { StatusGauges } from './status-gauges.ts';
-import type { StatusReport } from './status-report.ts';
+import type { DeadLetterReason } from '../pipeline.ts';
+import { ProcessMetrics } from './process-metrics.ts';
+import type { Readiness, StatusReport } from './status-report.ts';
 
 export type RequestOutcome = 'delivered' | 'rejected' | 'failed' | 'unavailable' | 'timeout';
 
 const LATENCY = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800];
 const REQUEST = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+/** Counted from zero, so that the first one is an increase. */
+const OF_A_SINK: readonly DeadLetterReason[] = ['rejected', 'failed', 'unavailable', 'crash'];
+const OF_NO_SINK: readonly DeadLetterReason[] = ['poison', 'unrouted'];
 const WINDOW = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
 
 /**
@@ -23,7 +28,9 @@ export class Metrics {
   readonly live = new LiveMetrics(this.registry);
   private readonly gauges: StatusGauges;
   private readonly countedBy = new Map<string, Set<string>>();
+  private readonly process: ProcessMetrics;
   private status: (() => Promise<StatusReport>) | undefined;
+  private readiness: (() => Readiness) | undefined;
 
   private readonly receivedTotal = this.counter('events_received_total', 'Events that came from the slot.');
   private readonly droppedTotal = this.counter(
@@ -43,6 +50,17 @@ export class Metrics {
     { help: 'From the commit of the oldest event of a batch to its delivery.', buckets: LATENCY },
     ['sink'],
   );
+  private readonly receive = this.histogram('commit_to_receive_seconds', {
+    help: 'From the commit of a transaction with events to its arrival; at most one a millisecond is measured.',
+    buckets: LATENCY,
+  });
+  private readonly visibility = this.histogram('visibility_wait_seconds', {
+    help: 'From the question whether transactions can be seen to the snapshot that sees some of them.',
+    buckets: WINDOW,
+  });
+  private readonly choreFailures = this.counter('chore_failures_total', 'Runs of periodic work that failed.', [
+    'chore',
+  ]);
   private readonly window = this.histogram('window_wait_seconds', {
     help: 'From the first event of a window to its close.',
     buckets: WINDOW,
@@ -60,13 +78,20 @@ export class Metrics {
   constructor(sinks: readonly string[] = []) {
     this.contentType = this.registry.contentType;
     this.gauges = new StatusGauges(this.registry);
-    const info = { name: 'walpost_build_info', help: 'The version, as a label.', labelNames: ['version'] };
-    new Gauge({ ...info, registers: [this.registry] }).set({ version: VERSION }, 1);
+    this.process = new ProcessMetrics(this.registry);
+    const info = {
+      name: 'walpost_build_info',
+      help: 'The versions of walpost and of Node, as labels.',
+      labelNames: ['version', 'node_version'],
+    };
+    new Gauge({ ...info, registers: [this.registry] }).set({ version: VERSION, node_version: process.version }, 1);
     for (const reason of REFUSALS) this.refused.inc({ reason }, 0);
     for (const sink of sinks) {
       this.delivered(sink, 0);
       this.parked(sink, 0);
+      for (const reason of OF_A_SINK) this.deadLettered(sink, reason, 0);
     }
+    for (const reason of OF_NO_SINK) this.deadLettered(null, reason, 0);
   }
 
   /** Rows of walpost.delivery_log that were left out. */
@@ -103,6 +128,19 @@ export class Metrics {
     remember(this.latencyOf, sink, () => this.latency.labels(sink)).observe(Math.max(0, seconds));
   }
 
+  /** A clock that is behind that of the server makes no negative time. */
+  commitToReceive(seconds: number): void {
+    this.receive.observe(Math.max(0, seconds));
+  }
+
+  visibilityWait(seconds: number): void {
+    this.visibility.observe(seconds);
+  }
+
+  choreFailed(chore: string): void {
+    this.choreFailures.inc({ chore });
+  }
+
   windowWait(seconds: number): void {
     this.window.observe(seconds);
   }
@@ -119,18 +157,22 @@ export class Metrics {
     this.sinkCounts.inc({ sink, what: name }, by);
   }
 
-  /** Gauges are filled from this when somebody asks for the metrics. */
-  collectFrom(status: () => Promise<StatusReport>): void {
+  /** Gauges are filled from these when somebody asks for the metrics. The role is known even when the database does not answer. */
+  collectFrom(status: () => Promise<StatusReport>, readiness?: () => Readiness): void {
     this.status = status;
+    this.readiness = readiness;
+  }
+
+  /** Milliseconds that the event loop was late, at most, of late. */
+  measureLoop(lag: () => number): void {
+    this.process.loopLag = lag;
   }
 
   /** The text that Prometheus reads. A status that cannot be had leaves the gauges unknown, not stale. */
   async render(): Promise<string> {
-    try {
-      this.gauges.fill(await this.status?.());
-    } catch {
-      this.gauges.fill(undefined);
-    }
+    const report = await this.status?.().catch(() => undefined);
+    this.gauges.fill(report, this.readiness?.().role ?? report?.leader.role);
+    this.process.fill();
     return this.registry.metrics();
   }
 

@@ -1,7 +1,11 @@
 import { Gauge, type Registry } from 'prom-client';
-import type { StatusReport } from './status-report.ts';
+import type { Role, Stall, StatusReport } from './status-report.ts';
 
 const WAL_STATUSES = ['reserved', 'extended', 'unreserved', 'lost', 'missing'];
+const ROLES: readonly Role[] = ['leader', 'standby', 'starting'];
+const JOB_KINDS = ['heal', 'replay', 'redrive'];
+const JOB_STATES = ['queued', 'running'];
+const STALLS: readonly Stall['what'][] = ['parking', 'dead letters', 'removing delivered events'];
 const BREAKER_VALUES = { closed: 0, half_open: 1, open: 2 } as const;
 
 function createGauges(registry: Registry) {
@@ -19,6 +23,12 @@ function createGauges(registry: Registry) {
     walTimeLeft: gauge('wal_time_left_seconds', 'Until then, at the rate at which WAL was written between two looks.'),
     walStatus: gauge('slot_status', '1 for the state that the slot is in.', ['status']),
     leader: gauge('leader', '1 when this process is the leader.'),
+    role: gauge('role', '1 for the role that this process has.', ['role']),
+    standbys: gauge('standbys', 'Processes that stand by for the slot, as the server sees them.'),
+    stalled: gauge('stalled_events', 'Events that wait for a write that fails.', ['what']),
+    failing: gauge('failing_organizations', 'Organizations whose deliveries fail now.', ['sink']),
+    jobs: gauge('jobs', 'Jobs that are queued or running.', ['kind', 'state']),
+    parkedOldest: gauge('parked_oldest_seconds', 'Age of the oldest event that waits in Postgres.', ['sink']),
     breaker: gauge('breaker_state', 'Circuit breaker: 0 closed, 1 half open, 2 open.', ['sink']),
     lanes: gauge('lanes', 'Lanes by state.', ['state']),
     buffered: gauge('buffered_bytes', 'What the events in the process hold.'),
@@ -39,22 +49,48 @@ export class StatusGauges {
     this.gauges = createGauges(registry);
   }
 
-  fill(report: StatusReport | undefined): void {
-    const { walStatus, breaker, lanes, parked, dead, leader } = this.gauges;
-    for (const gauge of [walStatus, breaker, lanes, parked, dead]) gauge.reset();
+  /** @param role undefined when it is not known */
+  fill(report: StatusReport | undefined, role: StatusReport['leader']['role'] | undefined): void {
+    const known = role === 'unknown' ? undefined : role;
+    const { leader, role: roles } = this.gauges;
+    leader.set(known === undefined ? NaN : known === 'leader' ? 1 : 0);
+    roles.reset();
+    if (known !== undefined) for (const each of ROLES) roles.set({ role: each }, each === known ? 1 : 0);
     this.fillNumbers(report);
-    leader.set(report?.leader.role === 'leader' ? 1 : 0);
-    if (report === undefined) return;
-    const slot = report.slot?.walStatus;
+    this.fillStored(report);
+    this.fillSinks(report);
+  }
+
+  /** What is in the database. */
+  private fillStored(report: StatusReport | undefined): void {
+    const { walStatus, parked, parkedOldest, dead, jobs } = this.gauges;
+    for (const gauge of [walStatus, parked, parkedOldest, dead, jobs]) gauge.reset();
+    const slot = report?.slot?.walStatus;
     if (slot !== undefined) for (const status of WAL_STATUSES) walStatus.set({ status }, slot === status ? 1 : 0);
-    for (const { sink, state } of report.breakers ?? []) breaker.set({ sink }, BREAKER_VALUES[state]);
-    for (const [state, count] of Object.entries(report.lanes ?? {})) lanes.set({ state }, count);
-    for (const { sink, count } of report.parked ?? []) parked.set({ sink }, count);
-    for (const { sink, reason, count } of report.deadLetters ?? []) dead.set({ sink: sink ?? 'none', reason }, count);
+    for (const { sink, count, oldestAgeSeconds } of report?.parked ?? []) {
+      parked.set({ sink }, count);
+      if (oldestAgeSeconds !== null) parkedOldest.set({ sink }, oldestAgeSeconds);
+    }
+    for (const { sink, reason, count } of report?.deadLetters ?? []) dead.set({ sink: sink ?? 'none', reason }, count);
+    if (!report?.jobs) return;
+    for (const kind of JOB_KINDS) for (const state of JOB_STATES) jobs.set({ kind, state }, 0);
+    for (const { kind, state } of report.jobs) jobs.inc({ kind, state });
+  }
+
+  /** What the process knows of its sinks and lanes. */
+  private fillSinks(report: StatusReport | undefined): void {
+    const { breaker, lanes, failing, stalled } = this.gauges;
+    for (const gauge of [breaker, lanes, failing, stalled]) gauge.reset();
+    for (const { sink, state } of report?.breakers ?? []) breaker.set({ sink }, BREAKER_VALUES[state]);
+    for (const [state, count] of Object.entries(report?.lanes ?? {})) lanes.set({ state }, count);
+    for (const { sink, organizations } of report?.failing ?? []) failing.set({ sink }, organizations);
+    if (!report?.stalls) return;
+    for (const what of STALLS) stalled.set({ what }, 0);
+    for (const { what, waiting } of report.stalls) stalled.set({ what }, waiting);
   }
 
   private fillNumbers(report: StatusReport | undefined): void {
-    const { unconfirmed, unread, safe, oldest, buffered, budget, open, age } = this.gauges;
+    const { unconfirmed, unread, safe, oldest, buffered, budget, open, age, standbys } = this.gauges;
     const { lag } = report ?? {};
     const values: [Gauge, number | null | undefined][] = [
       [unconfirmed, lag?.unconfirmedBytes],
@@ -65,6 +101,7 @@ export class StatusGauges {
       [budget, report?.budgetBytes],
       [open, report?.openTransactions],
       [age, report?.lastReceivedAgeSeconds],
+      [standbys, report?.processes?.standbys.length],
     ];
     for (const [gauge, value] of values) gauge.set(value ?? NaN);
     const { retained, walBudget, walTimeLeft } = this.gauges;

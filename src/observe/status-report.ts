@@ -23,6 +23,8 @@ export interface StatusReport {
   /** Lanes whose destination answers and refuses everything they send, at most 20. */
   readonly refusing: readonly RefusingLane[] | null;
   readonly breakers: readonly BreakerStatus[] | null;
+  /** By sink; of more than 5,000 lanes that fail at once the first 5,000 are looked at. */
+  readonly failing: readonly FailingCount[] | null;
   /** What all events in the process hold, and what they may hold. */
   readonly bufferedBytes: number | null;
   readonly budgetBytes: number | null;
@@ -105,6 +107,11 @@ export interface Lag {
 export interface BreakerStatus {
   readonly sink: string;
   readonly state: 'closed' | 'half_open' | 'open';
+}
+
+export interface FailingCount {
+  readonly sink: string;
+  readonly organizations: number;
 }
 
 /** It waits for a person or for the destination; nothing of it is given up. */

@@ -18,6 +18,8 @@ export interface ChoresOptions {
   readonly log: Logger;
   /** A chore failed with an error that ends the connection or the relay. */
   readonly onFatal: (error: WalpostError) => void;
+  /** A chore failed, and will be tried again. */
+  readonly onFailed?: (name: string) => void;
 }
 
 /** Starts the chores. Disposing the result ends them, and waits for those that are running. */
@@ -44,6 +46,7 @@ async function repeat(chore: Chore, signal: AbortSignal, options: ChoresOptions)
       if (error instanceof WalpostError && (error.policy !== 'retry' || error.code === 'LEADERSHIP_LOST')) {
         return onFatal(error);
       }
+      options.onFailed?.(chore.name);
       log.warn({ err: error, chore: chore.name }, `${chore.name} failed and will be tried again`);
     }
   }

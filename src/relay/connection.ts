@@ -60,7 +60,12 @@ export class RelayConnection {
       running.catch(() => undefined); // awaited below, unless something else fails first
       await Promise.race([slot.started, running]);
       await this.checkNotSynchronous();
-      await using _chores = startChores(this.chores(), { clock, log, onFatal: (error) => failure.abort(error) });
+      await using _chores = startChores(this.chores(), {
+        clock,
+        log,
+        onFatal: (error) => failure.abort(error),
+        onFailed: (name) => this.options.watcher.choreFailed(name),
+      });
       jobs.start();
       storedEvents.start(router);
       this.isStreaming = true;

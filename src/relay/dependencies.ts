@@ -2,6 +2,7 @@
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/schema.ts';
 import type { MessageRefusal } from '../emit-key.ts';
+import type { Origin } from '../event.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Destination, FailingLane } from '../pipeline.ts';
@@ -29,8 +30,12 @@ export interface RelayOptions extends Omit<RelayDependencies, 'metrics'> {
 
 /** Is told what the stages do, in numbers. */
 export interface RelayWatcher extends RouterWatcher {
-  /** A transaction has been received: the number of its events and poison rows. */
-  received(count: number): void;
+  /** A transaction with events or poison rows has been received: how many they are. */
+  received(count: number, origin: Origin): void;
+  /** Milliseconds from the question whether transactions can be seen to the snapshot that sees some of them. */
+  visibilityWait(ms: number): void;
+  /** Periodic work failed, and will be tried again. */
+  choreFailed(chore: string): void;
   /** A logical message was refused: it does not become an event. */
   refused(reason: MessageRefusal): void;
   /** The lanes that fail now, once a second; cut: there may be more. */

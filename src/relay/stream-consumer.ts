@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { Ledger } from '../ack/ledger.ts';
+import type { Origin } from '../event.ts';
 import type { Lsn } from '../lsn.ts';
 import type { Decoder, FrameHandler } from '../pipeline.ts';
 import type { Router } from '../router/router.ts';
@@ -21,6 +22,7 @@ export interface StreamConsumerOptions {
 export class StreamConsumer implements FrameHandler {
   private readonly options: StreamConsumerOptions;
   private received = 0;
+  private origin: Origin | undefined;
 
   constructor(options: StreamConsumerOptions) {
     this.options = options;
@@ -32,6 +34,7 @@ export class StreamConsumer implements FrameHandler {
     switch (step?.kind) {
       case 'begin':
         step.origin.receivedAt = options.clock.now(); // the decoder has opened its ticket in the ledger
+        this.origin = step.origin;
         return options.visibility.begin(step.origin);
       case 'event':
         this.received += 1;
@@ -42,12 +45,17 @@ export class StreamConsumer implements FrameHandler {
       case 'commit':
         options.ledger.commit(step.endLsn);
         options.router.passed(step.endLsn);
-        if (this.received > 0) options.jobs.received();
-        options.watcher.received(this.received);
-        this.received = 0;
+        if (this.received > 0) this.receivedAll();
         return;
       case undefined:
     }
+  }
+
+  private receivedAll(): void {
+    const { jobs, watcher } = this.options;
+    jobs.received();
+    if (this.origin) watcher.received(this.received, this.origin);
+    this.received = 0;
   }
 
   keepalive(serverEnd: Lsn): void {

@@ -23,7 +23,7 @@ import { LeaderJobs } from './leader-jobs.ts';
 import { StoredEvents } from './stored-events.ts';
 import { StreamConsumer } from './stream-consumer.ts';
 import type { LeaderTerm } from './term.ts';
-import { visibilityGate } from './visibility.ts';
+import { MeasuredVisibility } from './visibility.ts';
 
 export interface PipelineParts {
   readonly term: LeaderTerm;
@@ -58,7 +58,8 @@ export function wirePipeline(options: RelayOptions): Pipeline {
   const decoder = decoderOf(options, keys, ledger); // 2: bytes become steps; a Begin opens its ticket in the ledger
 
   // 3 router: steps become batches, which leave when a new snapshot sees their transactions; 4 sinks
-  const visibility = visibilityGate({ ...options, failure, onVisible: () => router.seen() });
+  const measured = new MeasuredVisibility({ ...options, failure, onVisible: () => router.seen() });
+  const visibility = measured.gate;
   const received = () => maxLsn(slot.received, term.healing?.orderLsn ?? LSN_ZERO);
   const storedEvents = new StoredEvents({ ...options, received, fail });
   const router = new Router({
@@ -68,7 +69,7 @@ export function wirePipeline(options: RelayOptions): Pipeline {
     lot: storedEvents.lot,
     clock,
     watcher,
-    askVisible: () => visibility.ask(),
+    askVisible: () => measured.ask(),
     onPressure: (full) => gate.setBackpressure(full),
     failure,
   });

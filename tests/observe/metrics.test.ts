@@ -25,6 +25,23 @@ const CONTRACT: Record<string, { type: string; labels: string[] }> = {
   buffered_bytes: { type: 'gauge', labels: [] },
   open_transactions: { type: 'gauge', labels: [] },
   last_received_age_seconds: { type: 'gauge', labels: [] },
+  role: { type: 'gauge', labels: ['role'] },
+  standbys: { type: 'gauge', labels: [] },
+  stalled_events: { type: 'gauge', labels: ['what'] },
+  failing_organizations: { type: 'gauge', labels: ['sink'] },
+  parked_oldest_seconds: { type: 'gauge', labels: ['sink'] },
+  jobs: { type: 'gauge', labels: ['kind', 'state'] },
+  commit_to_receive_seconds: { type: 'histogram', labels: [] },
+  visibility_wait_seconds: { type: 'histogram', labels: [] },
+  chore_failures_total: { type: 'counter', labels: ['chore'] },
+  process_cpu_seconds_total: { type: 'counter', labels: [] },
+  process_resident_memory_bytes: { type: 'gauge', labels: [] },
+  process_heap_used_bytes: { type: 'gauge', labels: [] },
+  process_heap_limit_bytes: { type: 'gauge', labels: [] },
+  process_event_loop_lag_seconds: { type: 'gauge', labels: [] },
+  process_open_handles: { type: 'gauge', labels: [] },
+  process_start_time_seconds: { type: 'gauge', labels: [] },
+  build_info: { type: 'gauge', labels: ['node_version', 'version'] },
 };
 
 function busyMetrics(): Metrics {
@@ -37,6 +54,7 @@ function busyMetrics(): Metrics {
   metrics.deadLettered(null, 'poison', 1);
   metrics.commitToDelivery('live', 0.3);
   metrics.windowWait(0.25);
+  metrics.choreFailed('pruning');
   metrics.request('live', 'delivered', 0.02);
   metrics.request('n8n', 'timeout', 10);
   metrics.collectFrom(async () => sampleReport());
@@ -130,7 +148,51 @@ describe('values', () => {
       expect(valueOf(families, name)).toBeUndefined();
     }
     expect(valueOf(families, 'slot_status', { status: 'reserved' })).toBeUndefined();
-    expect(valueOf(families, 'leader')).toBe(0);
+    expect(valueOf(families, 'leader')).toBeNaN();
+    for (const [name, labels] of Object.entries({
+      standbys: {},
+      role: { role: 'leader' },
+      stalled_events: { what: 'parking' },
+      failing_organizations: { sink: 'live' },
+      jobs: { kind: 'heal', state: 'running' },
+    })) {
+      expect(valueOf(families, name, labels) ?? NaN).toBeNaN();
+    }
     expect(valueOf(families, 'events_received_total')).toBe(5);
+  });
+
+  test('the role is known while the database does not answer', async () => {
+    const metrics = new Metrics();
+    const readiness = { ready: true, degraded: false, role: 'leader', detail: '' } as const;
+    metrics.collectFrom(
+      () => Promise.reject(new Error('the database is away')),
+      () => readiness,
+    );
+    const families = await familiesOf(metrics);
+    expect(valueOf(families, 'leader')).toBe(1);
+    expect(valueOf(families, 'role', { role: 'standby' })).toBe(0);
+  });
+
+  test('jobs, stalls and failing organizations are 0 only where that is known', async () => {
+    const metrics = new Metrics();
+    const job = { id: '1', kind: 'replay', state: 'running', scanned: 0, settled: 0, reason: null };
+    metrics.collectFrom(async () =>
+      sampleReport({ jobs: [job, { ...job, id: '2' }], stalls: [{ what: 'parking', waiting: 7, message: '' }] }),
+    );
+    const families = await familiesOf(metrics);
+    expect(valueOf(families, 'jobs', { kind: 'replay', state: 'running' })).toBe(2);
+    expect(valueOf(families, 'jobs', { kind: 'heal', state: 'queued' })).toBe(0);
+    expect(valueOf(families, 'stalled_events', { what: 'parking' })).toBe(7);
+    expect(valueOf(families, 'stalled_events', { what: 'dead letters' })).toBe(0);
+    expect(valueOf(families, 'failing_organizations', { sink: 'n8n' })).toBe(2);
+    expect(valueOf(families, 'failing_organizations', { sink: 'live' })).toBe(0);
+    expect(valueOf(families, 'parked_oldest_seconds', { sink: 'n8n' })).toBe(60);
+  });
+
+  test('an event loop that nobody measures has no lag', async () => {
+    const metrics = new Metrics();
+    expect(valueOf(await familiesOf(metrics), 'process_event_loop_lag_seconds')).toBeNaN();
+    metrics.measureLoop(() => 250);
+    expect(valueOf(await familiesOf(metrics), 'process_event_loop_lag_seconds')).toBe(0.25);
   });
 });

@@ -30,6 +30,10 @@ export function sampleReport(changes: Partial<StatusReport> = {}): StatusReport 
       { sink: 'live', state: 'closed' },
       { sink: 'n8n', state: 'open' },
     ],
+    failing: [
+      { sink: 'live', organizations: 0 },
+      { sink: 'n8n', organizations: 2 },
+    ],
     bufferedBytes: 4096,
     refusing: [],
     budgetBytes: 64 * 1024 ** 2,

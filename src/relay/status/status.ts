@@ -40,6 +40,7 @@ export class RelayStatus {
   private readonly failingLog: FailingLog;
   private readonly walRate = new WalRate();
   private readonly counts = { received: 0, delivered: 0 };
+  private lastMeasured = -Infinity;
   /** Looks in a row at which nobody was found to lead. */
   private looksWithoutLeader = 0;
   private ready: Readiness = { ready: false, degraded: false, role: 'starting', detail: 'connecting' };
@@ -51,10 +52,13 @@ export class RelayStatus {
 
   /** Turns what the stages do into metrics and log lines; called once a batch. */
   readonly watcher: RelayWatcher = {
-    received: (count: number): void => {
+    received: (count: number, origin: Origin): void => {
       this.counts.received += count;
       this.options.metrics.received(count);
+      this.commitToReceive(origin);
     },
+    visibilityWait: (ms: number): void => this.options.metrics.visibilityWait(ms / 1000),
+    choreFailed: (chore: string): void => this.options.metrics.choreFailed(chore),
     refused: (reason: MessageRefusal): void => this.messageRefused(reason),
     delivered: (sink: string, count: number, oldest: Event): void => {
       const { metrics, clock } = this.options;
@@ -150,6 +154,7 @@ export class RelayStatus {
       processes: sessions && { leader: sessions.leader, standbys: sessions.standbys },
       counts: parts ? { ...this.counts } : null,
       breakers: this.sinks.map((sink) => ({ sink: sink.name, state: sink.breakerState })),
+      failing: parts ? this.failing() : null,
       budgetBytes: config.memory.budget,
       alerts: ownAlerts(judged, sessions, clock.wallTime()),
     };
@@ -158,6 +163,21 @@ export class RelayStatus {
   private ownHolders(parts: PipelineParts): readonly WalHolder[] {
     const lane = oldestLane(parts, this.options.clock);
     return [...parts.storedEvents.stalls.map(stallHolder), ...(lane ? [lane] : [])];
+  }
+
+  /** For at most one transaction a millisecond: those of one moment arrive alike. */
+  private commitToReceive(origin: Origin): void {
+    const { metrics, clock } = this.options;
+    if (origin.receivedAt - this.lastMeasured < 1) return;
+    this.lastMeasured = origin.receivedAt;
+    const committed = committedAtMs(origin);
+    if (committed === undefined) return;
+    metrics.commitToReceive((clock.wallTime() - (clock.now() - origin.receivedAt) - committed) / 1000);
+  }
+
+  private failing(): NonNullable<StatusReport['failing']> {
+    const counts = this.failingLog.organizations();
+    return this.sinks.map(({ name }) => ({ sink: name, organizations: counts.get(name) ?? 0 }));
   }
 
   /** Logged once for each reason, since any role can write such messages without limit. */
