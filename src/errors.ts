@@ -36,6 +36,11 @@ export const ERROR_CODES = {
     'The module of a sink was written for another contract version.',
     'Install the version of the module that fits this walpost, or adapt the module.',
   ),
+  TRACING_UNAVAILABLE: entry(
+    'usage',
+    'Traces are asked for by OTEL_… variables and cannot be sent.',
+    'Install the packages that are named, or set OTEL_SDK_DISABLED=true.',
+  ),
   HTTP_LISTEN: entry(
     'operator',
     'The HTTP server cannot listen on its address.',

@@ -6,7 +6,7 @@ import type { WireText } from './wire-text.ts';
  * a job's scan (PageTicket in jobs/). An event settles at its origin, without a look-up: `expect` is called before anything
  * can wait, `settle` once for each that was expected.
  *
- * `visible` is written by the visibility gate, `receivedAt` by the relay. The rest belongs to the ticket.
+ * `visible` and `visibleAt` are written by the visibility gate, `receivedAt` by the relay. The rest belongs to the ticket.
  */
 export interface Origin {
   /** Start of the transaction's commit record; null when a table scan found the event. */
@@ -17,6 +17,8 @@ export interface Origin {
   readonly committedAtMicros: bigint | null;
   /** A new snapshot is known to see the transaction. */
   visible: boolean;
+  /** When a snapshot first saw it, in milliseconds on the clock's `now`; 0 or absent when none was asked. */
+  visibleAt?: number;
   /** When it arrived, in milliseconds on the clock's `now`. */
   receivedAt: number;
   /** The job that sends it, by name: `replay-17`; null for live events. A batch holds events of one job. */

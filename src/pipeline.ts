@@ -53,6 +53,8 @@ export interface Batch {
   readonly attempt: number;
   /** Name of the job that sends the batch; absent for live events. The batch's id covers it, so the id differs from that of the first delivery. */
   readonly job?: string;
+  /** Of the span of this attempt, for the header of requests; absent without traces. */
+  readonly traceparent?: string;
 }
 
 /**

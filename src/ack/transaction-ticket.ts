@@ -11,6 +11,7 @@ export class TransactionTicket implements Origin {
   readonly committedAtMicros: bigint;
   readonly job = null;
   visible = false;
+  visibleAt = 0;
   receivedAt = 0;
   private readonly onSettled: () => void;
   private end: Lsn | null = null;

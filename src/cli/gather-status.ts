@@ -102,7 +102,7 @@ function unknownReport(): StatusReport {
     lanes: null,
     refusing: null,
     breakers: null,
-  failing: null,
+    failing: null,
     bufferedBytes: null,
     budgetBytes: null,
     openTransactions: null,

@@ -16,6 +16,7 @@ import { LoopLag } from '../observe/loop-lag.ts';
 import { Metrics } from '../observe/metrics.ts';
 import type { RunningRelay } from '../observe/status-report.ts';
 import type { RelayDependencies } from '../relay/dependencies.ts';
+import { openTraces } from '../observe/tracing/open-traces.ts';
 import { VERSION } from '../version.ts';
 import { EXIT, exitCodeOf } from './exit-code.ts';
 import { printError } from './print-error.ts';
@@ -99,7 +100,8 @@ class Run {
     this.running = config;
     const log = this.isFirst ? this.signals.log : (this.signals.log = createLog(config.log));
     const metrics = new Metrics(Object.keys(config.sinks));
-    await using relay = this.create({ config, log, metrics, clock: systemClock });
+    await using traces = await openTraces(process.env, systemClock);
+    await using relay = this.create({ config, log, metrics, clock: systemClock, traces });
     using loopLag = new LoopLag();
     await using http = await serve(config, { relay, metrics, loopLag, log });
     const { address, port } = http?.address ?? {};

@@ -5,6 +5,7 @@ import type { MessageRefusal } from '../emit-key.ts';
 import type { Origin } from '../event.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import type { DeliveryTraces } from '../observe/tracing/delivery-traces.ts';
 import type { Destination, FailingLane } from '../pipeline.ts';
 import type { CaptureWatch } from '../postgres/schema/captures.ts';
 import type { RoleModelWatch } from '../postgres/schema/role-model.ts';
@@ -17,6 +18,7 @@ export interface RelayDependencies {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock: Clock;
+  readonly traces?: DeliveryTraces | undefined;
 }
 
 /** For one connection: the term it belongs to, and what outlives it. */

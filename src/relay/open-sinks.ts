@@ -13,7 +13,7 @@ interface OpenSinksOptions extends RelayDependencies {
 
 /** Every sink of the configuration behind its guard, in the order of the file. */
 export async function openSinks(options: OpenSinksOptions): Promise<readonly GuardedSink[]> {
-  const { config, clock, metrics, log, onAttempt, channels } = options;
+  const { config, clock, metrics, log, traces, onAttempt, channels } = options;
   const opened: GuardedSink[] = [];
   for (const name of idleSinks(config)) log.warn({ sink: name }, `sinks.${name}: ${idleSinkText(name)}`);
   try {
@@ -33,6 +33,7 @@ export async function openSinks(options: OpenSinksOptions): Promise<readonly Gua
           timeout: sinkConfig.timeout ?? config.delivery.timeout,
           breaker: config.delivery.breaker,
           clock,
+          traces,
           hooks: {
             onRequest: (request) => metrics.request(request.sink, request.outcome, request.seconds),
             onAttempt,

@@ -95,17 +95,18 @@ export class VisibilityGate {
     try {
       this.sees = await takeSnapshot();
       this.seenAt = now;
-      return this.mark() > 0 || this.unseen.length === 0;
+      return this.mark(clock.now()) > 0 || this.unseen.length === 0;
     } catch (error) {
       if (!this.closed) this.options.onError(messageOf(error));
       return false;
     }
   }
 
-  private mark(): number {
+  private mark(now: number): number {
     const before = this.unseen.length;
     this.unseen = this.unseen.filter((origin) => {
       origin.visible = origin.xid === null || this.sees(origin.xid);
+      if (origin.visible) origin.visibleAt = now;
       return !origin.visible;
     });
     return before - this.unseen.length;

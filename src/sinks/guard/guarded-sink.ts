@@ -13,6 +13,7 @@ import { type Batch, BREAKER_OPEN, type Destination, type Sink, type Verdict, ty
 import { Deadlines, SILENT, type Stop } from './deadlines.ts';
 import { type BreakerState, DestinationBreaker } from './destination-breaker.ts';
 import type { RequestOutcome } from '../../observe/metrics.ts';
+import type { DeliveryTraces } from '../../observe/tracing/delivery-traces.ts';
 import { errorName } from '../answer/error-name.ts';
 
 type Unavailable = Extract<Verdict, { kind: 'unavailable' }>;
@@ -41,6 +42,7 @@ export interface GuardedSinkOptions {
   readonly breaker: Config['delivery']['breaker'];
   readonly clock: Clock;
   readonly hooks?: SinkHooks;
+  readonly traces?: DeliveryTraces | undefined;
 }
 
 interface Attempt {
@@ -98,12 +100,14 @@ export class GuardedSink implements Destination {
   }
 
   private async attempt(batch: Batch, outer: AbortSignal | undefined): Promise<Attempt> {
-    const { sink, clock } = this.options;
+    const { sink, clock, traces } = this.options;
+    const span = traces?.begin(this.name, batch);
+    const sent = span ? { ...batch, traceparent: span.traceparent } : batch;
     const begun = clock.now();
     const deadline = this.deadlines.begin(outer);
     let verdicts: Verdicts;
     try {
-      const answer = await deadline.bound(sink.deliver(batch, deadline.signal, deadline));
+      const answer = await deadline.bound(sink.deliver(sent, deadline.signal, deadline));
       verdicts = answer === SILENT ? this.unheard(deadline.stop) : checked(answer, batch.events.length);
     } catch (error) {
       verdicts = deadline.stop ? this.unheard(deadline.stop) : sinkThrew(error);
@@ -112,6 +116,7 @@ export class GuardedSink implements Destination {
     }
     this.lastUnavailable = unavailableOf(verdicts) ?? this.lastUnavailable;
     const outcome = deadline.stop === 'timeout' ? 'timeout' : outcomeOf(verdicts);
+    span?.end(outcome);
     const { hooks } = this.options;
     const milliseconds = clock.now() - begun;
     hooks?.onRequest?.({ sink: this.name, outcome, seconds: milliseconds / 1000 });

@@ -59,9 +59,10 @@ export function createWebhookSink(config: WebhookConfig, context: SinkContext): 
     clock: context.clock,
   });
 
-  const post = async (message: Message, signal: AbortSignal): Promise<Verdict> => {
+  const send = async (message: Message, traceparent: string | undefined, signal: AbortSignal): Promise<Verdict> => {
     const timestamp = Math.floor(context.clock.wallTime() / 1000);
     const headers: Record<string, string> = { ...message.headers, 'webhook-timestamp': String(timestamp) };
+    if (traceparent !== undefined) headers['traceparent'] = traceparent;
     headers['webhook-id'] = message.id;
     const bytes = wireBytes(message.body);
     const signature = keys.length === 0 ? undefined : signatureOf(keys, { id: message.id, timestamp, body: bytes });
@@ -77,17 +78,18 @@ export function createWebhookSink(config: WebhookConfig, context: SinkContext): 
 
   return {
     deliver: async (batch, signal, time) => {
-      if (sendsBatches(config)) return post(batchMessage(batch, config, context), signal);
-      const send = async (event: Event): Promise<Verdict> => {
+      const post = (message: Message): Promise<Verdict> => send(message, batch.traceparent, signal);
+      if (sendsBatches(config)) return post(batchMessage(batch, config, context));
+      const one = async (event: Event): Promise<Verdict> => {
         let message: Message;
         try {
           message = singleMessage(batch, event, form);
         } catch (error) {
           return verdictOfTemplate(error, 'body');
         }
-        return post(message, signal);
+        return post(message);
       };
-      return oneByOne(batch.events, { time, send, behind: unsent });
+      return oneByOne(batch.events, { time, send: one, behind: unsent });
     },
     close: () => target.close(),
   };
