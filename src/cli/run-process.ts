@@ -150,7 +150,8 @@ async function serve(
   { relay, metrics, loopLag, log }: { relay: RunningRelay; metrics: Metrics; loopLag: LoopLag; log: Logger },
 ): Promise<HttpService | undefined> {
   const status = boundedCall(() => relay.status(), STATUS_LIMIT_MS);
-  metrics.collectFrom(status, () => relay.readiness());
+  const numbers = boundedCall(() => relay.numbers(), STATUS_LIMIT_MS);
+  metrics.collectFrom(numbers, () => relay.readiness());
   metrics.measureLoop(() => loopLag.milliseconds());
   const { enabled, host, port, token } = config.http;
   if (!enabled) return undefined;

@@ -188,5 +188,7 @@ export interface Readiness {
 /** The relay as the process around it sees it. */
 export interface RunningRelay extends Service {
   status(): Promise<StatusReport>;
+  /** The same without `heldBy` and `waiting`, for the metrics. */
+  numbers(): Promise<StatusReport>;
   readiness(): Readiness;
 }

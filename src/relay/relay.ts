@@ -100,6 +100,10 @@ export class Relay implements RunningRelay {
     return this.reporter.report();
   }
 
+  numbers(): Promise<StatusReport> {
+    return this.reporter.report(true);
+  }
+
   readiness(): Readiness {
     return this.reporter.readiness();
   }

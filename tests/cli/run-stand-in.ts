@@ -35,6 +35,10 @@ class StandIn implements RunningRelay {
     this.#stop();
   }
 
+  numbers() {
+    return this.status();
+  }
+
   async status() {
     return sampleReport();
   }

@@ -73,7 +73,7 @@ function chartOf(panel: Panel, lines: readonly Line[]): string {
     return `<polyline points="${path}" fill="none" stroke="${COLORS[at % COLORS.length]}" stroke-width="1.5"/>`;
   });
   const legend = shown.slice(0, 4).map(({ name }, at) => {
-    const x = 12 + at * ((w * CELL - 20) / 4);
+    const x = 12 + at * ((w * CELL - 20) / Math.min(4, shown.length));
     return `<text x="${x.toFixed(0)}" y="${h * ROW - 12}" style="fill:${COLORS[at % COLORS.length]}">${escaped(name.slice(0, 16))}</text>`;
   });
   const top0 = all.length === 0 ? '0' : quantity(most, panel.fieldConfig.defaults.unit);

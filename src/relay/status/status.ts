@@ -13,7 +13,8 @@ import type { RelayDependencies, RelayWatcher } from '../dependencies.ts';
 import type { Standby } from '../term.ts';
 import type { PipelineParts } from '../wiring.ts';
 import { ownAlerts } from './alerts.ts';
-import { type DatabaseFacts, NO_FACTS, readDatabaseFacts } from './database-facts.ts';
+import { NO_FACTS, readDatabaseFacts } from './database-facts.ts';
+import { type DatedFacts, type FactsSource, RecentFacts } from './recent-facts.ts';
 import { stallHolder, withOwn } from './holders.ts';
 import { oldestLane } from './oldest-lane.ts';
 import { WalRate, walBudget } from './wal-budget.ts';
@@ -39,6 +40,7 @@ export class RelayStatus {
   private readonly refusals = new Set<MessageRefusal>();
   private readonly failingLog: FailingLog;
   private readonly walRate = new WalRate();
+  private readonly recentFacts: RecentFacts;
   private readonly counts = { received: 0, delivered: 0 };
   private lastMeasured = -Infinity;
   /** Looks in a row at which nobody was found to lead. */
@@ -48,6 +50,7 @@ export class RelayStatus {
   constructor(options: RelayDependencies) {
     this.options = options;
     this.failingLog = new FailingLog(options.log, options.clock);
+    this.recentFacts = new RecentFacts(options.clock);
   }
 
   /** Turns what the stages do into metrics and log lines; called once a batch. */
@@ -129,12 +132,13 @@ export class RelayStatus {
     };
   }
 
-  async report(): Promise<StatusReport> {
+  /** For the metrics `heldBy` and `waiting` are left out: they name what no metric has, and take long when many lanes wait. */
+  async report(numbersOnly = false): Promise<StatusReport> {
     const { config, clock } = this.options;
     const parts = this.attached?.parts;
     const source = parts?.term ?? this.standby;
     const { role, detail } = this.readiness();
-    const read = source ? await readFacts(source, parts?.slot) : NO_FACTS;
+    const { facts: read, at } = await this.readFacts(source, parts?.slot, numbersOnly);
     const { sessions, walEnd, heldBy, ...facts } = read;
     const { seconds, ...memory } = parts ? this.inMemory(parts) : NOTHING_IN_MEMORY;
     const lag = { ...read.lag, seconds };
@@ -142,7 +146,7 @@ export class RelayStatus {
       ...facts,
       lag,
       heldBy: heldBy && (parts ? withOwn(heldBy, this.ownHolders(parts)) : heldBy),
-      wal: walBudget(lag, config.source.wal_warn, this.walRate.seen(walEnd, clock.now())),
+      wal: walBudget(lag, config.source.wal_warn, this.walRate.seen(walEnd, at)),
       stalls: parts?.storedEvents.stalls ?? null,
     };
     return {
@@ -158,6 +162,20 @@ export class RelayStatus {
       budgetBytes: config.memory.budget,
       alerts: ownAlerts(judged, sessions, clock.wallTime()),
     };
+  }
+
+  /** A database that does not answer leaves its part of the status unknown. */
+  private async readFacts(
+    source: FactsSource | undefined,
+    stream: SlotStream | undefined,
+    numbersOnly: boolean,
+  ): Promise<DatedFacts> {
+    const at = this.options.clock.now();
+    if (!source) return { facts: NO_FACTS, at };
+    const received = stream && maxLsn(stream.received, stream.serverEnd);
+    if (numbersOnly) return this.recentFacts.read(source, received);
+    const facts = await readDatabaseFacts(source.pool, source.slot, { received }).catch(() => NO_FACTS);
+    return { facts, at: this.options.clock.now() };
   }
 
   private ownHolders(parts: PipelineParts): readonly WalHolder[] {
@@ -214,12 +232,6 @@ export class RelayStatus {
       lastReceivedAgeSeconds: (clock.now() - slot.lastReceivedAt) / 1000,
     };
   }
-}
-
-/** A database that does not answer leaves its part of the status unknown. */
-async function readFacts({ pool, slot }: Pick<Standby, 'pool' | 'slot'>, stream?: SlotStream): Promise<DatabaseFacts> {
-  const received = stream && maxLsn(stream.received, stream.serverEnd);
-  return readDatabaseFacts(pool, slot, received).catch(() => NO_FACTS);
 }
 
 type InMemory = Pick<

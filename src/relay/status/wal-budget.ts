@@ -13,7 +13,7 @@ export class WalRate {
   /** The end of the WAL at a time in milliseconds. Returns bytes per second; null as long as they are not known. */
   seen(end: Lsn | null, at: number): number | null {
     const { last } = this;
-    if (end === null) return this.rate;
+    if (end === null || (last && at <= last.at)) return this.rate; // an answer that was read before the last one
     if (last && end >= last.end && at - last.at < SHORTEST_MS) return this.rate;
     this.rate = last && end >= last.end ? (Number(end - last.end) * 1000) / (at - last.at) : null;
     this.last = { end, at };
