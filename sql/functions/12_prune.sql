@@ -73,6 +73,13 @@ BEGIN
   GET DIAGNOSTICS part = ROW_COUNT;
   removed := removed + part;
 
+  DELETE FROM walpost.canaries AS c
+   WHERE c.ctid = ANY (ARRAY(
+     SELECT old.ctid FROM walpost.canaries AS old
+      WHERE coalesce(old.sent_at, old.arrived_at) < now - interval '1 day' ORDER BY old.id LIMIT batch_size));
+  GET DIAGNOSTICS part = ROW_COUNT;
+  removed := removed + part;
+
   DELETE FROM walpost.jobs AS j
    WHERE j.ctid = ANY (ARRAY(
      SELECT old.ctid FROM walpost.jobs AS old

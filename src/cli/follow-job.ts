@@ -62,7 +62,7 @@ function judged(job: Job): Job {
   return job;
 }
 
-async function isStreamed(pool: pg.Pool, slot: string): Promise<boolean> {
+export async function isStreamed(pool: pg.Pool, slot: string): Promise<boolean> {
   const state = await inspectSlot(pool, slot);
   return state.kind !== 'missing' && state.facts.holder !== null;
 }

@@ -17,6 +17,7 @@ import { runCommand } from './run-command.ts';
 import { sendCommand } from './send-command.ts';
 import { statusCommand } from './status-command.ts';
 import { uninstallCommand } from './uninstall-command.ts';
+import { verifyCommand } from './verify-command.ts';
 
 const EXAMPLES = `
 Examples:
@@ -27,6 +28,7 @@ Examples:
   walpost run --set log.level=debug  with one option changed
   walpost listen                     print webhooks that come to this machine
   walpost status --watch             leader, slot, lag, lanes, breakers
+  walpost verify                     canaries through the real slot
   walpost replay --since 2h --dry-run  what would be sent again
   walpost parked retry --sink n8n    try a sink that is back at once
   walpost dead-letters list          what was given up on, and why
@@ -48,6 +50,7 @@ export function createProgram(): Command {
   program.addCommand(uninstallCommand());
   program.addCommand(runCommand());
   program.addCommand(statusCommand());
+  program.addCommand(verifyCommand());
   program.addCommand(listenCommand());
   program.addCommand(sendCommand());
   program.addCommand(replayCommand());

@@ -12,6 +12,7 @@ import { Fifo } from '../fifo.ts';
 import { ownCopy } from '../own-copy.ts';
 import { type Batch, OWN_LANE, type Verdict, type Verdicts } from '../pipeline.ts';
 import { asciiText, refusesContent } from '../postgres/storable.ts';
+import { CANARY_TYPE } from '../reserved.ts';
 
 export interface DeliveryLogOptions {
   readonly mode: Config['delivery']['log'];
@@ -79,7 +80,7 @@ export class DeliveryLog {
     const { mode, clock } = this.options;
     if (mode === 'off') return;
     const verdict = worst(verdicts);
-    if (mode === 'failures' && verdict.kind === 'delivered') return;
+    if (mode === 'failures' && verdict.kind === 'delivered' && !hasCanary(batch)) return;
     const { organizationId, lane = OWN_LANE, events, attempt, job = null } = batch;
     const ids = JSON.stringify(events.map(({ eventId }) => eventId)); // a copy: the ids are slices of rows
     const { reason = null, answer = null } = verdict.kind === 'delivered' ? {} : verdict;
@@ -176,6 +177,11 @@ export class DeliveryLog {
 
 /** From here on the values are not the event's. */
 const OWN_VALUES = 6;
+
+/** `walpost verify --sink` looks for its canaries in the log. */
+function hasCanary({ events }: Batch): boolean {
+  return events.some(({ eventType }) => eventType === CANARY_TYPE);
+}
 
 function inAscii({ values, size }: Row): Row {
   return {

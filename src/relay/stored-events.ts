@@ -6,6 +6,7 @@
  */
 import type { Lsn } from '../lsn.ts';
 import type { Stall } from '../observe/status-report.ts';
+import { CanaryArrivals } from '../parking/canary-arrivals.ts';
 import { readBlockedLanes } from '../parking/blocked-lanes.ts';
 import { DeadLetterQueue } from '../parking/dead-letter-queue.ts';
 import { DeadLetterStore } from '../parking/dead-letter-store.ts';
@@ -27,6 +28,7 @@ export interface StoredEventsOptions extends Pick<RelayOptions, 'config' | 'log'
 export class StoredEvents implements AsyncDisposable {
   readonly lot: ParkedEvents;
   readonly letters: DeadLetterQueue;
+  readonly canaries: CanaryArrivals;
   private readonly options: StoredEventsOptions;
   private readonly parked: ParkedStore;
   private listener: Listener | undefined;
@@ -37,6 +39,7 @@ export class StoredEvents implements AsyncDisposable {
     this.options = options;
     const store = new DeadLetterStore(term.pool, term.cursor);
     this.letters = new DeadLetterQueue({ store, clock, log, onLost });
+    this.canaries = new CanaryArrivals({ pool: term.pool, cursor: term.cursor, clock, log, onLost });
     this.parked = new ParkedStore(term.pool, term.cursor);
     this.lot = new ParkedEvents({ store: this.parked, deadLetters: store, clock, log, received, onLost });
   }
@@ -75,12 +78,13 @@ export class StoredEvents implements AsyncDisposable {
 
   /** Writes that fail at present. The slot waits for them. */
   get stalls(): readonly Stall[] {
-    return [...this.lot.stalls, ...this.letters.stalls];
+    return [...this.lot.stalls, ...this.letters.stalls, ...this.canaries.stalls];
   }
 
   close(): void {
     this.watch?.close();
     this.letters.close();
+    this.canaries.close();
     this.lot.close();
   }
 

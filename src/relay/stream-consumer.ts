@@ -2,7 +2,9 @@ import type { Clock } from '../clock.ts';
 import type { Ledger } from '../ack/ledger.ts';
 import type { Origin } from '../event.ts';
 import type { Lsn } from '../lsn.ts';
+import type { CanaryArrivals } from '../parking/canary-arrivals.ts';
 import type { Decoder, FrameHandler } from '../pipeline.ts';
+import { CANARY_TYPE } from '../reserved.ts';
 import type { Router } from '../router/router.ts';
 import type { VisibilityGate } from '../router/timing/visibility-gate.ts';
 import type { RelayWatcher } from './dependencies.ts';
@@ -14,6 +16,7 @@ export interface StreamConsumerOptions {
   readonly visibility: VisibilityGate;
   readonly router: Router;
   readonly jobs: LeaderJobs;
+  readonly canaries: CanaryArrivals;
   readonly watcher: RelayWatcher;
   readonly clock: Clock;
 }
@@ -38,6 +41,7 @@ export class StreamConsumer implements FrameHandler {
         return options.visibility.begin(step.origin);
       case 'event':
         this.received += 1;
+        if (step.eventType === CANARY_TYPE) options.canaries.arrived(step);
         return options.router.accept(step);
       case 'poison':
         this.received += 1;

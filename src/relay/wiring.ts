@@ -76,7 +76,16 @@ export function wirePipeline(options: RelayOptions): Pipeline {
   const jobs = new LeaderJobs({ ...options, outlet: router, watermark: () => ledger.watermark, fail });
 
   // 1 slot: bytes arrive
-  const handler = new StreamConsumer({ decoder, ledger, visibility, router, jobs, watcher, clock });
+  const handler = new StreamConsumer({
+    decoder,
+    ledger,
+    visibility,
+    router,
+    jobs,
+    watcher,
+    clock,
+    canaries: storedEvents.canaries,
+  });
   const setPaused = (paused: boolean): void => (paused ? slot.pause() : slot.resume());
   const gate = new FrameGate({ ...options, handler, setPaused, keys, fail: failBy });
   const slot = streamOf(options, gate);

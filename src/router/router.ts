@@ -14,6 +14,7 @@ import { TimerHeap } from './timing/timer-heap.ts';
 import { DeadLetterWriter } from './lanes/dead-letters.ts';
 import type { LaneState, Phase } from './lanes/lane.ts';
 import type { BlockedLane } from './lanes/blocking.ts';
+import { CANARY_TYPE } from '../reserved.ts';
 import { footprint, MemoryBudget } from './memory-budget.ts';
 import type { Refusal } from './lanes/refusal.ts';
 import { shedMemory } from './memory-pressure.ts';
@@ -261,6 +262,7 @@ export class Router {
 
   /** An event that no route matches. */
   acceptUnrouted(event: Event): void {
+    if (event.eventType === CANARY_TYPE) return;
     if (this.options.config.delivery.unrouted === 'drop') this.options.watcher.dropped();
     else this.deadLetterWriter.unrouted(event);
   }
