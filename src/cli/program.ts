@@ -7,6 +7,7 @@ import { configCommand } from './config-command.ts';
 import { deadLettersCommand } from './dead-letters-command.ts';
 import { demoCommand } from './demo-command.ts';
 import { doctorCommand } from './doctor-command.ts';
+import { initCommand } from './init-command.ts';
 import { jobsCommand } from './jobs-command.ts';
 import { listenCommand } from './listen-command.ts';
 import { migrateCommand } from './migrate-command.ts';
@@ -44,6 +45,7 @@ export function createProgram(): Command {
     .helpCommand(false)
     .addHelpText('after', EXAMPLES);
   program.addCommand(demoCommand().helpGroup('Set up:'));
+  program.addCommand(initCommand());
   program.addCommand(configCommand());
   program.addCommand(migrateCommand());
   program.addCommand(doctorCommand());
