@@ -76,3 +76,16 @@ test('docs/operations.md has every metric, and no other', async () => {
     .flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`(walpost_\w+)`/g)].map(([, name]) => name ?? ''));
   expect(table.filter((name) => !served.includes(name))).toEqual([]);
 });
+
+test('each situation at night names a test that is there', () => {
+  const rows = [
+    ...page('evidence/night.md').matchAll(/^\| ([^|]+) \|[^|]+\| \[[^\]]+\]\(\.\.\/\.\.\/(\S+)\): ([^|]+) \|$/gm),
+  ];
+  expect(rows.length).toBeGreaterThanOrEqual(40);
+  expect(page('evidence/night.md').match(/^\| .*\(\.\.\//gm)).toHaveLength(rows.length);
+  const wrong = rows.filter(([, , file = '', name = '']) => {
+    const path = new URL(`../${file}`, import.meta.url);
+    return !existsSync(path) || !readFileSync(path, 'utf8').includes(name.trim());
+  });
+  expect(wrong.map(([, situation]) => situation)).toEqual([]);
+});

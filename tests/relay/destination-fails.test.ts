@@ -41,9 +41,11 @@ async function closedPort(): Promise<number> {
 }
 
 test.each([
+  ['301', (): number => 301, 'HTTP_301', 'Put the final URL into sinks.hook.url'],
   ['401', (): number => 401, 'HTTP_401', 'credentials'],
   ['404', (): number => 404, 'HTTP_404', 'path in sinks.hook.url'],
   ['503', (): number => 503, 'HTTP_503', 'Look at the receiver'],
+  ['429', (): number => 429, 'HTTP_429', 'sinks.hook.organization_rate'],
   ['422', (): number => 422, 'HTTP_422', 'dead-letters redrive'],
 ])(
   'one organization whose receiver answers %s: told in the log, and that it is over',
@@ -74,6 +76,34 @@ test.each([
     expect(linesOf(relay).filter(({ organizationId }) => organizationId === well)).toEqual([]);
   },
 );
+
+test('one organization whose receiver hangs: told in the log with its timeout, and that it is over', async () => {
+  await using database = await createTestDatabase();
+  await using log = await EventLog.start();
+  const [sick, well] = [randomUUID(), randomUUID()];
+  let answer = (): void => undefined;
+  const answered = new Promise<void>((resolve) => (answer = resolve));
+  const keep = log.receiver.onBatch;
+  log.receiver.onBatch = async (batch, body) => {
+    if (batch.organization_id === sick) await answered;
+    return keep(batch, body);
+  };
+  await using relay = await RelayInProcess.start({
+    database,
+    sinks: { hook: log.receiver.sink({ timeout: '2s' }) },
+    config: { delivery: QUICK },
+  });
+  for (const organization of [sick, well, sick])
+    await database.query(`SELECT walpost.publish($1, 'a.b', '{}')`, [organization]);
+  const told = await lineWith(relay, 'deliveries to an organization fail', { organizationId: sick });
+  expect(told).toMatchObject({ sink: 'hook', code: 'TIMEOUT', reason: 'the destination did not answer in time' });
+  expect(told.remedy).toContain('raise sinks.hook.timeout');
+  answer();
+  await poll('told that it is over', async () =>
+    linesOf(relay).find(({ organizationId, msg }) => organizationId === sick && OVER.test(msg)),
+  );
+  expect(log.events.map(({ organization_id }) => organization_id)).toContain(well);
+});
 
 test('a sink that nobody answers: the breaker is told once, with the cause, and the lanes behind it keep theirs', async () => {
   await using database = await createTestDatabase();

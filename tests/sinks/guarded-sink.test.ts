@@ -104,7 +104,7 @@ describe('whatever the sink does is a verdict', () => {
 });
 
 describe('the timeout', () => {
-  test('aborts the signal and takes what the sink had achieved', async () => {
+  test('aborts the signal and takes what the sink had achieved; the rest is told to be slow', async () => {
     const sink = new ScriptedSink();
     sink.answer = () => 'wait';
     const delivering = guard(sink).deliver(batchOf('a', 2));
@@ -114,7 +114,7 @@ describe('the timeout', () => {
     await vi.advanceTimersByTimeAsync(1);
     expect(call?.signal.aborted).toBe(true);
     call?.answer([DELIVERED, DOWN]);
-    expect(await delivering).toEqual([DELIVERED, DOWN]);
+    expect(await delivering).toEqual([DELIVERED, { ...DOWN, code: 'TIMEOUT', slow: true }]);
     expect(vi.getTimerCount()).toBe(1);
   });
 

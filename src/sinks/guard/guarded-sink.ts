@@ -109,6 +109,7 @@ export class GuardedSink implements Destination {
     try {
       const answer = await deadline.bound(sink.deliver(sent, deadline.signal, deadline));
       verdicts = answer === SILENT ? this.unheard(deadline.stop) : checked(answer, batch.events.length);
+      if (deadline.stop === 'timeout') verdicts = timedOut(verdicts);
     } catch (error) {
       verdicts = deadline.stop ? this.unheard(deadline.stop) : sinkThrew(error);
     } finally {
@@ -140,6 +141,13 @@ function sinkThrew(error: unknown): Verdict {
 function checked(verdicts: Verdicts, events: number): Verdicts {
   if (!isList(verdicts) || verdicts.length === events) return verdicts;
   return { kind: 'unavailable', reason: `the sink gave ${verdicts.length} verdicts for ${events} events` };
+}
+
+/** A sink that stops at the signal says itself what it makes of that, and seldom that it took the whole timeout. */
+function timedOut(verdicts: Verdicts): Verdicts {
+  const mark = (verdict: Verdict): Verdict =>
+    verdict.kind === 'unavailable' && verdict.unsent !== true ? { ...verdict, code: 'TIMEOUT', slow: true } : verdict;
+  return isList(verdicts) ? verdicts.map(mark) : mark(verdicts);
 }
 
 function outcomeOf(verdicts: Verdicts): RequestOutcome {
