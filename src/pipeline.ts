@@ -198,6 +198,12 @@ export interface FailingLane extends LaneName {
   readonly nextTryAt: number | null;
 }
 
+/** What a person has paused: one organization at a sink, or all of them (null). */
+export interface PausedPart {
+  readonly sink: string;
+  readonly organizationId: string | null;
+}
+
 /** A lane that has rows. */
 export interface ParkedLane extends LaneName {
   /** The server may send events again that belong before these rows, until it has passed this LSN; null when it will not. */

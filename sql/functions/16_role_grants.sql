@@ -19,7 +19,7 @@ BEGIN ATOMIC
     "SELECT ON walpost.outbox, walpost.parked, walpost.checkpoints, walpost.settings, walpost.organization_health, walpost.queue_status, walpost.error_summary, walpost.event_timeline",
     "SELECT (id, slot, system_identifier, epoch, sink, lane, reason, detail, attempts, commit_lsn, ordinal, event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers, created_at, committed_at, poison_row, stored_at, blocks) ON walpost.dead_letters",
     "SELECT (id, slot, sink, organization_id, lane, first_event_id, last_event_id, event_ids, events, attempt, job, outcome, reason, duration_ms, at) ON walpost.delivery_log",
-    "SELECT (slot, sink, organization_id, lane, state, failing_since, attempts, code, reason, next_try_at, paused_by, paused_at) ON walpost.lanes",
+    "SELECT (slot, sink, organization_id, lane, state, failing_since, attempts, code, reason, next_try_at, paused_by, paused_at, pause_reason) ON walpost.lanes",
     "SELECT (slot, system_identifier, lsn, advanced_at) ON walpost.cursor",
     "EXECUTE ON FUNCTION walpost.event_status, walpost_internal.pending_events, walpost_internal.proven_snapshot, walpost.is_proven, walpost_internal.uuid_or_null, walpost_internal.uuid_time, walpost_internal.setting, walpost_internal.claimed_organization, walpost_internal.organization_text, walpost_internal.current_organization, walpost_internal.current_organization_id, walpost_internal.reads_every_event"
   ],
@@ -38,6 +38,7 @@ BEGIN ATOMIC
     "SELECT ON walpost.health, walpost.organization_health, walpost.cursor_health, walpost.wal_holders, walpost.alerts, walpost.event_timeline, walpost.queue_status, walpost.error_summary, walpost.captures",
     "INSERT, UPDATE ON walpost.jobs",
     "SELECT, INSERT ON walpost.retry_requests",
+    "INSERT, UPDATE, DELETE ON walpost.lanes",
     "UPDATE, DELETE ON walpost.parked, walpost.dead_letters",
     "DELETE ON walpost.cursor, walpost.checkpoints, walpost.idempotency_keys, walpost.command_results",
     "INSERT, UPDATE, DELETE ON walpost.settings",

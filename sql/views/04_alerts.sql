@@ -1,7 +1,7 @@
 -- Alerts that hold now.
 
 CREATE OR REPLACE VIEW walpost.alerts WITH (security_invoker = true) AS
-WITH slots AS MATERIALIZED (SELECT * FROM walpost.cursor_health),
+WITH RECURSIVE slots AS MATERIALIZED (SELECT * FROM walpost.cursor_health),
 late AS MATERIALIZED (
   SELECT s.slot, count(*) AS events
     FROM slots AS s
@@ -9,8 +9,27 @@ late AS MATERIALIZED (
    WHERE e.created_at < clock_timestamp() - make_interval(secs => walpost_internal.setting('alert_grace_seconds', 30)::float8)
    GROUP BY s.slot
 ), health AS MATERIALIZED (SELECT * FROM walpost.health),
-waits AS MATERIALIZED ( -- where most of what waits is: a sink, or a slot
-  SELECT coalesce((SELECT 'sink ' || p.sink FROM (SELECT sink FROM walpost.parked ORDER BY id LIMIT 10000) AS p GROUP BY p.sink ORDER BY count(*) DESC, 1 LIMIT 1),
+paused AS MATERIALIZED (SELECT l.slot, l.sink, l.organization_id FROM walpost.lanes AS l WHERE l.paused_at IS NOT NULL),
+queue AS (
+  (SELECT p.slot, p.sink FROM walpost.parked AS p ORDER BY p.slot, p.sink LIMIT 1)
+  UNION ALL
+  SELECT next.* FROM queue CROSS JOIN LATERAL (
+    SELECT p.slot, p.sink FROM walpost.parked AS p WHERE (p.slot, p.sink) > (queue.slot, queue.sink) ORDER BY p.slot, p.sink LIMIT 1) AS next
+), parked AS MATERIALIZED ( -- what is paused waits for a person who knows; of each sink the oldest are looked at
+  SELECT q.sink, n.events, n.oldest
+    FROM queue AS q
+         CROSS JOIN LATERAL (
+           SELECT count(*) AS events, min(f.received_at) AS oldest
+             FROM (SELECT p.organization_id, p.received_at FROM walpost.parked AS p
+                    WHERE p.slot = q.slot AND p.sink = q.sink ORDER BY p.id LIMIT 10001) AS f
+            WHERE NOT EXISTS (SELECT FROM paused AS l WHERE (l.slot, l.sink, l.organization_id) = (q.slot, q.sink, f.organization_id))) AS n
+   WHERE NOT EXISTS (SELECT FROM paused AS l WHERE (l.slot, l.sink, l.organization_id) = (q.slot, q.sink, ''))
+),
+waits AS MATERIALIZED ( -- how much waits, since when, and where most of it is: a sink, or a slot
+  SELECT least(10001, (SELECT coalesce(sum(p.events), 0) FROM parked AS p)) + coalesce((SELECT max(events) FROM late), 0) AS events,
+         least((SELECT min(s.oldest_pending_at) FROM slots AS s), (SELECT h.no_relay_since FROM health AS h),
+               (SELECT min(p.oldest) FROM parked AS p)) AS oldest,
+         coalesce((SELECT 'sink ' || p.sink FROM parked AS p WHERE p.events > 0 ORDER BY p.events DESC, 1 LIMIT 1),
                   (SELECT 'slot ' || s.slot FROM slots AS s ORDER BY s.pending DESC, 1 LIMIT 1)) AS subject
 ), dead AS MATERIALIZED (
   SELECT 'sink ' || coalesce(d.sink, '(none)') AS subject
@@ -22,17 +41,17 @@ waits AS MATERIALIZED ( -- where most of what waits is: a sink, or a slot
     FROM slots AS s
    WHERE s.slot_status IN ('reserved', 'extended', 'unreserved')
 ), measured (name, severity, subject, value, threshold, message, remedy) AS (
-  SELECT 'undelivered', 'critical', w.subject, h.parked + coalesce((SELECT max(events) FROM late), 0)::numeric,
+  SELECT 'undelivered', 'critical', w.subject, w.events::numeric,
          walpost_internal.setting('alert_undelivered', 1000), 'events wait for delivery',
-         'See `walpost status` and `walpost parked list`: a sink that is away, or a relay that does not run.' FROM health AS h, waits AS w
+         'See `walpost status` and `walpost parked list`: a sink that is away, or a relay that does not run.' FROM waits AS w
    UNION ALL
-  SELECT 'waiting', 'warning', w.subject, h.parked + coalesce((SELECT max(events) FROM late), 0),
+  SELECT 'waiting', 'warning', w.subject, w.events,
          walpost_internal.setting('alert_waiting', 100), 'events wait for delivery',
-         'See `walpost status` and `walpost parked list`: a sink that is away, or a relay that does not run.' FROM health AS h, waits AS w
+         'See `walpost status` and `walpost parked list`: a sink that is away, or a relay that does not run.' FROM waits AS w
    UNION ALL
-  SELECT 'oldest_undelivered', 'critical', w.subject, h.oldest_undelivered_seconds::numeric,
+  SELECT 'oldest_undelivered', 'critical', w.subject, greatest(0, extract(epoch FROM clock_timestamp() - w.oldest))::numeric,
          walpost_internal.setting('alert_oldest_undelivered_seconds', 300), 'seconds the oldest event waits',
-         'See `walpost status` and `walpost parked list`: a sink that is away, or a relay that does not run.' FROM health AS h, waits AS w
+         'See `walpost status` and `walpost parked list`: a sink that is away, or a relay that does not run.' FROM waits AS w
    UNION ALL
   SELECT 'average_delivery', 'warning', w.subject, h.average_delivery_seconds::numeric,
          walpost_internal.setting('alert_average_delivery_seconds', 5), 'seconds on average from writing to delivery',
@@ -94,4 +113,4 @@ SELECT 'held_by_' || w.kind, CASE w.kind WHEN 'standby' THEN 'critical' ELSE 'wa
   FROM walpost.wal_holders AS w
  WHERE w.since IS NULL OR w.since < clock_timestamp() - make_interval(secs => walpost_internal.setting('alert_held_seconds', 300)::float8);
 
-COMMENT ON VIEW walpost.alerts IS 'Alerts that hold now, each with what to do; thresholds are in walpost.settings (alert_...).';
+COMMENT ON VIEW walpost.alerts IS 'Alerts that hold now, each with what to do; thresholds are in walpost.settings (alert_...). What is paused is no alert.';

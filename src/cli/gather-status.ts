@@ -66,6 +66,7 @@ function joined(base: StatusReport, facts: Facts, { walWarn, measured }: JoinOpt
     processes: sessions ? { leader: sessions.leader, standbys: sessions.standbys } : base.processes,
     deadLetters: facts.deadLetters ?? base.deadLetters,
     parked: facts.parked ?? base.parked,
+    paused: facts.paused ?? base.paused,
     waiting: facts.waiting ?? base.waiting,
     jobs: facts.jobs ?? base.jobs,
   };
@@ -108,6 +109,7 @@ function unknownReport(): StatusReport {
     openTransactions: null,
     lastReceivedAgeSeconds: null,
     parked: null,
+    paused: null,
     waiting: null,
     deadLetters: null,
     jobs: null,

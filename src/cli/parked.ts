@@ -88,7 +88,7 @@ export function limitOf(text: string | undefined): number {
 }
 
 /** Nobody hears a notification while no relay streams. */
-async function noteWhenAlone({ pool, slot }: JobDatabase): Promise<void> {
+export async function noteWhenAlone({ pool, slot }: JobDatabase): Promise<void> {
   const state = await inspectSlot(pool, slot);
   if (state.kind === 'missing' || state.facts.holder === null) {
     say(`No relay streams from ${slot} now: the next one begins with them.`);
@@ -99,7 +99,16 @@ function cells(row: StoredRow): string[] {
   const { id, sink, organization_id: organization, event_type: type, event_id: event, stored_at: at, job } = row;
   const moment = (time: string): string => time.slice(0, 19).replace('T', ' ');
   const tries = row.attempts == null ? UNKNOWN : String(row.attempts);
-  const next = row.next_try_at == null ? (row.attempts == null ? UNKNOWN : 'now') : moment(row.next_try_at);
-  const reason = cut(row.reason ?? UNKNOWN);
+  const isPaused = row.paused_at != null;
+  const next = isPaused
+    ? 'when it is resumed'
+    : row.next_try_at == null
+      ? row.attempts == null
+        ? UNKNOWN
+        : 'now'
+      : moment(row.next_try_at);
+  const reason = isPaused
+    ? `paused by ${row.paused_by} since ${moment(row.paused_at ?? '')}`
+    : cut(row.reason ?? UNKNOWN);
   return [id, sink, organization, type, event, moment(at), job, tries, next, reason].map((cell) => cell ?? '');
 }

@@ -16,6 +16,7 @@ import { pruneCommand } from './prune-command.ts';
 import { replayCommand } from './replay-command.ts';
 import { runCommand } from './run-command.ts';
 import { sendCommand } from './send-command.ts';
+import { sinksCommand } from './sinks-command.ts';
 import { statusCommand } from './status-command.ts';
 import { uninstallCommand } from './uninstall-command.ts';
 import { verifyCommand } from './verify-command.ts';
@@ -59,6 +60,7 @@ export function createProgram(): Command {
   program.addCommand(jobsCommand());
   program.addCommand(deadLettersCommand());
   program.addCommand(parkedCommand());
+  program.addCommand(sinksCommand());
   program.addCommand(pruneCommand());
   program.hook('preAction', (_, command) => refuseEmptyFlags(command));
   settle(program);

@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
 import pc from 'picocolors';
 import { printableValue } from '../observe/printable.ts';
-import type { JobStatus, StatusReport } from '../observe/status-report.ts';
+import { type JobStatus, pauseText, type StatusReport } from '../observe/status-report.ts';
 import type { RelaySession } from '../observe/wal-status.ts';
 import type { GatheredStatus } from './gather-status.ts';
 import { bytesText, secondsText } from './quantity-text.ts';
@@ -33,6 +33,7 @@ export function statusText(status: GatheredStatus, { color, width, changes }: St
     ...(changes ? changeRows(changes) : []),
     ...flowRows(report),
     ...sinkRows(report, paint),
+    ...pausedRows(report, paint),
     ...refusingRows(report, paint),
     ...storedRows(report, paint),
     ...waitingRows(report, paint),
@@ -163,6 +164,13 @@ function sinkRows({ breakers, parked }: StatusReport, paint: Paint): Row[] {
   return [...known, ...others.map(({ sink, count }): Row => [`sink ${sink}`, `${count} parked`])];
 }
 
+function pausedRows({ paused }: StatusReport, paint: Paint): Row[] {
+  const most = (paused ?? []).slice(0, MOST_PAUSES);
+  const rows = most.map((pause): Row => [paint.yellow('paused'), `sink ${pause.sink}: ${pauseText(pause)}`]);
+  const more = (paused?.length ?? 0) - most.length;
+  return more > 0 ? [...rows, ['', `and ${more} more pauses: see \`walpost sinks list\``]] : rows;
+}
+
 function refusingRows({ refusing }: StatusReport, paint: Paint): Row[] {
   return (refusing ?? []).map(({ sink, organizationId, since, events, eventIds, eventTypes, reason }): Row => {
     const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
@@ -209,6 +217,7 @@ function waitingRows({ waiting }: StatusReport, paint: Paint): Row[] {
 }
 
 const UNKNOWN = 'unknown';
+const MOST_PAUSES = 20;
 
 function sum(counts: readonly { readonly count: number }[]): number {
   return counts.reduce((total, { count }) => total + count, 0);

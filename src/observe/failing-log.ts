@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../clock.ts';
 import type { Logger } from './log.ts';
-import type { FailingLane } from '../pipeline.ts';
+import type { FailingLane, LaneName } from '../pipeline.ts';
 import { destinationRemedy } from './destination-remedy.ts';
 
 /** Lanes of one sink that get lines of their own, in each minute. */
@@ -37,7 +37,7 @@ export class FailingLog {
   }
 
   /** The lanes that fail now, about once a second. When the list is cut, a lane that is not in it may fail all the same. */
-  round(failing: readonly FailingLane[], cut = false): void {
+  round(failing: readonly FailingLane[], cut = false, isPaused: (lane: LaneName) => boolean = () => false): void {
     const now = new Map<string, Known>();
     for (const lane of failing) {
       const key = JSON.stringify([lane.sink, lane.organizationId, lane.lane]);
@@ -46,7 +46,7 @@ export class FailingLog {
     for (const [key, known] of this.known) {
       if (now.has(key)) continue;
       if (cut) now.set(key, known);
-      else this.ends(known);
+      else if (!isPaused(known.lane)) this.ends(known); // a pause has a line of its own
     }
     this.known = now;
     this.summarize();

@@ -32,6 +32,8 @@ export interface StatusReport {
   readonly openTransactions: number | null;
   readonly lastReceivedAgeSeconds: number | null;
   readonly parked: readonly ParkedCount[] | null;
+  /** What operators have paused, the sinks first. */
+  readonly paused: readonly PausedSince[] | null;
   /** As the database has it, so the same with and without a process. */
   readonly waiting: WaitingLanes | null;
   readonly deadLetters: readonly DeadLetterCount[] | null;
@@ -134,6 +136,29 @@ export interface ParkedCount {
   readonly sink: string;
   readonly count: number;
   readonly oldestAgeSeconds: number | null;
+}
+
+/** A pause of a sink, or of one organization there. */
+export interface PausedSince {
+  readonly sink: string;
+  /** null: the whole sink. */
+  readonly organizationId: string | null;
+  readonly pausedBy: string | null;
+  /** RFC 3339. */
+  readonly pausedAt: string;
+  /** In the words of who did it. */
+  readonly reason: string | null;
+}
+
+export function partText({ sink, organizationId }: Pick<PausedSince, 'sink' | 'organizationId'>): string {
+  return organizationId === null ? `sink ${sink}` : `organization ${organizationId} at sink ${sink}`;
+}
+
+/** `paused by ann since 2026-11-20 14:00:00 UTC (maintenance)` */
+export function pauseText({ organizationId, pausedBy, pausedAt, reason }: PausedSince): string {
+  const who = organizationId === null ? '' : `organization ${organizationId} `;
+  const why = reason === null ? '' : ` (${reason})`;
+  return `${who}paused by ${pausedBy ?? 'somebody'} since ${pausedAt.slice(0, 19).replace('T', ' ')} UTC${why}`;
 }
 
 export interface WaitingLanes {

@@ -32,6 +32,7 @@ const WRITE = `
     ON CONFLICT (slot, sink, organization_id, lane) DO UPDATE
        SET state = excluded.state, failing_since = excluded.failing_since, attempts = excluded.attempts,
            code = excluded.code, reason = excluded.reason, answer = excluded.answer, next_try_at = excluded.next_try_at
+     WHERE l.paused_at IS NULL
   )
   ${OWNED}`;
 

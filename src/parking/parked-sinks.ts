@@ -12,7 +12,12 @@ const RENAME_LETTERS = `
      WHERE (t.commit_lsn, t.ordinal, t.sink, t.lane, t.slot, t.system_identifier)
          = (d.commit_lsn, d.ordinal, $3, d.lane, d.slot, d.system_identifier))`;
 
-/** Renames rows by `formerly`, and dead letters with them; throws PARKED_SINK_UNKNOWN when rows of a sink that the configuration does not know are left. */
+/** A sink that is paused stays so. */
+const RENAME_PAUSES = `
+  UPDATE walpost.lanes AS l SET sink = $3 WHERE slot = $1 AND sink = $2 AND paused_at IS NOT NULL AND NOT EXISTS (
+    SELECT FROM walpost.lanes AS t WHERE (t.slot, t.sink, t.organization_id, t.lane) = (l.slot, $3, l.organization_id, l.lane))`;
+
+/** Renames rows by `formerly`, and dead letters and pauses with them; throws PARKED_SINK_UNKNOWN when rows of a sink that the configuration does not know are left. */
 export async function adoptParkedSinks(pool: pg.Pool, cursor: CursorStore, sinks: Config['sinks']): Promise<number> {
   const renamed = Object.entries(sinks).flatMap(([name, { formerly }]) => (formerly ? [{ name, formerly }] : []));
   let moved = 0;
@@ -24,6 +29,7 @@ export async function adoptParkedSinks(pool: pg.Pool, cursor: CursorStore, sinks
         values,
       );
       await pool.query(RENAME_LETTERS, values);
+      await pool.query(RENAME_PAUSES, values);
       moved += rowCount ?? 0;
     }
   } catch (error) {

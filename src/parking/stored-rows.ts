@@ -45,14 +45,23 @@ export interface StoredRow {
   readonly job?: string | null;
   /** When its lane is tried again; null when not known, and while it is being tried. */
   readonly next_try_at?: string | null;
+  /** Who has paused its lane or sink, and when; null when nobody has. */
+  readonly paused_by?: string | null;
+  readonly paused_at?: string | null;
 }
 
 const STORED_AT: Readonly<Record<StoredTable, string>> = { parked: 'parked_at', dead_letters: 'stored_at' };
 const ofLane = (value: string, name: string): string =>
   `(SELECT ${value} FROM walpost.lanes AS l
      WHERE (l.slot, l.sink, l.organization_id, l.lane) = (parked.slot, parked.sink, parked.organization_id, parked.lane)) AS ${name}`;
+const paused = (value: string, name: string): string =>
+  `(SELECT ${value} FROM walpost.lanes AS l
+     WHERE (l.slot, l.sink) = (parked.slot, parked.sink) AND l.paused_at IS NOT NULL
+       AND ((l.organization_id, l.lane) = (parked.organization_id, parked.lane) OR l.organization_id = '')
+     ORDER BY l.organization_id LIMIT 1) AS ${name}`;
 const OWN: Readonly<Record<StoredTable, string>> = {
-  parked: `job, ${ofLane('l.attempts', 'attempts')}, ${ofLane('l.reason', 'reason')}, ${ofLane(rfc3339Sql('l.next_try_at'), 'next_try_at')}`,
+  parked: `job, ${ofLane('l.attempts', 'attempts')}, ${ofLane('l.reason', 'reason')}, ${ofLane(rfc3339Sql('l.next_try_at'), 'next_try_at')},
+           ${paused('l.paused_by', 'paused_by')}, ${paused(rfc3339Sql('l.paused_at'), 'paused_at')}`,
   dead_letters: 'reason, detail, answer, attempts, blocks',
 };
 

@@ -53,6 +53,7 @@ export class RelayConnection {
     const { slot, storedEvents, router, jobs, failure } = this.parts;
     try {
       await storedEvents.restore(router);
+      storedEvents.start(router); // a healing may take long, and a sink may be paused meanwhile
       const ended = AbortSignal.any([signal, failure.signal]);
       if (!(await this.runHealing(ended))) return;
       await this.prepareMessages();
@@ -67,7 +68,6 @@ export class RelayConnection {
         onFailed: (name) => this.options.watcher.choreFailed(name),
       });
       jobs.start();
-      storedEvents.start(router);
       this.isStreaming = true;
       log.info({ slot: term.slot, epoch: String(term.cursor.epoch) }, `streaming from ${term.slot}`);
       await running;
@@ -127,8 +127,9 @@ export class RelayConnection {
 
   private failing(): readonly FailingLane[] {
     const lanes: FailingLane[] = [];
-    for (const lane of this.parts.router.failing()) if (lanes.push(lane) === MOST_FAILING) break;
-    this.options.watcher.failing(lanes, lanes.length === MOST_FAILING);
+    const { router } = this.parts;
+    for (const lane of router.failing()) if (lanes.push(lane) === MOST_FAILING) break;
+    this.options.watcher.failing(lanes, lanes.length === MOST_FAILING, (lane) => router.isPaused(lane));
     return lanes;
   }
 

@@ -6,7 +6,7 @@ import type { Origin } from '../event.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { DeliveryTraces } from '../observe/tracing/delivery-traces.ts';
-import type { Destination, FailingLane } from '../pipeline.ts';
+import type { Destination, FailingLane, LaneName } from '../pipeline.ts';
 import type { CaptureWatch } from '../postgres/schema/captures.ts';
 import type { RoleModelWatch } from '../postgres/schema/role-model.ts';
 import type { RouterWatcher } from '../router/router-options.ts';
@@ -40,6 +40,6 @@ export interface RelayWatcher extends RouterWatcher {
   choreFailed(chore: string): void;
   /** A logical message was refused: it does not become an event. */
   refused(reason: MessageRefusal): void;
-  /** The lanes that fail now, once a second; cut: there may be more. */
-  failing(lanes: readonly FailingLane[], cut: boolean): void;
+  /** The lanes that fail now, once a second; cut: there may be more. A lane that is paused does not fail. */
+  failing(lanes: readonly FailingLane[], cut: boolean, isPaused: (lane: LaneName) => boolean): void;
 }

@@ -1,5 +1,5 @@
 /**
- * What the relay keeps in Postgres for later: parked events, dead letters, and which lanes wait for a person.
+ * What the relay keeps in Postgres for later: parked events, dead letters, and which lanes wait for a person or are paused.
  *
  * Operators change these tables too, and a notification tells the relay to read them again. Its content is not trusted,
  * since any role may send one.
@@ -11,6 +11,8 @@ import { readBlockedLanes } from '../parking/blocked-lanes.ts';
 import { DeadLetterQueue } from '../parking/dead-letter-queue.ts';
 import { DeadLetterStore } from '../parking/dead-letter-store.ts';
 import { OperatorWatch } from '../parking/operator-watch.ts';
+import { PauseNews } from '../observe/pause-news.ts';
+import { readPauses } from '../parking/pauses.ts';
 import { adoptParkedSinks } from '../parking/parked-sinks.ts';
 import { readFailingLanes } from '../parking/lane-records.ts';
 import { ParkedStore } from '../parking/parked-store.ts';
@@ -31,6 +33,7 @@ export class StoredEvents implements AsyncDisposable {
   readonly canaries: CanaryArrivals;
   private readonly options: StoredEventsOptions;
   private readonly parked: ParkedStore;
+  private readonly pauses: PauseNews;
   private listener: Listener | undefined;
   private watch: OperatorWatch | undefined;
 
@@ -40,6 +43,7 @@ export class StoredEvents implements AsyncDisposable {
     const store = new DeadLetterStore(term.pool, term.cursor);
     this.letters = new DeadLetterQueue({ store, clock, log, onLost });
     this.canaries = new CanaryArrivals({ pool: term.pool, cursor: term.cursor, clock, log, onLost });
+    this.pauses = new PauseNews(log);
     this.parked = new ParkedStore(term.pool, term.cursor);
     this.lot = new ParkedEvents({ store: this.parked, deadLetters: store, clock, log, received, onLost });
   }
@@ -48,6 +52,7 @@ export class StoredEvents implements AsyncDisposable {
   async restore(router: Router): Promise<void> {
     const { term, config, clock } = this.options;
     await adoptParkedSinks(term.pool, term.cursor, config.sinks);
+    router.pause(this.pauses.told(await readPauses(term.pool, term.slot)));
     router.restore(
       await this.parked.lanes(),
       await readBlockedLanes(term.pool, term.slot),
@@ -94,13 +99,15 @@ export class StoredEvents implements AsyncDisposable {
     await this.watch?.[Symbol.asyncDispose]();
   }
 
-  /** Wakes the lanes that operators have asked for, and unblocks those whose dead letters are gone. */
+  /** Pauses and wakes what operators have asked for, and unblocks lanes whose dead letters are gone. */
   private async check(router: Router): Promise<void> {
     const { term } = this.options;
     const requests = await takeRetryRequests(term.pool, term.cursor);
+    const paused = await readPauses(term.pool, term.slot);
     const blocked = router.blocked();
     const still = blocked.length > 0 ? await readBlockedLanes(term.pool, term.slot) : [];
     if (this.watch?.closed) return;
+    router.pause(this.pauses.told(paused));
     for (const lane of requests) router.wake(lane);
     if (blocked.length > 0) router.unblock(blocked, still);
   }

@@ -9,7 +9,7 @@ import { setMaxListeners } from 'node:events';
 import type { Timer } from '../clock.ts';
 import type { Event, Origin, Poison } from '../event.ts';
 import type { Lsn } from '../lsn.ts';
-import type { FailingLane, LaneName, ParkedLane } from '../pipeline.ts';
+import type { FailingLane, LaneName, ParkedLane, PausedPart } from '../pipeline.ts';
 import { TimerHeap } from './timing/timer-heap.ts';
 import { DeadLetterWriter } from './lanes/dead-letters.ts';
 import type { LaneState, Phase } from './lanes/lane.ts';
@@ -168,6 +168,15 @@ export class Router {
     for (const each of this.sinks) if (sink === undefined || each.name === sink) each.wake(organizationId);
   }
 
+  /** From now on nothing is sent to these, and to no others: what they get is parked. Before `restore`, and whenever it changes. */
+  pause(parts: readonly PausedPart[]): void {
+    for (const sink of this.sinks) sink.pause(parts);
+  }
+
+  isPaused({ sink, organizationId }: LaneName): boolean {
+    return this.sinkNamed(sink)?.isPaused(organizationId) === true;
+  }
+
   /** Lanes that wait for a person, and whose dead letters are all stored. */
   blocked(): readonly BlockedLane[] {
     return this.sinks.flatMap((sink) => sink.blocked);
@@ -231,6 +240,7 @@ export class Router {
       backing_off: 0,
       idle: 0,
       blocked: 0,
+      paused: 0,
       parked: 0,
       refusing: 0,
     };

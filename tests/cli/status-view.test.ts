@@ -144,6 +144,7 @@ describe('joining what the process and the database say', () => {
   const facts = {
     slot: { name: 's', walStatus: 'lost', active: false, restartLsn: null, confirmedLsn: '0/1' },
     lag: { unreadBytes: null, unconfirmedBytes: 10, retainedBytes: 20, safeBytes: null, unlimited: null },
+    paused: [],
     waiting: { total: 0, first: [] },
     deadLetters: [],
     parked: [{ sink: 'n8n', count: 5, oldestAgeSeconds: 1 }],
@@ -209,6 +210,7 @@ alerts        unknown
       ...facts,
       deadLetters: null,
       parked: null,
+      paused: null,
       waiting: null,
       jobs: null,
       alerts: null,

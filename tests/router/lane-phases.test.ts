@@ -79,6 +79,19 @@ const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     harness.accept('x', '1', '2');
     await later(harness, 5_000);
   },
+  'a sink is paused while a window is open, a snapshot is waited for and rows are read': async () => {
+    const harness = new Harness({ answer: () => DOWN });
+    harness.accept('x', '1');
+    await later(harness, 60_000);
+    harness.accept('y', '2');
+    harness.router.accept(event('z', '3', { origin: makeOrigin({ visible: false }) }));
+    await later(harness, 300);
+    harness.accept('y', '4');
+    harness.accept('w', '5');
+    harness.router.wake(); // x is being read when the pause comes
+    harness.router.pause([{ sink: 'a', organizationId: null }]);
+    await later(harness);
+  },
   'rows are restored while memory is full': async () => {
     const harness = new Harness({ answer: () => DOWN, config: { memory: { budget: '1MiB' } } });
     harness.accept('x', '1');

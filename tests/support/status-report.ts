@@ -40,6 +40,7 @@ export function sampleReport(changes: Partial<StatusReport> = {}): StatusReport 
     openTransactions: 3,
     lastReceivedAgeSeconds: 0.5,
     parked: [{ sink: 'n8n', count: 12, oldestAgeSeconds: 60 }],
+    paused: [],
     waiting: { total: 0, first: [] },
     deadLetters: [
       { sink: null, reason: 'poison', count: 1 },

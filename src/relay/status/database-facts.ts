@@ -5,6 +5,7 @@ import { openJobs } from '../../jobs/job-rows.ts';
 import { formatLsn, maxLsn, type Lsn } from '../../lsn.ts';
 import type { JobStatus, StatusReport } from '../../observe/status-report.ts';
 import { countParked } from '../../parking/parked-sinks.ts';
+import { readPauses } from '../../parking/pauses.ts';
 import { countDeadLetters } from '../../parking/stored-rows.ts';
 import { readWaitingLanes } from '../../parking/waiting-lanes.ts';
 import { SQLSTATE } from '../../postgres/sqlstate.ts';
@@ -14,7 +15,10 @@ import { inOrder, missingRelay, readHolders } from './holders.ts';
 import { readRelaySessions, type RelaySessions } from './relay-sessions.ts';
 
 /** null is unknown: the table is not there, or this role may not read it. */
-export type DatabaseFacts = Pick<StatusReport, 'slot' | 'deadLetters' | 'parked' | 'waiting' | 'jobs' | 'heldBy'> & {
+export type DatabaseFacts = Pick<
+  StatusReport,
+  'slot' | 'deadLetters' | 'parked' | 'paused' | 'waiting' | 'jobs' | 'heldBy'
+> & {
   readonly lag: Omit<StatusReport['lag'], 'seconds'>;
   readonly sessions: RelaySessions | null;
   /** Where the server writes; null when it is not known. */
@@ -31,6 +35,7 @@ export const NO_FACTS: DatabaseFacts = {
   waiting: null,
   deadLetters: null,
   parked: null,
+  paused: null,
   jobs: null,
 };
 
@@ -72,6 +77,7 @@ export async function readDatabaseFacts(
     walEnd: walEnd(state),
     deadLetters,
     parked,
+    paused: isThere.pauses ? await known(readPauses(pool, slot)) : null,
     waiting:
       isThere.lanes && isThere.parked && !numbersOnly ? await known(readWaitingLanes(pool, slot, context)) : null,
     jobs: jobs && jobs.map(jobStatus),
@@ -126,16 +132,19 @@ export interface ThereIs {
   readonly parked: boolean;
   readonly jobs: boolean;
   readonly lanes: boolean;
+  readonly pauses: boolean;
   readonly holders: boolean;
   readonly alerts: boolean;
   readonly installation: boolean;
 }
 
+const PAUSES = `EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('walpost.lanes') AND attname = 'pause_reason') AS pauses`;
 const NOTHING_THERE: ThereIs = {
   deadLetters: false,
   parked: false,
   jobs: false,
   lanes: false,
+  pauses: false,
   holders: false,
   alerts: false,
   installation: false,
@@ -153,7 +162,7 @@ export async function existing(pool: pg.Pool): Promise<ThereIs> {
     is('alerts', 'alerts'),
   ];
   const { rows } = await pool.query<ThereIs & object>(
-    `SELECT ${[...tables, is('installation', 'installation')].join(', ')}`,
+    `SELECT ${[...tables, is('installation', 'installation'), PAUSES].join(', ')}`,
   );
   return rows[0] ?? NOTHING_THERE;
 }

@@ -10,7 +10,7 @@ const WHERE: Readonly<Record<string, string>> = {
   awaiting_visibility: 'waits until readers can see its transaction, whose commit has not returned yet',
   awaiting_dead_letters: 'waits until its dead letters are stored',
   backing_off: 'waits for its next try',
-  blocked: 'waits for a person',
+  blocked: 'waits for a person, and is being parked',
   gathering: 'waits for its window',
 };
 

@@ -7,7 +7,7 @@ import { FailingLog } from '../../observe/failing-log.ts';
 import type { Readiness, StatusReport } from '../../observe/status-report.ts';
 import type { WalHolder } from '../../observe/wal-status.ts';
 import { unixMs } from '../../pg-time.ts';
-import type { DeadLetter, FailingLane } from '../../pipeline.ts';
+import type { DeadLetter, FailingLane, LaneName } from '../../pipeline.ts';
 import type { RelayConnection } from '../connection.ts';
 import type { RelayDependencies, RelayWatcher } from '../dependencies.ts';
 import type { Standby } from '../term.ts';
@@ -83,7 +83,8 @@ export class RelayStatus {
     refusing: (refusal: RefusedLane): void => this.refusing(refusal),
     refusingOver: ({ sink, organizationId }: RefusedLane): void =>
       this.options.log.info({ sink, organizationId }, 'the destination accepts events again'),
-    failing: (lanes: readonly FailingLane[], cut: boolean): void => this.failingLog.round(lanes, cut),
+    failing: (lanes: readonly FailingLane[], cut: boolean, isPaused: (lane: LaneName) => boolean): void =>
+      this.failingLog.round(lanes, cut, isPaused),
     windowWait: (ms: number): void => this.options.metrics.windowWait(ms / 1000),
   };
 

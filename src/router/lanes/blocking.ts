@@ -1,5 +1,5 @@
 /**
- * Lanes that wait for a person (`delivery.on_dead_letter: block`).
+ * Lanes that wait for a person: a dead letter blocks them (`delivery.on_dead_letter: block`), or they are paused (pausing.ts).
  *
  * A dead letter is settled like any other, so the slot moves on; but its lane stays where it is, and what comes later is
  * parked behind it. It goes on when no dead letter of the lane blocks it any more: each was redriven or discarded, which

@@ -76,7 +76,7 @@ export class LaneDispatch {
     while (!this.pausedByRate()) {
       const lane = this.turns.next();
       if (!lane) return;
-      this.sendFrom(lane);
+      if (lane.phase === 'ready') this.sendFrom(lane); // else it was held since, and this turn is void
     }
   }
 
@@ -189,9 +189,16 @@ export class LaneDispatch {
       (page) => {
         this.options.accounts.read(page.events);
         const event = probing.chosen(lane, page);
-        if (event) this.sendProbe(lane, event, page.last ?? '');
+        if (event && lane.standsStill) this.keepBack(lane, event);
+        else if (event) this.sendProbe(lane, event, page.last ?? '');
       },
     );
+  }
+
+  /** It was paused while the event was read. */
+  private keepBack(lane: Lane, event: Event): void {
+    this.options.parking.drop([event]);
+    this.options.scheduler.proceed(lane);
   }
 
   private fetchBy<T>(lane: Lane, read: () => Promise<T>, then: (found: T) => void): void {
@@ -247,7 +254,7 @@ export class LaneDispatch {
       for (let n = 0; release && n < READ_AGAIN_LANES; n++) {
         const lane = this.unread.shift();
         if (!lane) break;
-        this.options.scheduler.requeue(lane);
+        if (lane.phase === 'ready') this.options.scheduler.requeue(lane);
       }
       if (this.unread.length > 0) this.readSoon();
       this.dispatch();

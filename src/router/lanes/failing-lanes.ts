@@ -2,11 +2,13 @@
 import type { FailingLane } from '../../pipeline.ts';
 import type { Lane } from './lane.ts';
 import { nameOfLane } from './lane-name.ts';
+import type { PausedLanes } from './pausing.ts';
 
-export function* failingLanes(sink: string, lanes: Iterable<Lane>): Generator<FailingLane> {
+/** A lane that is paused does not fail, whatever it did before. */
+export function* failingLanes(sink: string, lanes: Iterable<Lane>, paused: PausedLanes): Generator<FailingLane> {
   for (const lane of lanes) {
     const { failure, phase, backsOffUntil, lastFailure } = lane;
-    if (!failure) continue;
+    if (!failure || paused.has(lane.organizationId)) continue;
     const attempts = Math.max(failure.outages + failure.failures, failure.loneRefusals);
     if (attempts === 0) continue;
     yield {

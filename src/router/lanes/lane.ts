@@ -11,11 +11,11 @@
  * Every phase, and the phases that can follow:
  *
  *   idle                  --> idle gathering ready blocked
- *   gathering             --> ready
+ *   gathering             --> ready blocked
  *   ready                 --> ready reading sending awaiting_visibility awaiting_dead_letters backing_off blocked idle
- *   awaiting_visibility   --> ready
+ *   awaiting_visibility   --> ready blocked
  *   awaiting_dead_letters --> ready blocked
- *   reading               --> sending ready gathering backing_off idle
+ *   reading               --> sending ready gathering backing_off blocked idle
  *   sending               --> ready gathering backing_off blocked idle
  *   backing_off           --> ready blocked
  *   blocked               --> ready blocked
@@ -51,13 +51,13 @@ export type Phase =
   | 'sending'
   /** It waits after a failure, for its rate, or before another read. */
   | 'backing_off'
-  /** A dead letter waits for a person. */
+  /** A dead letter waits for a person, or a person has paused it. */
   | 'blocked';
 
 /** The phases that can follow each phase; everything else throws. */
 export const TRANSITIONS: Readonly<Record<Phase, readonly Phase[]>> = {
   idle: ['idle', 'gathering', 'ready', 'blocked'],
-  gathering: ['ready'],
+  gathering: ['ready', 'blocked'],
   ready: [
     'ready',
     'reading',
@@ -68,16 +68,16 @@ export const TRANSITIONS: Readonly<Record<Phase, readonly Phase[]>> = {
     'blocked',
     'idle',
   ],
-  awaiting_visibility: ['ready'],
+  awaiting_visibility: ['ready', 'blocked'],
   awaiting_dead_letters: ['ready', 'blocked'],
-  reading: ['sending', 'ready', 'gathering', 'backing_off', 'idle'],
+  reading: ['sending', 'ready', 'gathering', 'backing_off', 'blocked', 'idle'],
   sending: ['ready', 'gathering', 'backing_off', 'blocked', 'idle'],
   backing_off: ['ready', 'blocked'],
   blocked: ['ready', 'blocked'],
 };
 
-/** What a lane is counted as: one that is parked, or whose destination refuses everything, is so whatever it does. */
-export type LaneState = Phase | 'parked' | 'refusing';
+/** What a lane is counted as: one that is paused or parked, or whose destination refuses everything, is so whatever it does. */
+export type LaneState = Phase | 'paused' | 'parked' | 'refusing';
 
 /** What the destination's last refusal was: our sentence, and its own words for operators. */
 export interface LastFailure {
@@ -101,6 +101,7 @@ export class Lane extends LaneQueue {
   private part: ParkedPart | null = null;
   private job: string | null = null;
   private block: Block | null = null;
+  private isPaused = false;
 
   constructor(organizationId: string) {
     super();
@@ -279,9 +280,19 @@ export class Lane extends LaneQueue {
     return this.job !== null && this.job === this.block?.passing;
   }
 
+  /** A person has said that nothing of it is sent. */
+  get paused(): boolean {
+    return this.isPaused;
+  }
+
+  setPaused(paused: boolean): void {
+    this.isPaused = paused;
+  }
+
   /** Whether it has to wait for a person now. */
   get standsStill(): boolean {
     const { block } = this;
+    if (this.isPaused) return true;
     return block !== null && (block.passing === null || this.first?.origin.job !== block.passing);
   }
 

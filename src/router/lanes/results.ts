@@ -10,6 +10,7 @@ import { type Refusal, refusalOf } from './refusal.ts';
 import type { SinkAccounts } from './sink-accounts.ts';
 import type { LaneWatcher } from './sink-lanes-options.ts';
 import type { LaneParking } from './parking.ts';
+import { REDRIVEN_INTO_PAUSE } from './pausing.ts';
 import { LaneProbing, type ProbeOutcomes } from './probing.ts';
 import { type Probing, triesBefore } from './probe-policy.ts';
 import { sortVerdicts, type BatchFailure } from './sort-verdicts.ts';
@@ -111,7 +112,8 @@ export class LaneResults implements ProbeOutcomes {
     if (failure.outages > 0) this.deadLetterExpired(lane, failure, verdict);
     if (delay <= 0) return this.options.scheduler.requeue(lane);
     const failingFor = clock.now() + delay - failure.since; // since it began, or something was last accepted
-    if (lane.isPassing && failingFor >= policy.parkAfter) return this.deadLetterPassing(lane, verdict, eventToBlame);
+    if (lane.isPassing && (lane.paused || failingFor >= policy.parkAfter))
+      return this.deadLetterPassing(lane, verdict, eventToBlame);
     this.parkOrHold(lane, delay);
     this.options.scheduler.backOff(lane, delay);
   }
@@ -153,6 +155,13 @@ export class LaneResults implements ProbeOutcomes {
       this.giveUpFirst(lane, { verdict: { ...verdict, kind: 'unavailable' }, attempts });
     }
     this.setFailure(lane, afterExpired(failure));
+  }
+
+  /** The lane is paused: what a redrive was to send ahead of it stays a dead letter. */
+  giveUpPassing(lane: Lane): void {
+    while (lane.isPassing && lane.first?.origin.visible) {
+      this.giveUpFirst(lane, { verdict: REDRIVEN_INTO_PAUSE, attempts: 0 });
+    }
   }
 
   private giveUpFirst(lane: Lane, given: { verdict: Verdict; attempts: number }): void {

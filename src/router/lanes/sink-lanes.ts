@@ -1,6 +1,6 @@
 /** All lanes of one sink: who gathers, who sends, who waits. */
 import type { Event, Origin } from '../../event.ts';
-import type { FailingLane, LaneName } from '../../pipeline.ts';
+import type { FailingLane, LaneName, PausedPart } from '../../pipeline.ts';
 import { EarlierFailures } from './earlier-failures.ts';
 import { failingLanes } from './failing-lanes.ts';
 import { Lane, type LaneState } from './lane.ts';
@@ -8,6 +8,7 @@ import { nameOfLane } from './lane-name.ts';
 import { blockedLanes, type BlockedLane, free, halt } from './blocking.ts';
 import type { LaneScheduler } from './lane-scheduler.ts';
 import { LaneParking } from './parking.ts';
+import { endPause, PausedLanes } from './pausing.ts';
 import { LaneResults } from './results.ts';
 import { LaneDispatch } from './dispatch.ts';
 import { type Refusal, refusalOf } from './refusal.ts';
@@ -20,7 +21,9 @@ export class SinkLanes implements LaneScheduler {
   private unseen = new Set<Lane>();
   private readonly earlier: EarlierFailures;
   private readonly parking: LaneParking;
+  private readonly results: LaneResults;
   private readonly sending: LaneDispatch;
+  private paused: PausedLanes;
   private draining = false;
 
   constructor(options: SinkLanesOptions) {
@@ -30,7 +33,9 @@ export class SinkLanes implements LaneScheduler {
     this.parking = new LaneParking({ sink: this.name, lot, limits, accounts, scheduler: this });
     this.earlier = new EarlierFailures(options.clock);
     const shared = { ...options, sink: this.name, parking: this.parking, scheduler: this, earlier: this.earlier };
-    this.sending = new LaneDispatch({ ...shared, results: new LaneResults(shared) });
+    this.results = new LaneResults(shared);
+    this.sending = new LaneDispatch({ ...shared, results: this.results });
+    this.paused = new PausedLanes(this.name);
   }
 
   accept(event: Event): void {
@@ -81,7 +86,22 @@ export class SinkLanes implements LaneScheduler {
     const lane = this.laneOf(organizationId);
     lane.blockBy();
     this.parking.restore(lane, awaitingResend);
-    if (lane.phase === 'idle') halt(lane, this.parking);
+    if (lane.phase === 'idle') this.halt(lane);
+  }
+
+  /** From now on these are paused, and no others. */
+  pause(parts: readonly PausedPart[]): void {
+    this.paused = new PausedLanes(this.name, parts);
+    for (const lane of this.lanes.values()) {
+      const isPaused = this.paused.has(lane.organizationId);
+      if (isPaused && !lane.paused) this.hold(lane);
+      else if (!isPaused && lane.paused && endPause(lane)) this.requeue(lane);
+    }
+    this.dispatch();
+  }
+
+  isPaused(organizationId: string): boolean {
+    return this.paused.has(organizationId);
   }
 
   get blocked(): readonly BlockedLane[] {
@@ -114,7 +134,7 @@ export class SinkLanes implements LaneScheduler {
 
   /** An earlier connection left this lane failing. */
   recall(lane: FailingLane): void {
-    this.earlier.add(lane);
+    if (!this.paused.has(lane.organizationId)) this.earlier.add(lane);
   }
 
   resent(organizationId: string): void {
@@ -179,7 +199,17 @@ export class SinkLanes implements LaneScheduler {
 
   countLanes(counts: Record<LaneState, number>): void {
     for (const lane of this.lanes.values()) {
-      counts[lane.blocked ? 'blocked' : lane.refuses ? 'refusing' : lane.parked ? 'parked' : lane.phase] += 1;
+      counts[
+        lane.paused
+          ? 'paused'
+          : lane.blocked
+            ? 'blocked'
+            : lane.refuses
+              ? 'refusing'
+              : lane.parked
+                ? 'parked'
+                : lane.phase
+      ] += 1;
     }
   }
 
@@ -189,13 +219,14 @@ export class SinkLanes implements LaneScheduler {
     for (const lane of this.lanes.values()) {
       if (found.length >= most) break;
       const probing = lane.failure?.probing;
-      if (probing && lane.refuses) found.push(refusalOf(this.laneName(lane), probing));
+      if (probing && lane.refuses && !lane.paused) found.push(refusalOf(this.laneName(lane), probing));
     }
     return found;
   }
 
   get failing(): Iterable<FailingLane> {
-    return this.earlier.with(failingLanes(this.name, this.lanes.values()), (id) => this.lanes.has(id));
+    const failing = failingLanes(this.name, this.lanes.values(), this.paused);
+    return this.earlier.with(failing, (id) => this.lanes.has(id) && !this.paused.has(id));
   }
 
   get inFlight(): number {
@@ -236,6 +267,7 @@ export class SinkLanes implements LaneScheduler {
     if (!lane) {
       lane = new Lane(organizationId);
       this.lanes.set(lane.organizationId, lane);
+      if (this.paused.has(organizationId)) this.hold(lane);
     }
     return lane;
   }
@@ -253,8 +285,20 @@ export class SinkLanes implements LaneScheduler {
     else lane.enter('gathering');
   }
 
+  /** What is in flight, or is being read, comes back first. */
+  private hold(lane: Lane): void {
+    lane.setPaused(true);
+    this.earlier.settled(lane.organizationId);
+    if (lane.phase !== 'sending' && lane.phase !== 'reading') this.halt(lane);
+  }
+
+  private halt(lane: Lane): void {
+    if (lane.paused && lane.isPassing) this.results.giveUpPassing(lane);
+    halt(lane, this.parking);
+  }
+
   requeue(lane: Lane): void {
-    if (lane.standsStill) return halt(lane, this.parking);
+    if (lane.standsStill) return this.halt(lane);
     lane.enter('ready');
     this.sending.add(lane);
   }
@@ -265,7 +309,7 @@ export class SinkLanes implements LaneScheduler {
   }
 
   backOff(lane: Lane, delay: number): void {
-    if (lane.standsStill) return halt(lane, this.parking);
+    if (lane.standsStill) return this.halt(lane);
     lane.backOff(this.options.clock.now() + delay);
     this.options.timers.set({ sink: this, lane }, delay);
   }
@@ -281,7 +325,7 @@ export class SinkLanes implements LaneScheduler {
 
   /** What the lane does after a batch has settled. */
   proceed(lane: Lane): void {
-    if (lane.standsStill) return halt(lane, this.parking);
+    if (lane.standsStill) return this.halt(lane);
     const { limits, leadingEdge, clock } = this.options;
     if (lane.length === 0 && !lane.parked) {
       lane.enter('idle');
