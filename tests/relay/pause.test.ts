@@ -79,8 +79,9 @@ test('a running leader hears of it, parks in order, and sends all of it once it 
 
 test('with no process it holds at the next start; a sink and an organization are resumed apart', async () => {
   {
-    await using _first = await relay();
+    await using first = await relay();
     await log.has([await publish(X), await publish(Y)]);
+    await first.stop();
   }
   const alone = await run('sinks', 'pause', 'hook', '--organization', X);
   expect(alone.stdout).toMatch(/No relay streams from \S+ now/);
@@ -114,8 +115,9 @@ test('what failed is not called failing any more, and the log does not say that 
 
 test('a pause goes along with a sink that is renamed', async () => {
   {
-    await using _first = await relay();
+    await using first = await relay();
     await log.has([await publish(X)]);
+    await first.stop();
   }
   await run('sinks', 'pause', 'hook', '--by', 'ann');
   await using _renamed = await RelayInProcess.start({
@@ -144,7 +146,7 @@ test('alerts of what waits leave out what is paused, and name the rest', async (
   await using _running = await relay({ park_after: '100ms', breaker: { minimum_organizations: 1000 } });
   await log.has([await publish(X), await publish(Y)]);
   await database.query(
-    `INSERT INTO walpost.settings (key, value) VALUES ('alert_waiting', '1') ON CONFLICT (key) DO UPDATE SET value = '1'`,
+    `INSERT INTO walpost.settings (name, value) VALUES ('alert_waiting', '1') ON CONFLICT (name, topic) DO UPDATE SET value = '1'`,
   );
   const alerts = () => database.query(`SELECT subject, value::int AS value FROM walpost.alerts WHERE name = 'waiting'`);
   await run('sinks', 'pause', 'hook', '--organization', X);
