@@ -320,6 +320,11 @@ export const ERROR_CODES = {
     'There is no such sink in the configuration.',
     'Set `formerly: old_name` at the sink that replaces it and start walpost again, or delete the dead letters with `walpost dead-letters discard --sink old_name`.',
   ),
+  EVENT_UNKNOWN: entry(
+    'usage',
+    'There is no such event.',
+    'Compare the id with the application. What was delivered long ago leaves the table and the log.',
+  ),
   JOB_UNKNOWN: entry('usage', 'There is no such job.', 'See `walpost jobs list`.'),
   JOB_FAILED: entry(
     'operator',

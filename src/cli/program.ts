@@ -8,6 +8,7 @@ import { deadLettersCommand } from './dead-letters-command.ts';
 import { demoCommand } from './demo-command.ts';
 import { doctorCommand } from './doctor-command.ts';
 import { initCommand } from './init-command.ts';
+import { eventsCommand } from './events-command.ts';
 import { jobsCommand } from './jobs-command.ts';
 import { listenCommand } from './listen-command.ts';
 import { migrateCommand } from './migrate-command.ts';
@@ -54,6 +55,7 @@ export function createProgram(): Command {
   program.addCommand(runCommand());
   program.addCommand(statusCommand());
   program.addCommand(verifyCommand());
+  program.addCommand(eventsCommand());
   program.addCommand(listenCommand());
   program.addCommand(sendCommand());
   program.addCommand(replayCommand());

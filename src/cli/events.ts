@@ -1,0 +1,114 @@
+/** `walpost events show`: what happened to one event, and where it is now. */
+import type { Config } from '../config/schema.ts';
+import { WalpostError } from '../errors.ts';
+import { type EventStory, readEventStory, type StoryFields } from '../parking/event-story.ts';
+import { columnMapping } from '../postgres/source/column-mapping.ts';
+import { RouteTable } from '../router/route-table.ts';
+import type { ConfigFlags } from './config-options.ts';
+import { openJobDatabase } from './job-database.ts';
+import { say, sayJson } from './output.ts';
+import { recordText, textTable } from './text-table.ts';
+
+export interface EventFlags extends ConfigFlags {
+  readonly payload?: boolean;
+  readonly json?: boolean;
+}
+
+export interface EventPlace {
+  readonly sink: string;
+  /** delivered (as the log says), settled (as a checkpoint proves), parked, dead, failing, pending, or unknown. */
+  readonly state: string;
+  readonly at: string | null;
+  /** Of a dead letter. */
+  readonly letter: string | null;
+}
+
+const HEAD = ['at (UTC)', 'step', 'sink', 'attempt', 'job', 'reason'];
+
+export async function showEvent(config: Config, id: string, { payload = false, json }: EventFlags): Promise<void> {
+  await using database = await openJobDatabase(config);
+  const { pool, slot } = database;
+  const source = { table: config.source.table, mapping: columnMapping(config.source) };
+  const story = await readEventStory(pool, source, { slot, id });
+  if (!story) throw unknownEvent(config, id);
+  const places = placesOf(story, routedTo(config, story.fields));
+  const fields = shown(story.fields, payload);
+  const { inTable, settled, steps } = story;
+  if (json) return sayJson({ event_id: id, inTable, settled, sinks: places, timeline: steps, fields });
+  const rows = steps.map(({ at, step, sink, attempt, job, reason }) => [
+    moment(at),
+    step,
+    sink ?? '',
+    String(attempt ?? ''),
+    job ?? '',
+    reason ?? '',
+  ]);
+  process.stdout.write(
+    recordText(Object.entries(fields ?? { event_id: id }).map(([name, value]) => [name, value ?? ''])),
+  );
+  if (!inTable) say(`No row of ${source.table} has this id: it was pruned, or came by walpost.emit.`);
+  process.stdout.write(`\n${textTable(HEAD, rows)}\n`);
+  process.stdout.write(recordText(places.map(({ sink, ...place }) => [`sink ${sink}`, placeText(place)])));
+}
+
+function shown(fields: StoryFields | null, withPayload: boolean): Record<string, string | null> | null {
+  if (!fields) return null;
+  const hidden = withPayload ? [] : ['payload', 'headers'];
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => !hidden.includes(name)));
+}
+
+/** What its routes name now; they may have named others when it was sent. */
+function routedTo({ routes, sinks }: Config, fields: StoryFields | null): readonly string[] {
+  if (!fields?.event_type || !fields.organization_id) return [];
+  const names = Object.keys(sinks);
+  const { topic, event_type: eventType, target, entity_type: entityType, organization_id: organizationId } = fields;
+  const found = new RouteTable(routes, names).match({
+    topic: topic ?? 'default',
+    eventType,
+    target: target ?? null,
+    entityType: entityType ?? null,
+    organizationId,
+  });
+  return found.flatMap((index) => names[index] ?? []);
+}
+
+/** What is stored comes first: it is there now. Then what the log says last, and what a checkpoint proves. */
+export function placesOf({ steps, settled }: EventStory, routed: readonly string[]): EventPlace[] {
+  const named = steps.flatMap(({ sink, step }) => sink ?? (step === 'dead' ? '(none)' : []));
+  return [...new Set([...routed, ...named])].map((sink) => {
+    const own = steps.filter(
+      (step) => (step.sink ?? '(none)') === sink && step.step !== 'created' && step.step !== 'committed',
+    );
+    const stored = own.findLast(({ step }) => step === 'dead') ?? own.findLast(({ step }) => step === 'parked');
+    const last = stored ?? own.findLast(({ step }) => step === 'delivered');
+    if (last) return { sink, state: last.step, at: last.at, letter: last.letter };
+    // Usually only failures are logged. What is proven and stored nowhere has gone out since.
+    const tried = own.at(-1);
+    const state = settled ? 'settled' : tried ? 'failing' : settled === null ? 'unknown' : 'pending';
+    return { sink, state, at: state === 'failing' ? (tried?.at ?? null) : null, letter: null };
+  });
+}
+
+const STATES: Readonly<Record<string, string>> = {
+  settled: 'settled: a checkpoint proves that it left, and it is stored nowhere',
+  pending: 'pending: not tried yet',
+  unknown: 'unknown: no attempt is in the log',
+  failing: 'failing: its last attempt was not accepted',
+};
+
+function placeText({ state, at, letter }: Omit<EventPlace, 'sink'>): string {
+  const since = at === null ? '' : ` since ${moment(at)} UTC`;
+  return `${STATES[state] ?? state}${letter === null ? '' : ` (dead letter ${letter})`}${since}`;
+}
+
+const moment = (at: string | null): string => (at ?? 'unknown').slice(0, 23).replace('T', ' ');
+
+function unknownEvent({ source, delivery }: Config, id: string): WalpostError {
+  const log =
+    delivery.log === 'off'
+      ? 'walpost.delivery_log (which delivery.log: off does not write)'
+      : 'walpost.delivery_log (kept for seven days)';
+  return new WalpostError('EVENT_UNKNOWN', {
+    detail: `Nothing knows ${id}: looked at ${source.table} (where rows are pruned), walpost.parked, walpost.dead_letters and ${log}.`,
+  });
+}

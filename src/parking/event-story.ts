@@ -1,0 +1,141 @@
+/** Everything that the database knows of one event: its row in the source, where it is stored, and what became of each attempt. */
+import type pg from 'pg';
+import { rfc3339Sql } from '../pg-time.ts';
+import { databaseError } from '../postgres/database-error.ts';
+import { quoteIdentifier, quoteQualified } from '../postgres/identifiers.ts';
+import type { ColumnMapping, EventField } from '../postgres/source/column-mapping.ts';
+import { sqlStateOf } from '../postgres/sqlstate.ts';
+
+/** Fields as text, by the names of the envelope. */
+export type StoryFields = Readonly<Partial<Record<EventField, string | null>>>;
+
+/** One thing that happened to the event. */
+export interface StoryStep {
+  /** RFC 3339; null when it is not known. */
+  readonly at: string | null;
+  /** created, committed, parked, dead, or the outcome of an attempt. */
+  readonly step: string;
+  readonly sink: string | null;
+  readonly attempt: number | null;
+  readonly reason: string | null;
+  readonly job: string | null;
+  /** Of a dead letter. */
+  readonly letter: string | null;
+}
+
+export interface EventStory {
+  /** From the row, else from where it is stored; null when only the log knows it. */
+  readonly fields: StoryFields | null;
+  /** The row is in the source table. */
+  readonly inTable: boolean;
+  /** A settled checkpoint proves that it is delivered or stored; null when that cannot be told. */
+  readonly settled: boolean | null;
+  readonly steps: readonly StoryStep[];
+}
+
+export interface StorySource {
+  readonly table: string;
+  readonly mapping: ColumnMapping;
+}
+
+/** Undefined column; invalid text for the type of the id. */
+const NO_SUCH_COLUMN = '42703';
+const NO_ID = '22P02';
+
+const STORED = `
+  SELECT ${rfc3339Sql('committed_at')} AS committed_at, event_id, organization_id, event_type, event_version::text, topic, entity_type,
+         entity_id, target, idempotency_key, created_at::text, payload, headers, %s AS at, '%s' AS step, sink, attempts AS attempt,
+         reason, job, letter
+    FROM (%s) AS stored WHERE slot = $1 AND event_id = $2 ORDER BY 14`;
+const PARKED = `SELECT p.*, NULL::integer AS attempts, l.reason AS reason, NULL::text AS letter
+                  FROM walpost.parked AS p LEFT JOIN walpost.lanes AS l
+                       ON (l.slot, l.sink, l.organization_id, l.lane) = (p.slot, p.sink, p.organization_id, p.lane)`;
+const DEAD = `SELECT d.slot, d.committed_at, d.event_id, d.organization_id, d.event_type, d.event_version, d.topic, d.entity_type,
+                     d.entity_id, d.target, d.idempotency_key, d.created_at, d.payload, d.headers, d.stored_at, d.sink, d.attempts,
+                     d.reason || ': ' || d.detail AS reason, NULL::text AS job, d.id::text AS letter FROM walpost.dead_letters AS d`;
+/** By the tenant where it is known: the log has an index of it. */
+const LOG = `
+  SELECT ${rfc3339Sql('at')} AS at, outcome AS step, sink, attempt, reason, job, NULL AS letter FROM walpost.delivery_log
+   WHERE slot = $1 AND $2 = ANY (event_ids) AND ($3::text IS NULL OR organization_id = $3) ORDER BY id`;
+
+type StoredRow = Record<string, string | null> & { readonly attempt: never };
+
+export async function readEventStory(
+  pool: pg.Pool,
+  source: StorySource,
+  { slot, id }: { readonly slot: string; readonly id: string },
+): Promise<EventStory | undefined> {
+  try {
+    const row = await readRow(pool, source, id);
+    const parked = await pool.query<StoredRow>(storedSql(rfc3339Sql('parked_at'), 'parked', PARKED), [slot, id]);
+    const dead = await pool.query<StoredRow>(storedSql(rfc3339Sql('stored_at'), 'dead', DEAD), [slot, id]);
+    const stored = [...parked.rows, ...dead.rows];
+    const fields = row ?? (stored[0] ? fieldsOf(stored[0]) : null);
+    const log = await pool.query<StoryStep & object>(LOG, [slot, id, fields?.organization_id ?? null]);
+    if (!fields && log.rows.length === 0) return undefined;
+    const steps = [...startOf(fields, stored[0]), ...[...log.rows, ...stored.map(stepOf)].toSorted(byTime)];
+    return { fields, inTable: row !== null, settled: row && (await isSettled(pool, source, id)), steps };
+  } catch (error) {
+    throw databaseError(error, 'looking for an event');
+  }
+}
+
+const storedSql = (at: string, step: string, rows: string): string =>
+  [at, step, rows].reduce((sql, part) => sql.replace('%s', () => part), STORED);
+
+/** The id is compared as the type of its column, so that an index is used. */
+async function readRow(pool: pg.Pool, { table, mapping }: StorySource, id: string): Promise<StoryFields | null> {
+  const known = Object.entries(mapping).filter(([, column]) => column !== null);
+  const columns = known.map(([field, column]) => `${quoteIdentifier(column ?? '')}::text AS ${field}`).join(', ');
+  const sql = `SELECT ${columns} FROM ${quoteQualified(table)} WHERE ${idColumn(mapping)} = $1 LIMIT 1`;
+  const { rows } = await pool.query<StoryFields & object>(sql, [id]).catch(noRow);
+  return rows[0] ?? null;
+}
+
+async function isSettled(pool: pg.Pool, { table, mapping }: StorySource, id: string): Promise<boolean | null> {
+  const sql = `SELECT walpost.is_proven(created_xid) AS proven FROM ${quoteQualified(table)} WHERE ${idColumn(mapping)} = $1 LIMIT 1`;
+  const { rows } = await pool.query<{ proven: boolean }>(sql, [id]).catch(noRow);
+  return rows[0]?.proven ?? null;
+}
+
+function noRow(error: unknown): { rows: never[] } {
+  const state = sqlStateOf(error);
+  if (state === NO_ID || state === NO_SUCH_COLUMN) return { rows: [] };
+  throw error;
+}
+
+const idColumn = (mapping: ColumnMapping): string => quoteIdentifier(mapping.event_id ?? '');
+
+const STORED_FIELDS: readonly EventField[] = [
+  'event_id',
+  'organization_id',
+  'event_type',
+  'event_version',
+  'topic',
+  'entity_type',
+  'entity_id',
+  'target',
+  'idempotency_key',
+  'created_at',
+  'headers',
+  'payload',
+];
+
+function fieldsOf(row: StoredRow): StoryFields {
+  return Object.fromEntries(STORED_FIELDS.map((field) => [field, row[field] ?? null]));
+}
+
+function startOf(fields: StoryFields | null, stored: StoredRow | undefined): StoryStep[] {
+  const step = (at: string | null | undefined, name: string): StoryStep[] =>
+    at == null ? [] : [{ at, step: name, sink: null, attempt: null, reason: null, job: null, letter: null }];
+  return [...step(fields?.created_at, 'created'), ...step(stored?.['committed_at'], 'committed')];
+}
+
+function stepOf(row: StoredRow): StoryStep {
+  const { at = null, step = '', sink = null, attempt = null, reason = null, job = null, letter = null } = row;
+  return { at, step: step ?? '', sink, attempt, reason, job, letter };
+}
+
+function byTime(one: StoryStep, other: StoryStep): number {
+  return (one.at ?? '') < (other.at ?? '') ? -1 : 1;
+}

@@ -1,0 +1,130 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { configOf } from '../e2e/running-walpost.ts';
+import { ConfigFile } from '../support/config-file.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { EventLog } from '../support/event-log.ts';
+import { RelayInProcess } from '../support/relay-in-process.ts';
+import { poll } from '../support/slot-session.ts';
+import { type CliResult, walpost } from '../support/walpost-cli.ts';
+
+const X = '01a1f9c1-5e61-768b-8ff0-dabec930edd1';
+const Y = '01a1f9c1-5e61-768b-8ff0-dabec930edd2';
+const SECRET = '{"note": "only with --payload"}';
+
+let database: TestDatabase;
+let log: EventLog;
+let other: EventLog;
+let file: ConfigFile;
+beforeEach(async () => {
+  database = await createTestDatabase();
+  [log, other] = [await EventLog.start(), await EventLog.start()];
+  file = new ConfigFile(JSON.stringify(configOf({ database, sinks: sinks() })));
+});
+afterEach(async () => {
+  file[Symbol.dispose]();
+  await log[Symbol.asyncDispose]();
+  await other[Symbol.asyncDispose]();
+  await database[Symbol.asyncDispose]();
+});
+
+const sinks = () => ({ hook: log.receiver.sink(), other: other.receiver.sink() });
+const show = (id: string, ...flags: string[]): Promise<CliResult> =>
+  walpost(['events', 'show', id, '--config', file.path, ...flags]);
+
+async function publish(organization = X): Promise<string> {
+  const [row] = await database.query<{ id: string }>(`SELECT walpost.publish($1, 'a', $2)::text AS id`, [
+    organization,
+    SECRET,
+  ]);
+  return row?.id ?? '';
+}
+const rows = (table: string): Promise<true> =>
+  poll(table, async () => (await database.query(`SELECT FROM walpost.${table}`)).length > 0 || undefined, 20_000);
+
+test('an event that is delivered at one sink and parked at the other: its way, and no payload unasked', async () => {
+  log.receiver.onBatch = () => 503;
+  const delivery = { park_after: '100ms', quick_retries: 0, log: 'all', breaker: { minimum_organizations: 1000 } };
+  await using _relay = await RelayInProcess.start({ database, sinks: sinks(), config: { delivery } });
+  const id = await publish();
+  await other.has([id]);
+  await rows('parked');
+  await poll(
+    'the log',
+    async () => (await database.query('SELECT FROM walpost.delivery_log')).length > 1 || undefined,
+    20_000,
+  );
+  const [text, json, full] = await Promise.all([show(id), show(id, '--json'), show(id, '--payload')]);
+  const story = JSON.parse(json.stdout) as { timeline: { step: string }[] };
+  expect(story).toMatchObject({
+    event_id: id,
+    inTable: true,
+    sinks: [
+      { sink: 'hook', state: 'parked' },
+      { sink: 'other', state: 'delivered' },
+    ],
+    fields: { event_type: 'a', organization_id: X },
+  });
+  expect(story.timeline.map(({ step }) => step)).toEqual(
+    expect.arrayContaining(['created', 'committed', 'unavailable', 'parked', 'delivered']),
+  );
+  expect(text.stdout).toMatch(/^sink hook +parked since \d{4}-/m);
+  expect(text.stdout).toMatch(/unavailable +hook +1 .*503/);
+  expect(text.stdout + json.stdout).not.toContain('only with --payload');
+  expect(full.stdout).toContain('only with --payload');
+}, 60_000);
+
+test('a dead letter, an event whose row is gone, one before any relay, and one that nobody knows', async () => {
+  const early = await publish();
+  const before = JSON.parse((await show(early, '--json')).stdout) as object;
+  expect(before).toMatchObject({ sinks: [{ state: 'pending' }, { state: 'pending' }] });
+  const keep = log.receiver.onBatch;
+  log.receiver.onBatch = (batch, body) =>
+    batch.events.some((event) => event.event_id === early) ? 400 : keep(batch, body);
+  const delivery = { max_attempts: 1, park_after: '200ms', quick_retries: 0 };
+  await using _relay = await RelayInProcess.start({ database, sinks: sinks(), config: { delivery } });
+  const isDead = async (): Promise<true | undefined> => {
+    await publish(Y); // the destination must accept others before a refusal is the event's own
+    return (await database.query('SELECT FROM walpost.dead_letters')).length > 0 || undefined;
+  };
+  await poll('the dead letter', isDead, 20_000);
+  const dead = await show(early);
+  expect(dead.stdout).toMatch(/^sink hook +dead \(dead letter 1\) since/m);
+  await database.query('DELETE FROM walpost.outbox');
+  const pruned = await show(early);
+  expect(pruned.stdout).toContain('No row of walpost.outbox has this id');
+  expect(pruned.stdout).toMatch(/^organization_id +01a1f9c1/m);
+  const [unknown, odd] = await Promise.all([show('01a1f9c1-5e61-768b-8ff0-dabec930edd9'), show("no'id")]);
+  expect(unknown.code).toBe(2);
+  expect(unknown.stderr).toMatch(/^EVENT_UNKNOWN[\s\S]*walpost.outbox[\s\S]*walpost.delivery_log/);
+  expect(odd.code).toBe(2);
+}, 60_000);
+
+test('an event of a table of the application, by the names of its columns', async () => {
+  await database.query(`CREATE TABLE public.app_events (id bigint PRIMARY KEY, tenant text, kind text, body jsonb)`);
+  await database.query(`INSERT INTO public.app_events VALUES (7, 'acme', 'paid', '{"secret": 1}')`);
+  const columns = { event_id: 'id', organization_id: 'tenant', event_type: 'kind', payload: 'body' };
+  const absent = [
+    'event_version',
+    'topic',
+    'entity_type',
+    'entity_id',
+    'target',
+    'idempotency_key',
+    'headers',
+    'created_at',
+  ];
+  const source = {
+    table: 'public.app_events',
+    columns: { ...columns, ...Object.fromEntries(absent.map((name) => [name, null])) },
+  };
+  using mapped = new ConfigFile(JSON.stringify(configOf({ database, sinks: sinks(), config: { source } })));
+  const shown = await walpost(['events', 'show', '7', '--json', '--config', mapped.path]);
+  expect(JSON.parse(shown.stdout)).toMatchObject({
+    inTable: true,
+    settled: null,
+    fields: { organization_id: 'acme', event_type: 'paid' },
+    sinks: [{ state: 'unknown' }, { state: 'unknown' }],
+  });
+  const missing = await walpost(['events', 'show', 'seven', '--config', mapped.path]);
+  expect(missing.stderr).toContain('public.app_events');
+}, 60_000);
