@@ -24,7 +24,6 @@ import { ResendBarrier } from './lanes/resend-barrier.ts';
 import type { SinkLanes } from './lanes/sink-lanes.ts';
 import type { LaneTurn } from './lanes/sink-lanes-options.ts';
 import { lanesOf } from './lanes/sink-wiring.ts';
-import { Windows } from './timing/windows.ts';
 
 export interface RouterState {
   readonly lanes: Readonly<Record<LaneState, number>>;
@@ -53,7 +52,6 @@ export class Router {
   private readonly options: RouterOptions;
   private readonly routes: RouteTable;
   private readonly budget: MemoryBudget;
-  private readonly windows: Windows<LaneTurn>;
   private readonly timers: TimerHeap<LaneTurn>;
   private readonly sinks: readonly SinkLanes[];
   private readonly abort = new AbortController();
@@ -82,14 +80,9 @@ export class Router {
         this.wakeWaiters();
       },
     });
-    this.windows = new Windows(clock, config.batching.window, {
-      onClose: ({ sink, lane }) => sink.windowClosed(lane),
-      onTick: () => this.dispatchAll(),
-    });
     this.timers = new TimerHeap(clock, ({ sink, lane }) => sink.rested(lane));
     const parts = {
       ...options,
-      windows: this.windows,
       timers: this.timers,
       budget: this.budget,
       deadLetterWriter: this.deadLetterWriter,
@@ -221,7 +214,6 @@ export class Router {
   async close(): Promise<void> {
     this.abort.abort();
     for (const sink of this.sinks) sink.close();
-    this.windows.close();
     this.timers.close();
     this.patrolTimer?.cancel();
     while (this.sinks.some((sink) => sink.inFlight > 0)) {
@@ -247,7 +239,8 @@ export class Router {
     for (const sink of this.sinks) sink.countLanes(lanes);
     const inFlight = Object.fromEntries(this.sinks.map((sink) => [sink.name, sink.inFlight]));
     const refusals = this.sinks.flatMap((sink) => sink.refusals(MOST_REFUSALS)).slice(0, MOST_REFUSALS);
-    return { lanes, refusals, inFlight, bufferedBytes: this.budget.used, openWindows: this.windows.open };
+    const openWindows = this.sinks.reduce((sum, sink) => sum + sink.openWindows, 0);
+    return { lanes, refusals, inFlight, bufferedBytes: this.budget.used, openWindows };
   }
 
   /** The lane that keeps this transaction: one whose batch is on its way first. For people, so it may look through all lanes. */

@@ -47,8 +47,8 @@ interface Road extends AsyncDisposable {
   readonly url: string;
 }
 
-async function walpostRoad(batching: Record<string, unknown>): Promise<Road> {
-  const sink = { type: 'webhook', url: receiverUrl, allow_private: true };
+async function walpostRoad(batching: Record<string, unknown>, settings: object = {}): Promise<Road> {
+  const sink = { type: 'webhook', url: receiverUrl, allow_private: true, ...settings };
   const slot = `latency_${runs++}`; // a new one: for a slot that was lost, walpost would send older events again
   await makeSlots(server.client, [slot]);
   const walpost = new WalpostProcess({ url: server.url, slot, sink, config: { batching } });
@@ -124,6 +124,7 @@ async function arrivals(sent: readonly number[]): Promise<number[]> {
 }
 
 const roads: readonly (readonly [string, () => Promise<Road>])[] = [
+  ['walpost, adaptive', () => walpostRoad({}, { mode: 'adaptive' })],
   ['walpost, leading edge', () => walpostRoad({ leading_edge: true })],
   ['walpost, window 50 ms', () => walpostRoad({ window: '50ms' })],
   ['walpost, window 250 ms', () => walpostRoad({})],

@@ -22,7 +22,7 @@ const CONFIG = configSchema.parse({
     breaker: { reset_after: '2s' },
   },
   memory: { budget: '1MiB' },
-  sinks: Object.fromEntries(SINKS.map((name) => [name, { type: 'discard' }])),
+  sinks: { a: { type: 'discard' }, b: { type: 'discard', mode: 'adaptive', max_events: 5 } },
   routes: [{ to: [...SINKS] }],
 });
 

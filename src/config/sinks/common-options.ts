@@ -13,6 +13,21 @@ export function commonOptions(defaults: { readonly concurrency: number }) {
     timeout: duration({ min: '10ms', max: '1d' })
       .optional()
       .describe('Time limit of one attempt; delivery.timeout when absent.'),
+    window: duration({ min: '1ms', max: '1m' })
+      .optional()
+      .describe('How long events are collected for this sink; batching.window when absent.'),
+    mode: z
+      .enum(['window', 'adaptive'])
+      .optional()
+      .describe(
+        'adaptive: an idle organization sends at once, and what arrives while a batch is in flight leaves with its answer; windows when absent.',
+      ),
+    max_events: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .optional()
+      .describe('Maximum events in a batch for this sink; batching.max_events when absent.'),
     rate: rate()
       .optional()
       .describe('Maximum rate of events for this sink, such as 100/s; a burst of one second passes.'),

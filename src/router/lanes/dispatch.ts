@@ -99,7 +99,7 @@ export class LaneDispatch {
   private sendFrom(lane: Lane): void {
     if (lane.standsStill) return this.options.scheduler.requeue(lane); // it was blocked while it was ready
     if (lane.pendingDeadLetters > 0) return lane.enter('awaiting_dead_letters');
-    const { leadingEdge, watcher, clock, limiter } = this.options;
+    const { mode, watcher, clock, limiter } = this.options;
     const allowed = limiter?.allowed(lane.organizationId) ?? Infinity;
     if (allowed < 1) return this.slowDown(lane);
     if (lane.asksBehind) return this.fetchBehind(lane);
@@ -116,7 +116,7 @@ export class LaneDispatch {
     if (!failure && first.parkedId === null) {
       watcher.windowWait(Math.max(0, clock.now() - lane.closesAt + this.options.window));
     }
-    if (leadingEdge) lane.gatherUntil(this.options.scheduler.openWindow(lane));
+    if (mode === 'leading_edge') lane.gatherUntil(this.options.scheduler.openWindow(lane));
     this.send(lane, this.batchOf(lane, events, first), (verdicts) =>
       this.options.results.returned(lane, events, verdicts),
     );

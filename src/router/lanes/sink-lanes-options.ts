@@ -2,18 +2,16 @@ import type { Clock } from '../../clock.ts';
 import type { Destination, ParkingLot } from '../../pipeline.ts';
 import type { TimerHeap } from '../timing/timer-heap.ts';
 import type { Lane } from './lane.ts';
+import type { BatchingMode } from './departure.ts';
 import type { BatchLimits } from './lane-queue.ts';
 import type { RateLimiter } from '../timing/rate-limiter.ts';
 import type { RouterOptions, RouterWatcher } from '../router-options.ts';
 import type { SinkAccounts } from './sink-accounts.ts';
 import type { RetryPolicy } from './failure-policy.ts';
-import type { Windows } from '../timing/windows.ts';
 
-/** A lane with its sink, as windows and timers hold it. */
+/** A lane with its sink, as timers hold it. */
 export interface LaneTurn {
   readonly sink: {
-    /** The window of the lane is over. */
-    windowClosed(lane: Lane): void;
     /** The wait of a resting lane is over. */
     rested(lane: Lane): void;
   };
@@ -29,7 +27,7 @@ export interface SinkLanesOptions {
   readonly limits: BatchLimits;
   /** Milliseconds. */
   readonly window: number;
-  readonly leadingEdge: boolean;
+  readonly mode: BatchingMode;
   readonly policy: RetryPolicy;
   /** A dead letter blocks its lane. */
   readonly blocks: boolean;
@@ -40,7 +38,6 @@ export interface SinkLanesOptions {
   readonly failure: RouterOptions['failure'];
   readonly clock: Clock;
   readonly random: () => number;
-  readonly windows: Windows<LaneTurn>;
   readonly timers: TimerHeap<LaneTurn>;
   readonly accounts: SinkAccounts;
   readonly watcher: LaneWatcher;

@@ -10,9 +10,11 @@ import type { LaneScheduler } from './lane-scheduler.ts';
 import { LaneParking } from './parking.ts';
 import { endPause, PausedLanes } from './pausing.ts';
 import { LaneResults } from './results.ts';
+import { type Departure, departureOf, type Gathered } from './departure.ts';
 import { LaneDispatch } from './dispatch.ts';
 import { type Refusal, refusalOf } from './refusal.ts';
 import type { SinkLanesOptions } from './sink-lanes-options.ts';
+import { Windows } from '../timing/windows.ts';
 
 export class SinkLanes implements LaneScheduler {
   readonly name: string;
@@ -24,14 +26,19 @@ export class SinkLanes implements LaneScheduler {
   private readonly results: LaneResults;
   private readonly sending: LaneDispatch;
   private paused: PausedLanes;
+  private readonly windows: Windows<Lane>;
   private draining = false;
 
   constructor(options: SinkLanesOptions) {
-    const { destination, lot, limits, accounts } = options;
+    const { destination, lot, limits, accounts, clock, window } = options;
     this.options = options;
     this.name = destination.name;
     this.parking = new LaneParking({ sink: this.name, lot, limits, accounts, scheduler: this });
-    this.earlier = new EarlierFailures(options.clock);
+    this.earlier = new EarlierFailures(clock);
+    this.windows = new Windows(clock, window, {
+      onClose: (lane) => this.windowClosed(lane),
+      onTick: () => this.dispatch(),
+    });
     const shared = { ...options, sink: this.name, parking: this.parking, scheduler: this, earlier: this.earlier };
     this.results = new LaneResults(shared);
     this.sending = new LaneDispatch({ ...shared, results: this.results });
@@ -44,8 +51,7 @@ export class SinkLanes implements LaneScheduler {
     if (job !== null && lane.parked === null) this.parking.leadBy(lane, job);
     if (lane.parked && (job === null || lane.leadingJob !== job)) return this.acceptBehind(lane, event);
     lane.push(event);
-    if (lane.length === 1) this.gather(lane);
-    if (lane.phase === 'gathering' && lane.isFull(this.options.limits)) this.due(lane);
+    if (lane.length === 1 || lane.phase === 'gathering') this.arrived(lane);
   }
 
   /** An event comes back to the sink that it was meant for: it passes a lane that waits for a person. */
@@ -57,6 +63,10 @@ export class SinkLanes implements LaneScheduler {
     lane.leadBy(job);
     lane.push(event);
     if (lane.phase === 'blocked') this.due(lane);
+  }
+
+  get openWindows(): number {
+    return this.windows.open;
   }
 
   /** The window of the lane is over. */
@@ -238,6 +248,7 @@ export class SinkLanes implements LaneScheduler {
   }
 
   close(): void {
+    this.windows.close();
     this.sending.close();
   }
 
@@ -272,17 +283,31 @@ export class SinkLanes implements LaneScheduler {
     return lane;
   }
 
-  private gather(lane: Lane): void {
-    const { leadingEdge, clock } = this.options;
-    if (this.draining) {
-      if (lane.phase === 'idle') this.due(lane);
-      return;
+  /** An event has come to a lane that held none, or whose window is open. */
+  private arrived(lane: Lane): void {
+    const windowOpen = lane.length > 1 || this.joinWindow(lane);
+    const busy = lane.phase !== 'idle' && lane.phase !== 'gathering';
+    const departure = this.departureOf(lane, { busy, windowOpen, resumes: false });
+    if (departure === 'now') this.due(lane);
+    else if (departure === 'window' && lane.phase === 'idle') lane.enter('gathering');
+  }
+
+  /** The first event of a batch joins its window; false when none is open for it. */
+  private joinWindow(lane: Lane): boolean {
+    const { mode, clock, window } = this.options;
+    if (this.draining) return false;
+    if (mode === 'window') {
+      lane.joinWindow(this.openWindow(lane));
+      return true;
     }
-    const leads = leadingEdge && lane.gathersUntil <= clock.now();
-    lane.joinWindow(leadingEdge ? lane.gathersUntil : this.openWindow(lane));
-    if (lane.phase !== 'idle') return;
-    if (leads) this.due(lane);
-    else lane.enter('gathering');
+    const adapts = mode === 'adaptive';
+    lane.joinWindow(adapts ? clock.now() + window : lane.gathersUntil);
+    return !adapts && lane.gathersUntil > clock.now();
+  }
+
+  private departureOf(lane: Lane, given: Pick<Gathered, 'busy' | 'windowOpen' | 'resumes'>): Departure {
+    const { mode, limits } = this.options;
+    return departureOf({ ...given, mode, full: lane.isFull(limits), draining: this.draining });
   }
 
   /** What is in flight, or is being read, comes back first. */
@@ -315,7 +340,7 @@ export class SinkLanes implements LaneScheduler {
   }
 
   openWindow(lane: Lane): number {
-    return this.options.windows.add({ sink: this, lane });
+    return this.windows.add(lane);
   }
 
   awaitVisible(lane: Lane): void {
@@ -326,14 +351,17 @@ export class SinkLanes implements LaneScheduler {
   /** What the lane does after a batch has settled. */
   proceed(lane: Lane): void {
     if (lane.standsStill) return this.halt(lane);
-    const { limits, leadingEdge, clock } = this.options;
+    const now = this.options.clock.now();
     if (lane.length === 0 && !lane.parked) {
       lane.enter('idle');
-      if (!leadingEdge || lane.gathersUntil <= clock.now()) this.release(lane);
+      if (lane.gathersUntil <= now) this.release(lane);
     } else if (lane.length === 0 && lane.parked && this.draining) lane.enter('idle');
-    else if (lane.parked || this.draining || lane.failure || lane.isFull(limits) || lane.closesAt <= clock.now()) {
-      this.requeue(lane);
-    } else lane.enter('gathering');
+    else {
+      const resumes = lane.parked !== null || lane.failure !== null;
+      const departure = this.departureOf(lane, { busy: false, windowOpen: lane.closesAt > now, resumes });
+      if (departure === 'now') this.requeue(lane);
+      else lane.enter('gathering');
+    }
   }
 
   release(lane: Lane): void {

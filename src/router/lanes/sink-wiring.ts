@@ -3,19 +3,18 @@ import type { Destination } from '../../pipeline.ts';
 import type { TimerHeap } from '../timing/timer-heap.ts';
 import type { DeadLetterWriter } from './dead-letters.ts';
 import { RouterAccounts } from './sink-accounts.ts';
+import type { BatchingMode } from './departure.ts';
 import type { MemoryBudget } from '../memory-budget.ts';
 import { RateLimiter } from '../timing/rate-limiter.ts';
 import type { RouterOptions } from '../router-options.ts';
 import { SinkLanes } from './sink-lanes.ts';
 import type { LaneTurn } from './sink-lanes-options.ts';
-import type { Windows } from '../timing/windows.ts';
 
 /** What all sinks of a router share. */
 export interface RouterParts extends Pick<
   RouterOptions,
   'config' | 'clock' | 'lot' | 'random' | 'watcher' | 'askVisible' | 'failure'
 > {
-  readonly windows: Windows<LaneTurn>;
   readonly timers: TimerHeap<LaneTurn>;
   readonly budget: MemoryBudget;
   readonly deadLetterWriter: DeadLetterWriter;
@@ -24,28 +23,32 @@ export interface RouterParts extends Pick<
 }
 
 export function lanesOf(destination: Destination, parts: RouterParts): SinkLanes {
-  const { config, clock, lot, windows, timers, watcher, signal, failure, askVisible, onIdle } = parts;
-  const { batching } = config;
-  const accounts = new RouterAccounts({ ...parts, sink: destination.name, maxBytes: batching.max_bytes });
+  const { config, clock, lot, timers, watcher, signal, failure, askVisible, onIdle } = parts;
+  const maxBytes = config.batching.max_bytes;
+  const accounts = new RouterAccounts({ ...parts, sink: destination.name, maxBytes });
   return new SinkLanes({
     destination,
     lot,
-    limits: { maxEvents: batching.max_events, maxBytes: batching.max_bytes },
-    window: batching.window,
-    leadingEdge: batching.leading_edge,
+    ...batchingOf(destination.name, config),
     ...policyOf(config),
     limiter: limiterOf(destination.name, parts),
     signal,
     failure,
     clock,
     random: parts.random ?? Math.random,
-    windows,
     timers,
     accounts,
     watcher,
     askVisible,
     onIdle,
   });
+}
+
+/** The sink's own settings, or those of all sinks. */
+function batchingOf(name: string, { batching, sinks }: RouterOptions['config']) {
+  const { window = batching.window, max_events: maxEvents = batching.max_events, mode } = sinks[name] ?? {};
+  const modeOfAll: BatchingMode = batching.leading_edge ? 'leading_edge' : 'window';
+  return { window, limits: { maxEvents, maxBytes: batching.max_bytes }, mode: mode ?? modeOfAll };
 }
 
 function policyOf({ delivery }: RouterOptions['config']) {
