@@ -153,7 +153,7 @@ export interface DeadLetter {
   readonly blocks?: boolean;
 }
 
-export type DeadLetterReason = 'poison' | 'unrouted' | 'rejected' | 'failed' | 'unavailable' | 'crash';
+export type DeadLetterReason = 'poison' | 'unrouted' | 'rejected' | 'failed' | 'unavailable' | 'crash' | 'expired';
 
 /** Where dead letters are stored. */
 export interface DeadLetterOffice {

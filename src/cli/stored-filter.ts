@@ -29,7 +29,7 @@ export function withFilterOptions(command: Command, withReason: boolean): Comman
   if (withReason) {
     command.option(
       '--reason <reason>',
-      'only with this reason: rejected, failed, unavailable, unrouted, poison, crash',
+      'only with this reason: rejected, failed, unavailable, unrouted, poison, crash, expired',
     );
   }
   return command
@@ -41,7 +41,7 @@ export function withChangeOptions(command: Command): Command {
   return command.option('--dry-run', 'only say what would be done').option('-y, --yes', 'do not ask');
 }
 
-const REASONS = ['poison', 'unrouted', 'rejected', 'failed', 'unavailable', 'crash'];
+const REASONS = ['poison', 'unrouted', 'rejected', 'failed', 'unavailable', 'crash', 'expired'];
 
 /** Throws USAGE for what cannot be meant. */
 export function storedFilter(flags: FilterFlags, slot: string, now = Date.now()): StoredFilter {

@@ -30,6 +30,7 @@ test('a redrive that gives up leaves what is not visible yet where it is', () =>
     sink: 'hook',
     policy: { quickRetries: 0, maxAttempts: 3, backoff: [1000], parkAfter: 0, unavailableFor: 0, longestWait: 60_000 },
     blocks: true,
+    expiry: undefined,
     parking: {
       park: () => undefined,
       remove: () => undefined,

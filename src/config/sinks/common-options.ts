@@ -28,6 +28,9 @@ export function commonOptions(defaults: { readonly concurrency: number }) {
       .max(10_000)
       .optional()
       .describe('Maximum events in a batch for this sink; batching.max_events when absent.'),
+    max_age: duration({ min: '1s' })
+      .optional()
+      .describe('An event that is older when it would be sent becomes a dead letter (expired); never when absent.'),
     rate: rate()
       .optional()
       .describe('Maximum rate of events for this sink, such as 100/s; a burst of one second passes.'),

@@ -16,6 +16,8 @@ export interface Rejection {
   readonly attempts: number;
   /** The lane waits for a person. */
   readonly blocks: boolean;
+  /** It was too old to be sent: a failure of nobody. */
+  readonly expired?: boolean | undefined;
 }
 
 export class DeadLetterWriter {
@@ -32,9 +34,10 @@ export class DeadLetterWriter {
   }
 
   /** An event that a lane gave up; it is held already. */
-  rejected(event: Event, { sink, verdict, attempts, blocks }: Rejection, stored: () => void): void {
+  rejected(event: Event, { sink, verdict, attempts, blocks, expired }: Rejection, stored: () => void): void {
     const crash = verdict.kind === 'rejected' && verdict.crash === true;
-    const reason = verdict.kind === 'delivered' ? 'rejected' : crash ? 'crash' : verdict.kind;
+    const told = verdict.kind === 'delivered' ? 'rejected' : crash ? 'crash' : verdict.kind;
+    const reason = expired === true ? 'expired' : told;
     const { reason: detail = '', answer } = verdict.kind === 'delivered' ? {} : verdict;
     this.store(
       { item: event, sink, reason, detail, ...(answer !== undefined && { answer }), attempts, blocks },

@@ -108,10 +108,7 @@ export class LaneDispatch {
     if (lane.length === 0 && lane.parked) return this.fetch(lane, most);
     const events = this.takeBatch(lane, most);
     const first = events[0];
-    if (!first) {
-      lane.enter(lane.length > 0 ? 'awaiting_visibility' : 'idle');
-      return lane.length > 0 ? this.options.scheduler.awaitVisible(lane) : this.options.scheduler.release(lane);
-    }
+    if (!first) return this.goOn(lane);
     limiter?.spend(lane.organizationId, events.length);
     if (!failure && first.parkedId === null) {
       watcher.windowWait(Math.max(0, clock.now() - lane.closesAt + this.options.window));
@@ -122,10 +119,30 @@ export class LaneDispatch {
     );
   }
 
-  /** What its failure and its rate leave of a full batch. */
+  /** What its failure and its rate leave of a full batch, without what is too old; empty when nothing can be sent now. */
   private takeBatch(lane: Lane, most: number): readonly Event[] {
-    const { limits } = this.options;
-    return lane.take(most < limits.maxEvents ? { ...limits, maxEvents: most } : limits);
+    const { results, limits } = this.options;
+    const bounds = most < limits.maxEvents ? { ...limits, maxEvents: most } : limits;
+    let taken = lane.take(bounds);
+    let due = results.withoutExpired(lane, taken);
+    while (due.length === 0 && taken.length > 0) {
+      taken = lane.take(bounds);
+      due = results.withoutExpired(lane, taken);
+    }
+    return due;
+  }
+
+  /** It had its turn, and nothing that it could send. */
+  private goOn(lane: Lane): void {
+    const { scheduler, results } = this.options;
+    if (lane.length > 0) {
+      lane.enter('awaiting_visibility');
+      return scheduler.awaitVisible(lane);
+    }
+    if (lane.parked) return scheduler.proceed(lane);
+    results.forgetFailure(lane);
+    lane.enter('idle');
+    scheduler.release(lane);
   }
 
   /** The event behind the refused ones, alone. */

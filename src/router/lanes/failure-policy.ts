@@ -198,6 +198,13 @@ export function afterExpired(failure: FailureState): FailureState {
   return { ...failure, loneRefusals: 0, failures: 0, probing: null };
 }
 
+/** After `count` events of the next batch were found too old to be sent. What was learned of a destination that is away stays. */
+export function afterTooOld(failure: FailureState, count: number): FailureState | null {
+  if (failure.outages === 0 || failure.probing) return without(failure, count);
+  const suspects = Math.max(0, failure.suspects - count);
+  return { ...afterExpired(failure), suspects, leftOfRefused: Math.max(0, failure.leftOfRefused - count) };
+}
+
 /** The events behind the first are tried from here on. */
 export function startProbing(failure: FailureState, given: Parameters<typeof beginRound>[1]): FailureState {
   return { ...failure, suspects: 1, size: 1, probing: beginRound(failure.probing, given) };

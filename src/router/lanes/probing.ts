@@ -6,6 +6,7 @@ import type { Clock } from '../../clock.ts';
 import type { Event } from '../../event.ts';
 import { ownCopy } from '../../own-copy.ts';
 import type { ParkedPage, Verdict, Verdicts } from '../../pipeline.ts';
+import type { Expiry } from './expiry.ts';
 import type { Lane } from './lane.ts';
 import type { LaneScheduler } from './lane-scheduler.ts';
 import type { LaneParking } from './parking.ts';
@@ -18,6 +19,7 @@ import {
   type ProbedEvent,
   type Probing,
   type ProbeOutcome,
+  triesOf,
 } from './probe-policy.ts';
 import { waitForDestination, type RetryPolicy, startProbing, type FailureState } from './failure-policy.ts';
 
@@ -25,11 +27,14 @@ import { waitForDestination, type RetryPolicy, startProbing, type FailureState }
 export interface ProbeOutcomes {
   setFailure(lane: Lane, failure: FailureState | null): void;
   settle(lane: Lane, events: readonly Event[]): void;
+  /** It is too old to be sent. */
+  expire(lane: Lane, event: Event, attempts: number): void;
   deadLetter(lane: Lane, event: Event, given: { verdict: Verdict; attempts: number }): void;
 }
 
 export interface LaneProbingOptions {
   readonly policy: RetryPolicy;
+  readonly expiry: Expiry | undefined;
   readonly parking: Pick<LaneParking, 'park' | 'readOne' | 'drop'>;
   readonly clock: Clock;
   readonly random: () => number;
@@ -83,9 +88,12 @@ export class LaneProbing {
     if (!failure?.probing) return undefined;
     if (event) {
       const passed = passBy(failure.probing, event, last ?? '');
-      if (!passed) return event;
-      this.options.parking.drop(events);
-      this.next(lane, failure, { probing: passed, over: false });
+      if (!passed && this.options.expiry?.isExpired(event) !== true) return event;
+      if (passed) this.options.parking.drop(events);
+      else this.options.outcomes.expire(lane, event, triesOf(failure.probing, event));
+      const { maxAttempts } = this.options.policy;
+      const settled = { outcome: 'settled', place: last ?? '', maxAttempts } as const;
+      this.next(lane, failure, passed ? { probing: passed, over: false } : afterProbe(failure.probing, event, settled));
     } else {
       const { clock, policy } = this.options;
       this.next(lane, failure, afterLast(failure.probing, { now: clock.now(), backoff: policy.backoff }));

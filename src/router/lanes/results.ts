@@ -4,6 +4,7 @@ import type { Event } from '../../event.ts';
 import { BREAKER_OPEN, type Verdict, type Verdicts } from '../../pipeline.ts';
 import type { Lane } from './lane.ts';
 import { nameOfLane } from './lane-name.ts';
+import type { Expiry } from './expiry.ts';
 import type { EarlierFailures } from './earlier-failures.ts';
 import type { LaneScheduler } from './lane-scheduler.ts';
 import { type Refusal, refusalOf } from './refusal.ts';
@@ -19,6 +20,7 @@ import {
   decideAfterFailure,
   afterDeadLetter,
   afterExpired,
+  afterTooOld,
   newFailureState,
   type Outcome,
   waitForDestination,
@@ -31,6 +33,7 @@ export interface LaneResultsOptions {
   readonly policy: RetryPolicy;
   /** A dead letter blocks its lane. */
   readonly blocks: boolean;
+  readonly expiry: Expiry | undefined;
   readonly parking: Pick<LaneParking, 'park' | 'remove' | 'readOne' | 'drop'>;
   readonly clock: Clock;
   readonly random: () => number;
@@ -196,8 +199,29 @@ export class LaneResults implements ProbeOutcomes {
     return refusalOf(nameOfLane(this.options.sink, lane), probing);
   }
 
-  deadLetter(lane: Lane, event: Event, given: { verdict: Verdict; attempts: number }): void {
-    const { sink, blocks, accounts, parking, earlier } = this.options;
+  /**
+   * The events of the next batch that are not too old. The others become dead letters. They hold up nothing, and count as no
+   * failure: not theirs, and not the destination's.
+   */
+  withoutExpired(lane: Lane, events: readonly Event[]): readonly Event[] {
+    const { expiry } = this.options;
+    if (!expiry || events.length === 0) return events;
+    const { due, expired } = expiry.sort(events);
+    if (expired.length === 0) return events;
+    const { failure } = lane;
+    for (const event of expired) this.expire(lane, event, failure ? triesIn(failure, event) : 0);
+    if (failure) this.setFailure(lane, afterTooOld(failure, expired.length));
+    return due;
+  }
+
+  expire(lane: Lane, event: Event, attempts: number): void {
+    const { reason = '' } = this.options.expiry ?? {};
+    this.deadLetter(lane, event, { verdict: { kind: 'rejected', reason }, attempts, expired: true });
+  }
+
+  deadLetter(lane: Lane, event: Event, given: { verdict: Verdict; attempts: number; expired?: boolean }): void {
+    const { sink, accounts, parking, earlier } = this.options;
+    const blocks = this.options.blocks && given.expired !== true;
     earlier.settled(lane.organizationId);
     lane.expectDeadLetter(blocks);
     accounts.deadLettered(event, { sink, blocks, ...given }, () => {
@@ -205,6 +229,11 @@ export class LaneResults implements ProbeOutcomes {
       if (event.parkedId !== null) parking.remove(lane, [event]);
       if (lane.pendingDeadLetters === 0) this.options.scheduler.release(lane);
     });
+  }
+
+  /** Nothing is left that failed. */
+  forgetFailure(lane: Lane): void {
+    if (lane.failure) this.setFailure(lane, null);
   }
 
   private delivered(lane: Lane, events: readonly Event[]): void {
@@ -221,4 +250,9 @@ export class LaneResults implements ProbeOutcomes {
     const stored = events.filter((event) => event.parkedId !== null);
     if (stored.length > 0) parking.remove(lane, stored);
   }
+}
+
+/** How often the event was tried while its lane has failed, as far as the lane knows; none came after the failure began. */
+function triesIn({ since, outages, failures, loneRefusals }: FailureState, { origin }: Event): number {
+  return origin.receivedAt <= since ? Math.max(outages + failures, loneRefusals) : 0;
 }

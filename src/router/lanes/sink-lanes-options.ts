@@ -3,6 +3,7 @@ import type { Destination, ParkingLot } from '../../pipeline.ts';
 import type { TimerHeap } from '../timing/timer-heap.ts';
 import type { Lane } from './lane.ts';
 import type { BatchingMode } from './departure.ts';
+import type { Expiry } from './expiry.ts';
 import type { BatchLimits } from './lane-queue.ts';
 import type { RateLimiter } from '../timing/rate-limiter.ts';
 import type { RouterOptions, RouterWatcher } from '../router-options.ts';
@@ -28,6 +29,8 @@ export interface SinkLanesOptions {
   /** Milliseconds. */
   readonly window: number;
   readonly mode: BatchingMode;
+  /** Absent when no event is ever too old. */
+  readonly expiry: Expiry | undefined;
   readonly policy: RetryPolicy;
   /** A dead letter blocks its lane. */
   readonly blocks: boolean;

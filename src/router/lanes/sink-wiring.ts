@@ -4,6 +4,7 @@ import type { TimerHeap } from '../timing/timer-heap.ts';
 import type { DeadLetterWriter } from './dead-letters.ts';
 import { RouterAccounts } from './sink-accounts.ts';
 import type { BatchingMode } from './departure.ts';
+import { Expiry } from './expiry.ts';
 import type { MemoryBudget } from '../memory-budget.ts';
 import { RateLimiter } from '../timing/rate-limiter.ts';
 import type { RouterOptions } from '../router-options.ts';
@@ -31,6 +32,7 @@ export function lanesOf(destination: Destination, parts: RouterParts): SinkLanes
     lot,
     ...batchingOf(destination.name, config),
     ...policyOf(config),
+    expiry: expiryOf(destination.name, parts),
     limiter: limiterOf(destination.name, parts),
     signal,
     failure,
@@ -63,6 +65,11 @@ function policyOf({ delivery }: RouterOptions['config']) {
     },
     blocks: delivery.on_dead_letter === 'block',
   };
+}
+
+function expiryOf(name: string, { config, clock }: RouterParts): Expiry | undefined {
+  const maxAge = config.sinks[name]?.max_age;
+  return maxAge === undefined ? undefined : new Expiry(maxAge, clock);
 }
 
 function limiterOf(name: string, { config, clock }: RouterParts): RateLimiter | undefined {

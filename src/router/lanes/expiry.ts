@@ -1,0 +1,49 @@
+/**
+ * What is too old to be sent (`max_age` of a sink).
+ *
+ * The age counts from `created_at`: it is part of the row, so a first delivery, a retry, a parked event, a heal and a replay all
+ * come to the same answer. A commit time is known for events of the stream alone. It stands in where a table has no
+ * `created_at`; where there is neither, the age counts from when walpost received the event.
+ */
+import type { Clock } from '../../clock.ts';
+import type { Event } from '../../event.ts';
+import { unixMs } from '../../pg-time.ts';
+
+export interface SortedByAge {
+  readonly due: readonly Event[];
+  readonly expired: readonly Event[];
+}
+
+export class Expiry {
+  /** Milliseconds. */
+  private readonly maxAge: number;
+  private readonly clock: Clock;
+
+  constructor(maxAge: number, clock: Clock) {
+    this.maxAge = maxAge;
+    this.clock = clock;
+  }
+
+  /** Why an event is given up. */
+  get reason(): string {
+    return `older than max_age, which is ${this.maxAge / 1000} s`;
+  }
+
+  isExpired(event: Event): boolean {
+    return this.bornAt(event) < this.clock.wallTime() - this.maxAge;
+  }
+
+  /** Without a copy while nothing is too old. */
+  sort(events: readonly Event[]): SortedByAge {
+    const isExpired = (event: Event): boolean => this.isExpired(event);
+    if (!events.some(isExpired)) return { due: events, expired: [] };
+    return { due: events.filter((event) => !isExpired(event)), expired: events.filter(isExpired) };
+  }
+
+  /** Milliseconds since the Unix epoch. */
+  private bornAt({ createdAt, origin }: Event): number {
+    if (createdAt !== null) return Date.parse(createdAt);
+    if (origin.committedAtMicros !== null) return unixMs(origin.committedAtMicros);
+    return this.clock.wallTime() - (this.clock.now() - origin.receivedAt);
+  }
+}
