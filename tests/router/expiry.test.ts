@@ -79,6 +79,17 @@ describe('max_age', () => {
     expect(harness.sent.length).toBe(sent);
   });
 
+  test('nor while their dead letters are not durable yet', async () => {
+    const harness = shortLived({ answer: () => DOWN });
+    harness.lettersStall = true;
+    accept(harness, { 1: 59_000 });
+    await harness.clock.advance(5_000);
+    expect(harness.unstored).toHaveLength(1);
+    expect([...harness.router.failing()]).toEqual([]);
+    for (const stored of harness.unstored) stored();
+    expect(Object.values(harness.router.state().lanes).every((count) => count === 0)).toBe(true);
+  });
+
   test('when it leaves parking: its row is gone, and what is young is delivered', async () => {
     const harness = shortLived();
     let up = false;
