@@ -16,6 +16,8 @@ import { CANARY_TYPE } from '../reserved.ts';
 
 export interface DeliveryLogOptions {
   readonly mode: Config['delivery']['log'];
+  /** Sinks of which nothing is written (`log: false`). */
+  readonly leftOut?: ReadonlySet<string>;
   readonly clock: Clock;
   /** Rows were left out, because the buffer was full. */
   readonly onDropped: (count: number) => void;
@@ -77,8 +79,8 @@ export class DeliveryLog {
   }
 
   readonly attempted = ({ sink, batch, verdicts, milliseconds }: Attempt): void => {
-    const { mode, clock } = this.options;
-    if (mode === 'off') return;
+    const { mode, leftOut, clock } = this.options;
+    if (mode === 'off' || leftOut?.has(sink) === true) return;
     const verdict = worst(verdicts);
     if (mode === 'failures' && verdict.kind === 'delivered' && !hasCanary(batch)) return;
     const { organizationId, lane = OWN_LANE, events, attempt, job = null } = batch;

@@ -58,6 +58,7 @@ export class Relay implements RunningRelay {
     const { config, clock, log, metrics } = options;
     this.deliveryLog = new DeliveryLog({
       mode: config.delivery.log,
+      leftOut: new Set(Object.keys(config.sinks).filter((name) => config.sinks[name]?.log === false)),
       clock,
       onDropped: (count) => metrics.deliveryLogDropped(count),
       onError: (message) => log.warn(`the delivery log cannot be written: ${message}`),

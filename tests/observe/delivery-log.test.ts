@@ -64,6 +64,18 @@ describe('a relay', () => {
   });
 });
 
+test('a sink with log: false is left out, and no other', async () => {
+  await using log = await EventLog.start();
+  const sinks = { ...log.sinks, quiet: { type: 'discard', log: false }, told: { type: 'discard' } };
+  await using relay = await RelayInProcess.start({ database, sinks, config: { delivery: { log: 'all' } } });
+  const [event] = await database.query<{ id: string }>(`SELECT walpost.publish($1, 'a.b', '{}')::text AS id`, [
+    randomUUID(),
+  ]);
+  await log.has([event?.id ?? '']);
+  await relay.stop();
+  expect((await rows()).map(({ sink }) => sink).toSorted()).toEqual(['hook', 'told']);
+});
+
 describe('the buffer', () => {
   const made = (): { log: DeliveryLog; dropped: () => number } => {
     let dropped = 0;

@@ -37,6 +37,10 @@ export function commonOptions(defaults: { readonly concurrency: number }) {
     organization_rate: rate()
       .optional()
       .describe('Maximum rate of events of one organization for this sink, such as 10/s.'),
+    log: z
+      .boolean()
+      .optional()
+      .describe('false: no attempt of this sink is written to walpost.delivery_log; delivery.log decides when absent.'),
     formerly: z.string().optional().describe('The name this sink had before; its parked rows come along.'),
   };
 }
