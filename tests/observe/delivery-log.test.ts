@@ -73,7 +73,7 @@ test('a sink with log: false is left out, and no other', async () => {
   ]);
   await log.has([event?.id ?? '']);
   await relay.stop();
-  expect((await rows()).map(({ sink }) => sink).toSorted()).toEqual(['hook', 'told']);
+  expect(new Set((await rows()).map(({ sink }) => sink))).toEqual(new Set(['hook', 'told']));
 });
 
 describe('the buffer', () => {

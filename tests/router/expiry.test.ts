@@ -155,7 +155,7 @@ describe('max_age', () => {
 describe('the age of an event', () => {
   const clock = new ManualClock();
   const now = clock.wallTime();
-  const micros = (ms: number): bigint => BigInt(ms) * 1000n - BigInt(POSTGRES_EPOCH_MICROS);
+  const micros = (ms: number): bigint => BigInt(ms) * 1000n - POSTGRES_EPOCH_MICROS;
   const origin = (ageMs: number | null) =>
     makeOrigin({ committedAtMicros: ageMs === null ? null : micros(now - ageMs), receivedAt: clock.now() });
   const created = (ageMs: number): string => new Date(now - ageMs).toISOString().replace('Z', '999Z');
