@@ -6,6 +6,7 @@ import { type JobStatus, pauseText, type StatusReport } from '../observe/status-
 import type { RelaySession } from '../observe/wal-status.ts';
 import type { GatheredStatus } from './gather-status.ts';
 import { bytesText, secondsText } from './quantity-text.ts';
+import { COUNT_LIMIT } from '../parking/parked-sinks.ts';
 import { changeRows, type StatusChanges } from './status-changes.ts';
 import { wrapText } from './text-table.ts';
 
@@ -189,8 +190,11 @@ function storedRows({ deadLetters, parked, jobs, slot }: StatusReport, paint: Pa
   const dead = deadLetters && sum(deadLetters);
   const open = jobs?.map((job) => jobText(job, slot));
   return [
-    ['parked', parked ? String(sum(parked)) : UNKNOWN],
-    ['dead letters', dead === null ? UNKNOWN : dead === 0 ? '0' : `${paint.red(String(dead))}: ${reasons?.join(', ')}`],
+    ['parked', parked ? countText(sum(parked)) : UNKNOWN],
+    [
+      'dead letters',
+      dead === null ? UNKNOWN : dead === 0 ? '0' : `${paint.red(countText(dead))}: ${reasons?.join(', ')}`,
+    ],
     ['jobs', open ? open.join('; ') || 'none' : UNKNOWN],
   ];
 }
@@ -218,6 +222,11 @@ function waitingRows({ waiting }: StatusReport, paint: Paint): Row[] {
 
 const UNKNOWN = 'unknown';
 const MOST_PAUSES = 20;
+
+/** Counting ends there. */
+function countText(count: number): string {
+  return count >= COUNT_LIMIT ? `${COUNT_LIMIT}+` : String(count);
+}
 
 function sum(counts: readonly { readonly count: number }[]): number {
   return counts.reduce((total, { count }) => total + count, 0);

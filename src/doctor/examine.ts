@@ -9,7 +9,7 @@ import { judgeTransactions, judgeOtherSlots } from './checks/held-back.ts';
 import { type CheckContext, contextOf, placeOf, startFinding } from './checks/context.ts';
 import { judgeConnections, judgeLogin, judgeRights } from './checks/login.ts';
 import { judgeCaptures, judgeDefaults, judgeDeviations, judgeInsiders, judgeOwnerLogins } from './checks/rights.ts';
-import { judgeSettings, judgeStart } from './checks/server.ts';
+import { judgeSettings, judgeSlotPlaces, judgeStart } from './checks/server.ts';
 import { judgeParked, judgeProbes, judgeSinkConfig } from './checks/sinks.ts';
 import { judgeFailover, judgeOwnSlot } from './checks/slot.ts';
 import {
@@ -114,10 +114,21 @@ function ofDatabase(facts: DatabaseFindings, context: CheckContext, knowsSinks: 
   const { server, slot, ownSlot, slots } = facts;
   const made: Readonly<Record<CheckName, CheckOutcome>> = {
     connection: judge(facts.serverProblems, (found) => judgeStart(found, context)),
-    'server settings': judge(server, (known) => judgeSettings(known, context)),
+    'server settings': together([
+      judge(server, (known) => judgeSettings(known, context)),
+      judge(both(slots, server), ([all, known]) =>
+        judgeSlotPlaces(
+          known,
+          all.some(({ name }) => name === slot),
+          context,
+        ),
+      ),
+    ]),
     login: together([
-      judge(server, (known) => judgeLogin(known, context)),
-      judge(both(facts.relayRights, server), ([rights, known]) => judgeRights(rights, known, context)),
+      judge(both(facts.relayRights, server), ([rights, known]) => [
+        ...judgeLogin(known, rights.relay, context),
+        ...judgeRights(rights, known, context),
+      ]),
     ]),
     connections: judge(server, (known) => judgeConnections(known, context)),
     schema: judge(facts.schemaProblems, (found) => judgeSchema(found, context)),

@@ -5,6 +5,7 @@ import { rfc3339Sql } from '../pg-time.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import { likePattern } from '../postgres/like-pattern.ts';
 import { inTransaction } from '../postgres/transaction.ts';
+import { COUNT_LIMIT } from './parked-sinks.ts';
 import { askForRetry } from './retry-requests.ts';
 
 export type StoredTable = 'parked' | 'dead_letters';
@@ -86,12 +87,13 @@ function conditionOf(table: StoredTable, filter: StoredFilter): { where: string;
   return { where: conditions.join(' AND '), values };
 }
 
-/** How many dead letters wait for a person, by sink and reason. */
-export async function countDeadLetters(pool: pg.Pool): Promise<readonly DeadLetterCount[]> {
+/** How many dead letters wait for a person, by sink and reason; of the newest `most` in all, so that one look stays short. */
+export async function countDeadLetters(pool: pg.Pool, most = COUNT_LIMIT): Promise<readonly DeadLetterCount[]> {
   return ask<DeadLetterCount & object>(
     pool,
-    'SELECT sink, reason, count(*)::integer AS count FROM walpost.dead_letters GROUP BY sink, reason ORDER BY sink, reason',
-    [],
+    `SELECT sink, reason, count(*)::integer AS count FROM (SELECT sink, reason FROM walpost.dead_letters ORDER BY id DESC LIMIT $1) AS newest
+      GROUP BY sink, reason ORDER BY sink, reason`,
+    [most],
   );
 }
 

@@ -5,6 +5,7 @@ import { Certificates } from '../support/certificates.ts';
 import { newClient } from '../support/client.ts';
 import { debianPostgresMissing, startDebianPostgres } from '../support/debian-postgres.ts';
 import { pgbouncerMissing, startPgbouncer } from '../support/pgbouncer.ts';
+import { usualSlot } from '../../src/relay/starts/start-facts.ts';
 import { startServer } from '../support/server.ts';
 import { HEALTHY_SETTINGS, Installation, statementsOf } from './installation.ts';
 
@@ -49,6 +50,15 @@ test.each<[code: string, settings: Record<string, string>, says: RegExp]>([
       : (found?.remedy ?? '');
   await mendServer(server, remedy);
   await vi.waitFor(async () => expect(codes(await installation.examine())).toEqual(['NEVER_RUN']), { timeout: 10_000 });
+});
+
+test('every place for slots is taken, one of them by ours', async () => {
+  await using server = await startServer('17', { settings: { ...HEALTHY_SETTINGS, max_replication_slots: '1' } });
+  const installation = await onServerOfItsOwn(server);
+  const { database } = installation;
+  const slot = usualSlot(new URL(database.url).pathname.slice(1));
+  await database.query(`SELECT pg_create_logical_replication_slot('${slot}', 'pgoutput')`);
+  expect(codes(await installation.examine())).not.toContain('SLOTS_FULL');
 });
 
 test('every place for slots is taken, so that ours has none', async () => {

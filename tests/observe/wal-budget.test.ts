@@ -30,6 +30,11 @@ test.each([
   expect(walBudget(lag, 100, 10)).toEqual({ limit, limitBytes, leftBytes, writtenBytesPerSecond: 10, secondsLeft });
 });
 
+test('a limit that was lowered below what is kept is not shown as a negative size', () => {
+  const budget = walBudget({ retainedBytes: 68, safeBytes: -100 }, 1_000, 10);
+  expect(budget).toMatchObject({ limit: 'max_slot_wal_keep_size', limitBytes: null, leftBytes: 0 });
+});
+
 test('what is not known stays unknown', () => {
   expect(walBudget({ retainedBytes: null, safeBytes: null }, 100, null)).toEqual(UNKNOWN_BUDGET);
   expect(walBudget({ retainedBytes: 1, safeBytes: null }, 100, null).secondsLeft).toBeNull();

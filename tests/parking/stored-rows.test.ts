@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { listJobs, openJobs, requestJob } from '../../src/jobs/job-rows.ts';
-import { countStored, discardStored, listStored, moveParked } from '../../src/parking/stored-rows.ts';
+import { countDeadLetters, countStored, discardStored, listStored, moveParked } from '../../src/parking/stored-rows.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
@@ -53,6 +53,16 @@ test('lists go by number and not by its text', async () => {
   }
   expect((await openJobs(pool, slot)).map(({ id }) => Number(id))).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
   expect((await listJobs(pool, 2)).map(({ id }) => id)).toEqual(['11', '10']);
+});
+
+test('counting dead letters ends at a bound, with the newest', async () => {
+  await letters(12);
+  expect(await countDeadLetters(pool)).toMatchObject([{ count: 6 }, { count: 6 }]);
+  const bounded = await countDeadLetters(pool, 5);
+  expect(bounded.map(({ reason, count }) => [reason, count])).toEqual([
+    ['failed', 3],
+    ['rejected', 2],
+  ]);
 });
 
 test('filters restrict together; a type is a pattern in which only * is special', async () => {

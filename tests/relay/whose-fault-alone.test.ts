@@ -114,7 +114,7 @@ test(
     const told = (message: RegExp) =>
       relay.lines.map((line) => JSON.parse(line) as object).filter((line) => message.test(JSON.stringify(line)));
     expect(told(/refuses every event/)).toEqual([
-      expect.objectContaining({ sink: 'hook', organizationId: X, remedy: expect.any(String) as string }),
+      expect.objectContaining({ sink: 'hook', organizationId: X, refused: 5, remedy: expect.any(String) as string }),
     ]);
     const before = requests.length;
     await poll(

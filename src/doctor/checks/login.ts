@@ -36,7 +36,8 @@ export function judgeRights(
 
 const DAY = 86_400;
 
-export function judgeLogin(server: ServerState, context: CheckContext): DoctorFinding[] {
+/** `relay`: walpost_relay, with the prefix of the installation. */
+export function judgeLogin(server: ServerState, relay: string, context: CheckContext): DoctorFinding[] {
   const { role, limits } = context;
   const found: DoctorFinding[] = [];
   const subject = `role ${server.role}`;
@@ -47,7 +48,7 @@ export function judgeLogin(server: ServerState, context: CheckContext): DoctorFi
   }
   if (server.isSuperuser && !isNear(context)) {
     const remedy =
-      `CREATE ROLE walpost_login LOGIN REPLICATION PASSWORD '…'; GRANT walpost_relay TO walpost_login; ` +
+      `CREATE ROLE walpost_login LOGIN REPLICATION PASSWORD '…'; GRANT ${quoteIdentifier(relay)} TO walpost_login; ` +
       'then name it in database.url. `walpost migrate` needs the owner of the schema.';
     found.push(finding('RELAY_SUPERUSER', { subject, what: 'It is a superuser, and comes over the network.', remedy }));
   }

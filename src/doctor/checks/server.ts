@@ -16,7 +16,6 @@ export function judgeStart(problems: readonly unknown[], context: CheckContext):
 export function judgeSettings(server: ServerState, context: CheckContext): DoctorFinding[] {
   return [
     ...hotStandby(server, context),
-    ...slotPlaces(server, context),
     ...walsenders(server, context),
     ...slotLimit(server, context),
     ...senderTimeout(server, context),
@@ -31,9 +30,10 @@ function hotStandby({ inRecovery }: ServerState, context: CheckContext): DoctorF
   return [startFinding(error, placeOf(context.host), context)];
 }
 
-function slotPlaces(server: ServerState, context: CheckContext): DoctorFinding[] {
+/** A slot that is there needs no further place. */
+export function judgeSlotPlaces(server: ServerState, isThere: boolean, context: CheckContext): DoctorFinding[] {
   const places = numberOf(server, 'max_replication_slots');
-  if (places === undefined || server.slots < places) return [];
+  if (isThere || places === undefined || server.slots < places) return [];
   const what = `All ${places} replication slots of the server are in use.`;
   const remedy = `${set(server, context, 'max_replication_slots', String(places + 5))} Or drop a slot that nobody reads.`;
   return [finding('SLOTS_FULL', { subject: 'max_replication_slots', what, remedy })];

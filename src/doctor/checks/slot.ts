@@ -63,6 +63,13 @@ function mebibytes(bytes: number): string {
   return `${Math.round(bytes / MEBIBYTE).toLocaleString('en')} MiB`;
 }
 
+/** A connection string as one word of a shell: a name may hold blanks and quotes. */
+export function psqlDatabase(database: string | null): string {
+  if (database === null || /^[\w-]+$/.test(database)) return `'dbname=${database ?? '…'} replication=database'`;
+  const value = database.replaceAll(/[\\']/g, '\\$&');
+  return `'${`dbname='${value}' replication=database`.replaceAll("'", "'\\''")}'`;
+}
+
 const FAILOVER_SLOTS = 170_000;
 
 /** Only where there is a standby to fail over to. */
@@ -77,7 +84,7 @@ export function judgeFailover(
   if (slot.failover !== true) {
     const what = 'The server has standbys, and the slot is not marked for failover.';
     const remedy =
-      `Stop \`walpost run\`, then over a replication connection (psql 'dbname=${slot.database ?? '…'} replication=database'): ` +
+      `Stop \`walpost run\`, then over a replication connection (psql ${psqlDatabase(slot.database)}): ` +
       `ALTER_REPLICATION_SLOT ${name} (FAILOVER true); and on the standby sync_replication_slots = on, with hot_standby_feedback, ` +
       'primary_slot_name, and a dbname in primary_conninfo.';
     return [finding('SLOT_NO_FAILOVER', { subject, what, remedy })];

@@ -52,8 +52,8 @@ const BYPASSING_PUBLISHERS = `
 
 const UNBOUND = 'row-level security does not hide the rows of other organizations from it';
 
-const OWNER_REMEDY =
-  'Let the application log in as a role of its own: CREATE ROLE … LOGIN; GRANT walpost_publisher TO …; it must not be a member of the owner.';
+const ownerRemedy = (publisher: string): string =>
+  `Let the application log in as a role of its own: CREATE ROLE … LOGIN; GRANT ${publisher} TO …; it must not be a member of the owner.`;
 
 /** Applications with the rights of the owner, with the statements that change it. */
 export async function findOwnerLogins(db: Pick<pg.Pool, 'query'> | pg.ClientBase): Promise<UnboundLogin[]> {
@@ -70,7 +70,7 @@ export async function readUnboundLogins(db: Pick<pg.Pool, 'query'> | pg.ClientBa
   const { rows: bypassing } = await db.query<{ role: string; publisher: string }>(BYPASSING_PUBLISHERS, groups);
   return [
     // One line for all owners: which statements change it depends on how they are one, and `walpost doctor` says it.
-    ...owners.map(({ line }) => ({ line, remedy: OWNER_REMEDY })),
+    ...owners.map(({ line }) => ({ line, remedy: ownerRemedy(`${prefix}walpost_publisher`) })),
     ...bypassing.map(({ role, publisher: group }) => ({
       line: `role ${role} is a member of ${group}, and has BYPASSRLS: ${UNBOUND}`,
       remedy: `Let the application log in as a role of its own without BYPASSRLS: CREATE ROLE … LOGIN; GRANT ${group} TO …; REVOKE ${group} FROM ${role}.`,

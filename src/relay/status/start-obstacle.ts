@@ -16,7 +16,8 @@ export async function startObstacle(config: Config, pool: pg.Pool): Promise<stri
     await look(config, pool);
     return undefined;
   } catch (error) {
-    if (!(error instanceof WalpostError)) return undefined;
+    // What passes by itself stops no start: it is tried again.
+    if (!(error instanceof WalpostError) || error.policy === 'retry') return undefined;
     return `A start of \`walpost run\` would end with ${error.code}: ${scrub(error.message)} ${error.remedy}`;
   }
 }

@@ -212,7 +212,16 @@ export class RelayStatus {
   /** Logged once, when it begins. No event of the lane is given up, so only a person or the destination can end it. */
   private refusing({ sink, organizationId, reason, events, eventIds, types }: RefusedLane): void {
     const [eventId] = eventIds;
-    const fields = { sink, organizationId, eventId, events, eventTypes: types, reason, remedy: REFUSING_REMEDY };
+    // The logger redacts a field named `events`.
+    const fields = {
+      sink,
+      organizationId,
+      eventId,
+      refused: events,
+      eventTypes: types,
+      reason,
+      remedy: REFUSING_REMEDY,
+    };
     this.options.log.warn(fields, 'the destination refuses every event of an organization that it is sent; they wait');
   }
 

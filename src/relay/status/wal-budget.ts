@@ -33,7 +33,8 @@ export function walBudget(
   const leftBytes = isServers ? Math.max(0, safeBytes) : warn;
   return {
     limit: isServers ? 'max_slot_wal_keep_size' : 'source.wal_warn',
-    limitBytes: isServers ? retainedBytes + safeBytes : walWarn,
+    // After the limit was lowered the sum says nothing.
+    limitBytes: !isServers ? walWarn : retainedBytes + safeBytes > 0 ? retainedBytes + safeBytes : null,
     leftBytes,
     writtenBytesPerSecond: rate,
     secondsLeft: rate === null || rate <= 0 ? null : leftBytes / rate,
