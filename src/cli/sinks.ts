@@ -38,7 +38,7 @@ export async function listSinks(config: Config, { json }: SinkListFlags): Promis
     type: config.sinks[sink]?.type ?? null,
     parked: counts.get(sink)?.count ?? 0,
     oldestAgeSeconds: counts.get(sink)?.oldestAgeSeconds ?? null,
-    paused: pauses.filter((each) => each.sink === sink).map(({ sink: _, ...pause }) => pause),
+    paused: pauses.filter((each) => each.sink === sink),
   }));
   if (json) return sayJson(rows);
   const cells = rows.map(({ sink, type, parked, oldestAgeSeconds: age, paused }) => [
@@ -46,7 +46,7 @@ export async function listSinks(config: Config, { json }: SinkListFlags): Promis
     type ?? 'not in the configuration',
     String(parked),
     age === null ? '' : secondsText(age),
-    paused.map((pause) => pauseText({ sink, ...pause })).join('; ') || 'no',
+    paused.map(pauseText).join('; ') || 'no',
   ]);
   process.stdout.write(textTable(HEAD, cells));
   if (pauses.length > 0) hint('`walpost sinks resume SINK [--organization ID]` sends what was parked, and goes on.');

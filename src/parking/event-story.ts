@@ -58,7 +58,7 @@ const LOG = `
   SELECT ${rfc3339Sql('at')} AS at, outcome AS step, sink, attempt, reason, job, NULL AS letter FROM walpost.delivery_log
    WHERE slot = $1 AND $2 = ANY (event_ids) AND ($3::text IS NULL OR organization_id = $3) ORDER BY id`;
 
-type StoredRow = Record<string, string | null> & { readonly attempt: never };
+type StoredRow = StoryFields & StoryStep & { readonly committed_at: string | null };
 
 export async function readEventStory(
   pool: pg.Pool,
@@ -128,12 +128,11 @@ function fieldsOf(row: StoredRow): StoryFields {
 function startOf(fields: StoryFields | null, stored: StoredRow | undefined): StoryStep[] {
   const step = (at: string | null | undefined, name: string): StoryStep[] =>
     at == null ? [] : [{ at, step: name, sink: null, attempt: null, reason: null, job: null, letter: null }];
-  return [...step(fields?.created_at, 'created'), ...step(stored?.['committed_at'], 'committed')];
+  return [...step(fields?.created_at, 'created'), ...step(stored?.committed_at, 'committed')];
 }
 
-function stepOf(row: StoredRow): StoryStep {
-  const { at = null, step = '', sink = null, attempt = null, reason = null, job = null, letter = null } = row;
-  return { at, step: step ?? '', sink, attempt, reason, job, letter };
+function stepOf({ at, step, sink, attempt, reason, job, letter }: StoredRow): StoryStep {
+  return { at, step, sink, attempt, reason, job, letter };
 }
 
 function byTime(one: StoryStep, other: StoryStep): number {
