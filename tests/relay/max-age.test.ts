@@ -26,11 +26,11 @@ const count = async (database: TestDatabase, table: string): Promise<number> =>
 
 test('old events are dead letters, also those that were parked before, and block no lane', async () => {
   await using database = await createTestDatabase();
-  const types: string[] = [];
+  const types = new Set<string>(); // after a restart one may come twice
   let isWell = false;
   await using receiver = await EventReceiver.start(({ events }) => {
     if (!isWell) return 503;
-    types.push(...events.map(({ event_type }) => event_type));
+    for (const { event_type: type } of events) types.add(type);
     return 204;
   });
   const delivery = {
@@ -51,8 +51,8 @@ test('old events are dead letters, also those that were parked before, and block
   await using _next = await RelayInProcess.start({ database, sinks, config });
   await publish(database, 'stream.old', '11 minutes');
   await publish(database, 'stream.young', '0');
-  await poll('the young ones have arrived', async () => (types.length === 2 ? true : undefined));
-  expect(types).toEqual(['parked.young', 'stream.young']);
+  await poll('the young ones have arrived', async () => (types.has('stream.young') ? true : undefined));
+  expect([...types]).toEqual(['parked.young', 'stream.young']);
   const detail = 'older than max_age, which is 600 s';
   await poll('both old ones are stored', async () => ((await letters(database)).length === 2 ? true : undefined));
   expect(await letters(database)).toEqual([
