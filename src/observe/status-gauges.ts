@@ -104,9 +104,13 @@ export class StatusGauges {
       [standbys, report?.processes?.standbys.length],
     ];
     for (const [gauge, value] of values) gauge.set(value ?? NaN);
+    this.fillBudget(report);
+  }
+
+  private fillBudget(report: StatusReport | undefined): void {
     const { retained, walBudget, walTimeLeft } = this.gauges;
     const ofWal: [Gauge, number | null | undefined][] = [
-      [retained, lag?.retainedBytes],
+      [retained, report?.lag.retainedBytes],
       [walBudget, report?.wal.limitBytes],
       [walTimeLeft, report?.wal.secondsLeft],
     ];

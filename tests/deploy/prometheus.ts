@@ -56,7 +56,7 @@ export class Prometheus implements AsyncDisposable {
   async range(expression: string, seconds: number): Promise<readonly Series[]> {
     const end = Date.now() / 1000;
     const query = new URLSearchParams({ query: expression, start: `${end - seconds}`, end: `${end}`, step: '1' });
-    const answer = await fetch(`${this.#url}/api/v1/query_range?${query}`);
+    const answer = await fetch(`${this.#url}/api/v1/query_range?${query.toString()}`);
     const body = (await answer.json()) as { status: string; error?: string; data: { result: Series[] } };
     if (body.status !== 'success') throw new Error(`${expression}: ${body.error}`);
     return body.data.result;

@@ -7,6 +7,7 @@
  *   window       until the batch left
  *   deliver      one attempt; the request carries its own traceparent
  */
+import type * as OpenTelemetry from '@opentelemetry/api';
 import type { Context, Link, SpanContext, Tracer } from '@opentelemetry/api';
 import type { Clock } from '../../clock.ts';
 import type { Event } from '../../event.ts';
@@ -15,7 +16,7 @@ import type { Batch } from '../../pipeline.ts';
 import { wireString, wireToText } from '../../wire-text.ts';
 import type { RequestOutcome } from '../metrics.ts';
 
-type Api = Pick<typeof import('@opentelemetry/api'), 'ROOT_CONTEXT' | 'SpanKind' | 'SpanStatusCode' | 'trace'>;
+type Api = Pick<typeof OpenTelemetry, 'ROOT_CONTEXT' | 'SpanKind' | 'SpanStatusCode' | 'trace'>;
 
 /** One attempt, from when the sink is asked. */
 export interface DeliverySpan {
