@@ -1,7 +1,7 @@
 /** What became of the canaries of `walpost verify`. */
 
 /** One canary as it arrived somewhere, in the order of arrival. */
-export interface Arrival {
+export interface CanaryArrival {
   readonly number: number;
   /** Milliseconds since it was sent, by the clock of the server. */
   readonly latency: number;
@@ -25,7 +25,7 @@ export interface ArrivalReport {
   readonly latency: Latency | null;
 }
 
-export function judgeArrivals(sent: number, arrivals: readonly Arrival[]): ArrivalReport {
+export function judgeArrivals(sent: number, arrivals: readonly CanaryArrival[]): ArrivalReport {
   const first = new Map<number, number>();
   const reordered: number[] = [];
   let largest = 0;

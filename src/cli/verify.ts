@@ -15,7 +15,7 @@ import { openJobDatabase } from './job-database.ts';
 import { say, sayJson } from './output.ts';
 import { progressLine } from './progress-line.ts';
 import { recordText } from './text-table.ts';
-import { type Arrival, type ArrivalReport, arrivalText, isSound, judgeArrivals } from './verify-report.ts';
+import { type CanaryArrival, type ArrivalReport, arrivalText, isSound, judgeArrivals } from './verify-report.ts';
 import { type VerifyFlags, type VerifyRequest, verifyRequest } from './verify-request.ts';
 
 /** Of the session that verifies: two runs would remove the canaries of each other. */
@@ -39,8 +39,8 @@ const AT_SINK = `
 const LOOK_MS = 200;
 
 interface Found {
-  readonly relay: readonly Arrival[];
-  readonly sink: readonly Arrival[] | null;
+  readonly relay: readonly CanaryArrival[];
+  readonly sink: readonly CanaryArrival[] | null;
 }
 
 export async function verify(config: Config, flags: VerifyFlags): Promise<void> {
@@ -93,12 +93,12 @@ async function sendAndWait(pool: pg.Pool, request: VerifyRequest, signal: AbortS
 }
 
 async function look(pool: pg.Pool, { sink, organization }: VerifyRequest): Promise<Found> {
-  const relay = (await pool.query<Arrival>(AT_RELAY)).rows;
+  const relay = (await pool.query<CanaryArrival>(AT_RELAY)).rows;
   if (sink === null) return { relay, sink };
-  return { relay, sink: (await pool.query<Arrival>(AT_SINK, [sink, organization.toLowerCase()])).rows };
+  return { relay, sink: (await pool.query<CanaryArrival>(AT_SINK, [sink, organization.toLowerCase()])).rows };
 }
 
-function numbersIn(arrivals: readonly Arrival[]): number {
+function numbersIn(arrivals: readonly CanaryArrival[]): number {
   return new Set(arrivals.map(({ number }) => number)).size;
 }
 

@@ -32,7 +32,7 @@ afterEach(async () => {
 
 const sinks = () => ({ hook: customer.receiver.sink(), canaries: canaries.receiver.sink() });
 const start = async (routes: readonly object[] = ROUTES): Promise<void> => {
-  relay = await RelayInProcess.start({ database, sinks: sinks(), config: { routes: routes as never } });
+  relay = await RelayInProcess.start({ database, sinks: sinks(), config: { routes } });
 };
 const run = (...argv: string[]): Promise<CliResult> => walpost(['verify', '--json', ...argv, '--config', file.path]);
 const left = () =>
