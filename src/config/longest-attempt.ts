@@ -8,7 +8,10 @@ import { sendsBatches } from './sinks/webhook.ts';
 export function longestAttempt({ sinks, delivery }: Pick<Config, 'sinks' | 'delivery'>): number {
   const each = Object.values(sinks).map((sink) => {
     const oneByOne =
-      sink.type === 'realtime' || sink.type === 'slack' || (sink.type === 'webhook' && !sendsBatches(sink));
+      sink.type === 'realtime' ||
+      sink.type === 'slack' ||
+      sink.type === 'email' ||
+      (sink.type === 'webhook' && !sendsBatches(sink));
     return (sink.timeout ?? delivery.timeout) * (oneByOne ? 2 : 1);
   });
   return Math.max(...each, 0);

@@ -7,6 +7,7 @@ import { outsideFile, type ConfigDraft } from './config-draft.ts';
 import type { Environment } from './interpolation.ts';
 import { childOf } from './option-schema.ts';
 import { outsideFault } from './outside-values.ts';
+import { RESEND_API } from './sinks/email.ts';
 import { hasHttpOptions } from './sinks/http-options.ts';
 import { SLACK_API } from './sinks/slack.ts';
 
@@ -15,7 +16,12 @@ export function applyProxyEnvironment(draft: ConfigDraft, env: Environment): voi
   if (typeof sinks !== 'object' || sinks === null) return;
   for (const [name, sink] of Object.entries(sinks)) {
     const url: unknown = childOf(sink, 'url') ?? usualUrl(childOf(sink, 'type'));
-    if (!hasHttpOptions(childOf(sink, 'type')) || childOf(sink, 'proxy') !== undefined || typeof url !== 'string')
+    if (
+      !hasHttpOptions(childOf(sink, 'type')) ||
+      childOf(sink, 'proxy') !== undefined ||
+      typeof url !== 'string' ||
+      !/^\s*https?:/i.test(url)
+    )
       continue;
     const found = proxyFor(url, env);
     if (found)
@@ -27,7 +33,7 @@ export function applyProxyEnvironment(draft: ConfigDraft, env: Environment): voi
 }
 
 function usualUrl(type: unknown): string | undefined {
-  return type === 'slack' ? SLACK_API : undefined;
+  return type === 'slack' ? SLACK_API : type === 'email' ? RESEND_API : undefined;
 }
 
 interface FoundProxy {

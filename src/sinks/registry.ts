@@ -38,6 +38,10 @@ const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } =
     load: async () => (await import('./nats/nats-sink.ts')).createNatsSink,
   },
   slack: { load: async () => (await import('./slack/slack-sink.ts')).createSlackSink },
+  email: {
+    packages: ['nodemailer'],
+    load: async () => (await import('./email/email-sink.ts')).createEmailSink,
+  },
 };
 
 /** Creates the sink; CONFIG_INVALID when its options do not go together, SINK_PACKAGE_MISSING when a client is missing. */

@@ -23,5 +23,5 @@ export const httpOptions = {
 
 /** Types of sinks that have these options. */
 export function hasHttpOptions(type: unknown): boolean {
-  return type === 'webhook' || type === 'realtime' || type === 'slack';
+  return type === 'webhook' || type === 'realtime' || type === 'slack' || type === 'email';
 }

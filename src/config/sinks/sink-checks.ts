@@ -11,6 +11,7 @@ import { isRefusedHost } from '../../refused-address.ts';
 import { signingSecretProblem } from '../../signing-secret.ts';
 import { brokerProblems } from './broker-checks.ts';
 import { kindOf } from '../../template/escapes.ts';
+import { MailFolder } from '../../template/mail-folder.ts';
 import { templateOf } from '../../template/template-source.ts';
 import { hasHttpOptions } from './http-options.ts';
 import { redisUrlProblem } from './redis-options.ts';
@@ -48,6 +49,7 @@ function* httpProblems(sink: SinkInput): Generator<SinkProblem> {
   if (typeof key === 'string') yield* problem(['key'], keyProblem(key));
   yield* bodyProblems(sink);
   if (sink['type'] === 'slack') yield* slackProblems(sink);
+  if (sink['type'] === 'email') yield* emailProblems(sink);
   if (typeof headers !== 'object' || headers === null) return;
   for (const [name, value] of Object.entries(headers)) {
     if (typeof value === 'string') yield* problem(['headers', name], headerProblem(name.toLowerCase(), value.trim()));
@@ -115,6 +117,32 @@ function* slackProblems({ url, token, channel, templates }: Readonly<Record<stri
     const template = typeof source === 'string' && source !== '' ? templateOf(source, 'slack') : undefined;
     yield* problem(['templates', type], typeof template === 'string' ? template : undefined);
   }
+}
+
+function* emailProblems(sink: Readonly<Record<string, unknown>>): Generator<SinkProblem> {
+  const { provider, url, key: apiKey, batch, proxy, templates } = sink;
+  const isSmtp = provider === 'smtp';
+  if (isSmtp && url === undefined)
+    yield { path: ['url'], message: 'is missing; SMTP needs smtp://user:password@host:587' };
+  if (provider === 'resend' && apiKey === undefined && sink['dry_run'] === undefined) {
+    yield { path: ['key'], message: 'is missing; Resend needs it' };
+  }
+  if (isSmtp && apiKey !== undefined)
+    yield { path: ['key'], message: 'is for Resend; SMTP has user and password in the url' };
+  if (isSmtp && batch === true) yield { path: ['batch'], message: 'is for Resend; by SMTP each mail goes alone' };
+  if (isSmtp && proxy !== undefined && proxy !== 'none')
+    yield { path: ['proxy'], message: 'is for Resend; SMTP goes directly' };
+  if (typeof url === 'string' && (isSmtp || provider === 'resend')) {
+    const wanted = isSmtp ? /^smtps?:$/ : /^https?:$/;
+    const isUrl = URL.canParse(url) && wanted.test(new URL(url).protocol) && new URL(url).hostname !== '';
+    if (!isUrl)
+      yield { path: ['url'], message: `must be a URL that begins with ${isSmtp ? 'smtp:// or smtps://' : 'https://'}` };
+    else if (isOpen(new URL(url)))
+      yield { path: ['url'], message: 'must begin with https://, since it carries a secret' };
+  }
+  if (typeof templates !== 'string' || templates === '') return;
+  const folder = MailFolder.read(templates);
+  yield* problem(['templates'], typeof folder === 'string' ? folder : undefined);
 }
 
 /** Readable on its way, outside this machine. */

@@ -10,6 +10,7 @@ import { postgres } from './postgres.ts';
 import { live } from './live.ts';
 import { nats } from './nats.ts';
 import { rabbitmq } from './rabbitmq.ts';
+import { email } from './email.ts';
 import { realtime } from './realtime.ts';
 import { redis } from './redis.ts';
 import { slack } from './slack.ts';
@@ -29,6 +30,7 @@ export const sinkSchema = z.discriminatedUnion('type', [
   custom,
   rabbitmq,
   slack,
+  email,
 ]);
 
 export type SinkConfig = z.output<typeof sinkSchema>;

@@ -80,6 +80,14 @@ export function guardedConnector(options: ConnectorOptions): buildConnector.conn
   };
 }
 
+/** A connection without HTTP, for a sink of another protocol; throws as the connector does. */
+export function openGuarded(
+  { host, port }: { readonly host: string; readonly port: number },
+  options: ConnectorOptions,
+): Promise<Socket> {
+  return openSocket({ hostname: host, port: String(port), protocol: 'tcp:' }, options);
+}
+
 async function openSocket(target: buildConnector.Options, options: ConnectorOptions): Promise<Socket> {
   const { allowPrivate, timeout, proxy, lookup = systemLookup } = options;
   const port = Number(target.port) || (target.protocol === 'https:' ? 443 : 80);
