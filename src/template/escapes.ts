@@ -18,7 +18,7 @@ const ESCAPES: Readonly<Record<TemplateKind, (text: string) => string>> = {
 export function textOfValue(value: unknown): string {
   if (value === null || value === undefined) return '';
   if (typeof value === 'string') return value;
-  return typeof value === 'object' ? printExact(value) : String(value as number | boolean);
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : printExact(value);
 }
 
 export function escaped(kind: TemplateKind, value: unknown): string {

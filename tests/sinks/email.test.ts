@@ -337,7 +337,7 @@ routes: [{ to: [mail] }]
       'a.text.liquid, line 2, column 4: names nope, a field that no event has',
     ],
   ])('a folder with %j', (files, problem) => {
-    const text = mail('provider: resend, key: re_1', folder(files as Record<string, string>));
+    const text = mail('provider: resend, key: re_1', folder(files));
     expect(problemsOf(text)).toEqual([expect.stringContaining(`sinks.mail.templates: ${problem}`)]);
   });
 });

@@ -10,8 +10,8 @@ export interface DeliveredMail {
   readonly mail: Email;
 }
 
-/** An answer such as `550 5.1.1 no such user`, or what breaks before one. */
-export type MailFault = string | 'hold' | 'cut';
+/** An answer such as `550 5.1.1 no such user`; `hold` for none; `cut` for a connection that breaks before it. */
+export type MailFault = string;
 
 export class MailServer implements AsyncDisposable {
   readonly mails: DeliveredMail[] = [];

@@ -132,17 +132,19 @@ function* emailProblems(sink: Readonly<Record<string, unknown>>): Generator<Sink
   if (isSmtp && batch === true) yield { path: ['batch'], message: 'is for Resend; by SMTP each mail goes alone' };
   if (isSmtp && proxy !== undefined && proxy !== 'none')
     yield { path: ['proxy'], message: 'is for Resend; SMTP goes directly' };
-  if (typeof url === 'string' && (isSmtp || provider === 'resend')) {
-    const wanted = isSmtp ? /^smtps?:$/ : /^https?:$/;
-    const isUrl = URL.canParse(url) && wanted.test(new URL(url).protocol) && new URL(url).hostname !== '';
-    if (!isUrl)
-      yield { path: ['url'], message: `must be a URL that begins with ${isSmtp ? 'smtp:// or smtps://' : 'https://'}` };
-    else if (isOpen(new URL(url)))
-      yield { path: ['url'], message: 'must begin with https://, since it carries a secret' };
-  }
+  if (typeof url === 'string' && (isSmtp || provider === 'resend')) yield* mailUrlProblems(url, isSmtp);
   if (typeof templates !== 'string' || templates === '') return;
   const folder = MailFolder.read(templates);
   yield* problem(['templates'], typeof folder === 'string' ? folder : undefined);
+}
+
+function* mailUrlProblems(url: string, isSmtp: boolean): Generator<SinkProblem> {
+  const wanted = isSmtp ? /^smtps?:$/ : /^https?:$/;
+  const isUrl = URL.canParse(url) && wanted.test(new URL(url).protocol) && new URL(url).hostname !== '';
+  const begins = isSmtp ? 'smtp:// or smtps://' : 'https://';
+  if (!isUrl) yield { path: ['url'], message: `must be a URL that begins with ${begins}` };
+  else if (isOpen(new URL(url)))
+    yield { path: ['url'], message: 'must begin with https://, since it carries a secret' };
 }
 
 /** Readable on its way, outside this machine. */

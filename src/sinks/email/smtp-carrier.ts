@@ -48,10 +48,10 @@ export class SmtpCarrier {
       greetingTimeout: patience,
       disableFileAccess: true,
       disableUrlAccess: true,
-      getSocket: (_options: unknown, callback: (error: Error | null, found?: { connection: Socket }) => void) => {
+      getSocket: (_options: unknown, opened: (error: Error | null, found?: { connection: Socket }) => void) => {
         openGuarded({ host, port }, { allowPrivate, timeout: patience }).then(
-          (connection) => callback(null, { connection }),
-          (error: Error) => callback(error),
+          (connection) => opened(null, { connection }),
+          (error: Error) => opened(error),
         );
       },
     });
