@@ -133,6 +133,22 @@ describe.skipIf(missing)(`redis ${missing ?? ''}`, () => {
     await sink.close();
   });
 
+  test('a batch that was given up is not written later', async () => {
+    const sink = sinkOf({ url: server.url });
+    await oneEvent(sink);
+    await server.admin.call('CLIENT', 'PAUSE', '100000', 'WRITE');
+    const controller = new AbortController();
+    const given = sink.deliver(sampleBatch([sampleEvent()]), controller.signal);
+    await server.holdsWrite();
+    controller.abort();
+    await expect(given).rejects.toThrow('abort');
+    await poll('the connection is cut', async () => (await server.clients()) === 0 || undefined);
+    await server.admin.call('CLIENT', 'UNPAUSE');
+    expect(await oneEvent(sink)).toEqual({ kind: 'delivered' });
+    expect(await server.admin.xlen('walpost:cataloging')).toBe(2);
+    await sink.close();
+  });
+
   test('a user needs no more rights than the page names, and is told when one is missing', async () => {
     const rights = ['on', '>pass', '~walpost:*', '-@all', '+xadd', '+evalsha', '+eval', '+info'];
     await server.admin.call('ACL', 'SETUSER', 'narrow', ...rights);
