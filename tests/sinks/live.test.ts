@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest';
 import type { Event } from '../../src/event.ts';
 import { describeSinkContract, type SinkHarness } from '../contract/sink-contract.ts';
 import { LiveChannelFixture } from '../support/live-channel.ts';
-import { LiveClient, LIVE_SECRET, liveToken } from '../support/live-reader.ts';
+import { LiveClient, LIVE_SECRET, liveToken, type TokenFields } from '../support/live-reader.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { plainOrigin } from '../support/plain-origin.ts';
 import { sampleBatch, sampleEvent, type SampleFields } from '../support/sample-event.ts';
@@ -75,12 +75,19 @@ describe('who is let in', () => {
   const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const pem = publicKey.export({ type: 'spki', format: 'pem' });
   const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const claims = { organization_id: ORGANIZATION, exp: 4_000_000_000 };
+  const claims = { organization_id: ORGANIZATION, aud: 'app', exp: 4_000_000_000 };
   const confused = (): string => {
     const text = `${part({ alg: 'HS256' })}.${part(claims)}`;
     return `${text}.${createHmac('sha256', pem).update(text).digest('base64url')}`;
   };
-  const hs = (fields: Parameters<typeof liveToken>[0]) => () => liveToken({ organization: ORGANIZATION, ...fields });
+  const hs = (fields: TokenFields) => () =>
+    liveToken({ organization: ORGANIZATION, claims: { aud: 'app' }, ...fields });
+
+  test('a token that has everything', async () => {
+    await using channel = await LiveChannelFixture.start({ config: { public_key: pem, audience: 'app' } });
+    const { statusCode } = await statusOf(channel, { authorization: `Bearer ${await hs({})()}` });
+    expect(statusCode).toBe(200);
+  });
 
   test.for<[string, () => string | Promise<string>]>([
     ['no token', () => ''],
