@@ -30,6 +30,8 @@ export class ConfirmedChannel {
   private readonly channel: ConfirmChannel;
   /** Ids of messages that no queue took; their confirmation follows. */
   private readonly returned = new Set<string>();
+  /** One for each message that waits for its confirmation. */
+  private readonly waiting = new Set<() => void>();
   private fault: unknown = new Error('the channel is closed');
 
   private constructor(model: ChannelModel, channel: ConfirmChannel) {
@@ -40,8 +42,8 @@ export class ConfirmedChannel {
     model.on('unblocked', () => (this.isBlocked = false));
     channel.on('return', ({ properties }) => this.returned.add(String(properties.messageId)));
     this.ended = Promise.race([once(model, 'close'), once(channel, 'close')]).then(
-      () => undefined,
-      () => undefined,
+      () => this.abandonAll(),
+      () => this.abandonAll(),
     );
   }
 
@@ -62,15 +64,19 @@ export class ConfirmedChannel {
 
   /** Resolves when the server has answered; rejects with the error that closed the channel. */
   publish({ exchange, routingKey, content, properties }: OutgoingMessage): Promise<Confirmation> {
-    const answered = new Promise<Confirmation>((resolve) => {
+    return new Promise<Confirmation>((resolve, reject) => {
+      const abandon = (): void => reject(this.fault instanceof Error ? this.fault : new Error('the channel is closed'));
+      this.waiting.add(abandon);
       this.channel.publish(exchange, routingKey, content, properties, (error: unknown) => {
         const isReturned = this.returned.delete(properties.messageId);
-        resolve(error ? 'refused' : isReturned ? 'unroutable' : 'stored');
+        const answer = error ? 'refused' : isReturned ? 'unroutable' : 'stored';
+        // A channel that closes calls back as if the server had refused; the reason why it closed is worth more.
+        setImmediate(() => {
+          this.waiting.delete(abandon);
+          resolve(answer);
+        });
       });
     });
-    const gone = this.ended.then(() => Promise.reject(this.fault));
-    // A channel that closes calls back as if the server had refused; the reason why it closed is worth more.
-    return Promise.race([gone, answered.then(async (answer) => (await this.settled(), answer))]);
   }
 
   async close(): Promise<void> {
@@ -81,7 +87,8 @@ export class ConfirmedChannel {
     socket.destroy();
   }
 
-  private settled(): Promise<void> {
-    return new Promise((resolve) => setImmediate(resolve));
+  private abandonAll(): void {
+    for (const abandon of this.waiting) abandon();
+    this.waiting.clear();
   }
 }
