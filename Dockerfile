@@ -13,10 +13,17 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --workspaces=false --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 
+# The clients that an installation outside a container adds when it needs them. Imports of /app find them in /node_modules.
+FROM node:24-bookworm-slim AS clients
+WORKDIR /clients
+COPY .npmrc deploy/clients/package.json deploy/clients/package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production WALPOST_CONFIG=/etc/walpost/walpost.yaml
 WORKDIR /app
 COPY --from=packages /app/node_modules ./node_modules
+COPY --from=clients /clients/node_modules /node_modules
 COPY --from=build /app/dist ./dist
 COPY package.json LICENSE ./
 COPY sql ./sql

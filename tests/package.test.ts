@@ -96,12 +96,6 @@ test('a verdict that does not exist, and what a sink may not see, do not compile
   expect(messages).toContain("'parkedId'");
 });
 
-test('the example of docs/sinks/custom.md compiles', async () => {
-  const [, example = ''] = /```ts\n([^]*?)```/.exec(await readFile(join(root, 'docs/sinks/custom.md'), 'utf8')) ?? [];
-  expect(example).toContain("from 'walpost/sink'");
-  expect(await compile(example, '--noEmit')).toBe('');
-});
-
 test('a link of a page of the package leads to a file of the package', async () => {
   const inside = join(project, 'node_modules/walpost');
   const pages = (await readdir(inside, { recursive: true })).filter((name) => name.endsWith('.md'));

@@ -20,6 +20,20 @@ test('a remedy names the file, and a heading of it', () => {
 });
 
 test('the image has the pages', () => {
-  expect(read('Dockerfile')).toContain('COPY docs/*.md ./docs/');
-  expect(read('.dockerignore')).toContain('!docs/*.md');
+  for (const pages of ['docs/*.md', 'docs/sinks/*.md']) {
+    expect(read('Dockerfile')).toContain(`COPY ${pages} ./${pages.replace('*.md', '')}`);
+    expect(read('.dockerignore')).toContain(`!${pages}`);
+  }
+});
+
+test('the image has every optional client, in the version that is tested', () => {
+  const own = JSON.parse(read('package.json')) as Record<string, Record<string, string>>;
+  const image = JSON.parse(read('deploy/clients/package.json')) as Record<string, Record<string, string>>;
+  const clients = Object.keys(own['peerDependencies'] ?? {});
+  expect(clients.length).toBeGreaterThan(5);
+  expect(image['dependencies']).toEqual(
+    Object.fromEntries(clients.map((name) => [name, own['devDependencies']?.[name]])),
+  );
+  const pins = Object.entries(own['overrides'] ?? {});
+  for (const [name, version] of Object.entries(image['overrides'] ?? {})) expect(pins).toContainEqual([name, version]);
 });
