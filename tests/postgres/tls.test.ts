@@ -1,5 +1,8 @@
 /** TLS against a real server with certificates of a private CA: every sslmode, and every way in which it fails. */
+import { once } from 'node:events';
 import { copyFileSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { WalpostError } from '../../src/errors.ts';
@@ -245,6 +248,16 @@ test('a server without TLS', async () => {
   expect(await outcome(url({ sslmode: 'require' }, way))).toBe('TLS_NOT_OFFERED operator');
   expect(await outcome(url({ sslmode: 'prefer' }, way))).toBe('plain');
   expect(await outcome(url({ sslmode: 'allow' }, way))).toBe('plain');
+});
+
+test('what answers at the port is no Postgres server', async () => {
+  const web = createHttpServer().listen(0, '127.0.0.1');
+  await once(web, 'listening');
+  const { port } = web.address() as AddressInfo;
+  const to = url({ sslmode: 'require' }, { host: '127.0.0.1', port });
+  expect(await outcome(to)).toBe('TLS_HANDSHAKE retry');
+  await expect(checkServer({ url: to })).rejects.toThrow('What answers is no Postgres server.');
+  web.close();
 });
 
 test('a CA that changes while it runs: it waits, says why, and goes on when the file fits', async () => {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { RunningWalpost } from '../e2e/running-walpost.ts';
+import { ERROR_CODES } from '../../src/errors.ts';
 import type { StatusReport } from '../../src/observe/status-report.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { EventLog } from '../support/event-log.ts';
@@ -9,13 +10,13 @@ import { disorder } from './arrivals.ts';
 
 /** What the server says when its disk is full, or when it takes no writes. */
 const FAULTS = [
-  ['53100', 'could not extend file: No space left on device'],
-  ['25006', 'cannot execute INSERT in a read-only transaction'],
+  ['53100', 'could not extend file: No space left on device', 'DATABASE'],
+  ['25006', 'cannot execute INSERT in a read-only transaction', 'HOT_STANDBY'],
 ] as const;
 
 test.each(FAULTS)(
   'parking that fails with %s stalls the relay, which says so, drops nothing, and goes on',
-  async (code, message) => {
+  async (code, message, known) => {
     await using database = await createTestDatabase();
     await using log = await EventLog.start();
     await database.query(`
@@ -54,6 +55,7 @@ test.each(FAULTS)(
     expect(told).toMatchObject({ ready: true, degraded: true, role: 'leader' });
     expect(told.detail).toMatch(/parking fails$/); // anybody may ask, so it does not say why
     expect(relay.cli.stderr).toMatch(/"level":"error".*events cannot be parked, the slot waits/);
+    expect(relay.cli.stderr).toContain(`the slot waits: ${ERROR_CODES[known].cause}`);
     const confirmed = await relay.confirmed();
     for (let n = 10; n < 20; n += 1) await publish(n);
     await poll('it tries again', async () =>
