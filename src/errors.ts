@@ -168,7 +168,7 @@ export const ERROR_CODES = {
   SOURCE_DIVERTED: entry(
     'operator',
     'Rows of the source table bypass the stream.',
-    'Remove what the sentence above names; docs/operations.md has each case.',
+    'Remove what the sentence above names; docs/stream.md has each case.',
   ),
   PLUGIN_PARTITIONS: entry(
     'operator',

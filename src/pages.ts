@@ -11,5 +11,5 @@ const DIRECTORY = ['../docs/', '../../docs/']
   .find((path) => existsSync(path));
 
 export function withPages(text: string): string {
-  return DIRECTORY === undefined ? text : text.replace(/\bdocs\/(?=[a-z]+\.md\b)/g, () => DIRECTORY);
+  return DIRECTORY === undefined ? text : text.replace(/\bdocs\/(?=[a-z-]+\.md\b)/g, () => DIRECTORY);
 }

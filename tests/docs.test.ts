@@ -51,7 +51,7 @@ test('docs/errors.md has every code, and no other', () => {
 });
 
 test('each row of what can keep rows out of the stream names a test that is there', () => {
-  const [, section = ''] = page('operations.md').split('## What can keep rows out of the stream, or stop it');
+  const [, section = ''] = page('stream.md').split('## What can keep rows out of the stream, or stop it');
   const rows = (section.split('\n## ')[0] ?? '')
     .split('\n')
     .filter((line) => line.startsWith('| '))
@@ -65,12 +65,12 @@ test('each row of what can keep rows out of the stream names a test that is ther
   expect(wrong).toEqual([]);
 });
 
-test('docs/operations.md has every metric, and no other', async () => {
+test('docs/monitoring.md has every metric, and no other', async () => {
   const served = [...(await new Metrics().render()).matchAll(/^# TYPE (walpost_\w+)/gm)].map(([, name]) => name ?? '');
-  const named = [...page('operations.md').matchAll(/`(walpost_\w+)(?:\{[^`]*)?`/g)].map(([, name]) => name ?? '');
+  const named = [...page('monitoring.md').matchAll(/`(walpost_\w+)(?:\{[^`]*)?`/g)].map(([, name]) => name ?? '');
   expect(served.length).toBeGreaterThan(15);
   expect(served.filter((name) => !named.includes(name))).toEqual([]);
-  const table = page('operations.md')
+  const table = page('monitoring.md')
     .split('\n')
     .filter((line) => line.startsWith('| `walpost_'))
     .flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`(walpost_\w+)`/g)].map(([, name]) => name ?? ''));

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { expect, test } from 'vitest';
 import { ERROR_CODES, type ErrorCode, WalpostError } from '../src/errors.ts';
+import { withPages } from '../src/pages.ts';
 
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
 
@@ -17,6 +18,10 @@ test('a remedy names the file, and a heading of it', () => {
     const found = headings.some((heading) => heading.toLowerCase().endsWith(` ${section}`));
     expect({ remedy, found: section === undefined || found }).toEqual({ remedy, found: true });
   }
+});
+
+test('a page with a hyphen in its name is one too', () => {
+  expect(isAbsolute(withPages('docs/how-it-works.md'))).toBe(true);
 });
 
 test('the image has the pages', () => {

@@ -169,7 +169,7 @@ test('a row that an UPDATE moves to another partition comes again, with the same
   expect(await scene.settled()).toEqual({ repeated: 1, undone: 0, dead: [] });
 });
 
-test('rows of a partition that was filled before it was attached are not sent, as docs/operations.md says', async () => {
+test('rows of a partition that was filled before it was attached are not sent, as docs/stream.md says', async () => {
   await using scene = await TableScene.set(server.url(), 'mapped partitioned');
   await scene.take([
     1,
