@@ -3,6 +3,10 @@ import { CONNECTION_CODES } from './connection-errors.ts';
 import { entry, type ErrorEntry, type ErrorPolicy } from './error-entry.ts';
 import { withPages } from './pages.ts';
 
+/** Where walpost may not decide it by itself: `source.on_slot_lost: stop`. */
+const HEAL_ONCE =
+  'When it may send what is not proven as delivered: `walpost run --set source.on_slot_lost=heal` once. See docs/operations.md: a lost slot.';
+
 export const ERROR_CODES = {
   // configuration and usage
   CONFIG_INVALID: entry(
@@ -239,12 +243,12 @@ export const ERROR_CODES = {
   SLOT_LOST: entry(
     'operator',
     'The slot is lost: it was dropped, or the server removed WAL that was not confirmed.',
-    'See docs/operations.md: a lost slot.',
+    HEAL_ONCE,
   ),
   SLOT_REPLACED: entry(
     'operator',
     'The slot is ahead of every position that walpost confirmed, so it was created again, or a failover lost rows.',
-    'See docs/operations.md: a lost slot.',
+    HEAL_ONCE,
   ),
   COPIED_DATABASE: entry(
     'operator',
@@ -259,12 +263,12 @@ export const ERROR_CODES = {
   CURSOR_AHEAD: entry(
     'operator',
     'The cursor, or a checkpoint, is ahead of the server, so the server was restored to an earlier point.',
-    'See docs/operations.md: a lost slot.',
+    HEAL_ONCE,
   ),
   SLOT_STUCK: entry(
     'operator',
     'The slot cannot pass a row that was written while the publication was missing.',
-    'See docs/operations.md: a lost slot.',
+    HEAL_ONCE,
   ),
   SLOT_CREATION_WAITS: entry(
     'retry',
