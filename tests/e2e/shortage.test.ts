@@ -89,7 +89,9 @@ test('max_wal_senders are all in use: it waits, says why, and streams when there
   const holder = newClient({ connectionString: database.url, replication: 'true' } as pg.ClientConfig);
   await holder.connect();
   await using run = new RunningWalpost({ database, sinks: { hook: receiver.sink() } });
-  await run.cli.prints(/"code":"TOO_MANY_CONNECTIONS".*max_wal_senders/);
+  await run.cli.prints(
+    /"code":"TOO_MANY_CONNECTIONS".*"remedy":"End some, or raise the limit.*exceeds \\"max_wal_senders/,
+  );
   await holder.end();
   await run.cli.prints(/"msg":"streaming from/);
   expect(await run.stop()).toMatchObject({ code: 0 });

@@ -41,7 +41,7 @@ describe('relays', { timeout: 60_000 }, () => {
     await using database = await createTestDatabase();
     await using one = await RelayInProcess.start({ database, ...discard });
     const alert = () =>
-      database.query(`SELECT severity, subject, message FROM walpost.alerts WHERE name = 'two_streams'`);
+      database.query(`SELECT severity, subject, message, remedy FROM walpost.alerts WHERE name = 'two_streams'`);
     expect(await alert()).toEqual([]);
     const other = `${database.slotName}_b`;
     await database.query(
@@ -60,19 +60,24 @@ describe('relays', { timeout: 60_000 }, () => {
         message: expect.stringContaining(
           `walpost.outbox through publication walpost, each from a slot of its own (${database.slotName}, ${other})`,
         ),
+        remedy: expect.stringMatching(/^Stop all but one.*drop the slots.*delete their rows in walpost\.cursor\.$/),
       },
     ]);
-    await Promise.all([one.stop(), two.stop()]);
+    await two.stop();
     expect(await alert()).toEqual([]);
+    await database.query('SELECT pg_drop_replication_slot($1)', [other]);
+    await database.query('DELETE FROM walpost.cursor WHERE slot = $1', [other]);
+    expect(await database.query('SELECT name, subject FROM walpost.alerts')).toEqual([]);
+    await one.stop();
   });
 
-  test('a receiver that does not answer: its lane holds the slot, by sink and organization', async () => {
+  test('a receiver that does not answer: its lane holds the slot, by sink and organization, until the attempt ends', async () => {
     await using database = await createTestDatabase();
     await using receiver = await WebhookReceiver.start();
-    receiver.otherwise = { kind: 'hang' };
+    receiver.script({ kind: 'hang' });
     await using relay = await RelayInProcess.start({
       database,
-      sinks: { hook: { type: 'webhook', url: receiver.url(), allow_private: true, timeout: '1m' } },
+      sinks: { hook: { type: 'webhook', url: receiver.url(), allow_private: true, timeout: '20s' } },
     });
     expect((await relay.service.status()).heldBy).toEqual([]);
     const organization = randomUUID();
@@ -87,7 +92,11 @@ describe('relays', { timeout: 60_000 }, () => {
           `^walpost itself: sink hook, organization ${organization} has had a batch for \\d+ s and has not answered; its oldest event came at [\\d-]+ [\\d:]+ UTC$`,
         ),
       ),
-      remedy: expect.stringContaining('timeout of the sink'),
+      remedy: expect.stringContaining('The attempt ends with the timeout of the sink'),
     });
+    await receiver.received(2);
+    await poll('nothing holds it any more', async () =>
+      (await relay.service.status()).heldBy?.length === 0 ? true : undefined,
+    );
   });
 });

@@ -1,5 +1,6 @@
 /** A destination that fails, as operators meet it: the log, walpost.lanes and walpost.alerts name who, why and what to do. */
 import { randomUUID } from 'node:crypto';
+import { createServer as createReceiver } from 'node:http';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -105,9 +106,10 @@ test('one organization whose receiver hangs: told in the log with its timeout, a
   expect(log.events.map(({ organization_id }) => organization_id)).toContain(well);
 });
 
-test('a sink that nobody answers: the breaker is told once, with the cause, and the lanes behind it keep theirs', async () => {
+test('a sink that nobody answers: the breaker is told once, with the cause, the lanes behind it keep theirs, and it is over', async () => {
   await using database = await createTestDatabase();
-  const url = `http://127.0.0.1:${await closedPort()}/`;
+  const port = await closedPort();
+  const url = `http://127.0.0.1:${port}/`;
   await using relay = await RelayInProcess.start({
     database,
     sinks: { hook: { type: 'webhook', url, allow_private: true } },
@@ -124,4 +126,12 @@ test('a sink that nobody answers: the breaker is told once, with the cause, and 
   expect(linesOf(relay).filter(({ msg }) => msg.includes('to an organization fail')).length).toBeLessThanOrEqual(5);
   const causes = await database.query<{ code: string }>('SELECT DISTINCT code FROM walpost.lanes');
   expect(causes.map(({ code }) => code)).toContain('ECONNREFUSED');
+
+  const receiver = createReceiver((request, response) => {
+    request.resume().on('end', () => response.writeHead(204).end());
+  });
+  await once(receiver.listen(port, '127.0.0.1'), 'listening');
+  await lineWith(relay, 'the breaker of hook is closed again', { sink: 'hook' });
+  receiver.close();
+  receiver.closeAllConnections();
 });

@@ -47,7 +47,12 @@ test.each(FAULTS)(
     expect(stall).toMatchObject({ what: 'parking', message: expect.stringContaining(message) as string });
     expect(stall.waiting).toBeGreaterThan(0);
     const { alerts, heldBy } = await status();
-    expect(alerts?.[0]).toMatchObject({ name: 'stalled', severity: 'critical', subject: database.slotName });
+    expect(alerts?.[0]).toMatchObject({
+      name: 'stalled',
+      severity: 'critical',
+      subject: database.slotName,
+      remedy: expect.stringMatching(/^Mend what the reason names, such as a full disk/) as string,
+    });
     expect(heldBy?.[0]).toMatchObject({ kind: 'stall', message: expect.stringContaining(message) as string });
     const ready = await fetch(`${relay.url}/readyz`);
     expect(ready.status).toBe(200);

@@ -69,6 +69,13 @@ export function listedSymptoms(): string[] {
   return lines.slice(2).map((line) => line.split(' | ')[0]?.slice(2).trim() ?? '');
 }
 
+/** What the table of situations at night says that this scene shows. */
+export function shownAtNight(symptom: string): string | undefined {
+  const lines = readFileSync(join(DOCS, 'evidence/night.md'), 'utf8').split('\n');
+  const row = lines.find((line) => /\/scenes\/\w+\.ts\): (.+?) +\|$/.exec(line)?.[1] === symptom);
+  return row?.split(' | ')[2]?.trim();
+}
+
 function partsOf(steps: readonly Step[]): string[] {
   const first = steps.findIndex((step) => step.after);
   return steps.map((step, index) => {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import { startServer } from '../support/server.ts';
-import { listedSymptoms, missingOnPage, type Played, readSection, writePageWhenAsked } from './page.ts';
+import { listedSymptoms, missingOnPage, type Played, readSection, shownAtNight, writePageWhenAsked } from './page.ts';
 import { blemishesOf, faultsOf, lastOutput, outputBefore } from './scene.ts';
 import { SCENES } from './scenes.ts';
 import { Stage } from './stage.ts';
@@ -33,6 +33,14 @@ test('each row of the table has a scene, and each scene a row', () => {
   const symptoms = SCENES.map(({ symptom }) => symptom);
   expect(symptoms.length).toBeGreaterThanOrEqual(15);
   expect(symptoms).toEqual(listedSymptoms());
+});
+
+test('the table of situations at night says of a scene what it checks', () => {
+  for (const { symptom, says } of SCENES) {
+    const { subject, remedy } = says;
+    const checked = ['cause', subject && 'subject', remedy && 'remedy', 'clears'].filter(Boolean).join(', ');
+    expect(shownAtNight(symptom), symptom).toBe(checked);
+  }
 });
 
 test('the page shows what the scenes say', () => {

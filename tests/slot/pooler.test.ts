@@ -42,9 +42,14 @@ describe.skipIf(missing !== undefined)(`through PgBouncer${missing ? `: ${missin
       await using pooler = await startPgbouncer(db.url, { pool_mode: 'session', ...more });
       const pool = createPool(pooler.url, { applicationName: 'test', max: 1 });
       const refused = await pool.query('SELECT').catch((error: unknown) => databaseError(error));
-      expect(refused).toMatchObject({ code: 'POOLER', policy: 'operator' });
+      expect(refused).toMatchObject({
+        code: 'POOLER',
+        policy: 'operator',
+        remedy: 'Use the direct host and port of the database in database.url.',
+      });
       await pool.end();
     }
+    await expect(checkServer({ url: db.url })).resolves.toMatchObject({ database: db.name });
   });
 
   test('the stream itself does not start', async () => {

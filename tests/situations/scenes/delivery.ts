@@ -13,7 +13,7 @@ const isOf =
 
 const stalled: Scene = {
   symptom: 'alert `stalled`, `degraded` in `/readyz`',
-  says: { cause: /permission denied/, subject: /parked/, remedy: null },
+  says: { cause: /permission denied/, subject: /parked/, remedy: /Mend what the reason names/ },
   over: /breaker closed, 2 parked/,
   async play(stage) {
     await stage.run(STREAMS);

@@ -62,7 +62,7 @@ const stranger: Scene = {
 
 const nobody: Scene = {
   symptom: '`nobody streams from it`',
-  says: { cause: /nobody streams from it/, subject: /slot walpost_app/, remedy: null },
+  says: { cause: /nobody streams from it/, subject: /slot walpost_app/, remedy: /Start `walpost run`/ },
   over: /slot walpost_app, reserved, active/,
   async play(stage) {
     const first = await stage.run(STREAMS);

@@ -46,7 +46,7 @@ const held: Scene = {
 
 const unreserved: Scene = {
   symptom: 'slot `unreserved`, alert `wal_budget`, little `WAL left`',
-  says: { cause: /unreserved/, subject: /slot walpost_app/, remedy: null },
+  says: { cause: /unreserved/, subject: /slot walpost_app/, remedy: /raise max_slot_wal_keep_size, before the slot/ },
   over: /slot walpost_app, reserved, active/,
   async play(stage) {
     await stopped(stage);
@@ -66,7 +66,11 @@ const unreserved: Scene = {
 
 const lost: Scene = {
   symptom: 'slot `lost` or `missing`',
-  says: { cause: /walpost_app, lost/, subject: /slot walpost_app/, remedy: null },
+  says: {
+    cause: /walpost_app, lost/,
+    subject: /slot walpost_app/,
+    remedy: /Start walpost: with source\.on_slot_lost: heal/,
+  },
   over: /slot walpost_app, reserved, active/,
   async play(stage) {
     await stopped(stage);
