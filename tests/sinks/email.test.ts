@@ -40,7 +40,7 @@ function folder(files: Readonly<Record<string, string>> = FILES): string {
 
 type EmailOptions = Partial<SinkConfigOf<'email'>>;
 
-async function make(options: EmailOptions): Promise<Sink> {
+async function make(options: EmailOptions, name = 'mail'): Promise<Sink> {
   const config = sinkSchema.parse({
     type: 'email',
     allow_private: true,
@@ -49,14 +49,18 @@ async function make(options: EmailOptions): Promise<Sink> {
     templates: options.templates ?? folder(),
     ...options,
   });
-  const sink = await createEmailSink(config as SinkConfigOf<'email'>, { ...contractContext, clock: fastClock(5) });
+  const sink = await createEmailSink(config as SinkConfigOf<'email'>, {
+    ...contractContext,
+    name,
+    clock: fastClock(5),
+  });
   return keep(Object.assign(sink, { [Symbol.asyncDispose]: () => sink.close() }));
 }
 
 const bySmtp = (server: MailServer, options: EmailOptions = {}, login = ''): Promise<Sink> =>
   make({ provider: 'smtp', url: `smtp://${login}127.0.0.1:${server.port}`, ...options });
-const byResend = (fake: ResendFake, options: EmailOptions = {}): Promise<Sink> =>
-  make({ provider: 'resend', url: fake.url, key: ResendFake.key, ...options });
+const byResend = (fake: ResendFake, options: EmailOptions = {}, name?: string): Promise<Sink> =>
+  make({ provider: 'resend', url: fake.url, key: ResendFake.key, ...options }, name);
 
 const to = (email: unknown, more: object = {}, fields: SampleFields = {}) =>
   sampleEvent({ ...fields, payload: JSON.stringify({ email, name: 'Zoë', ...more }) });
@@ -146,6 +150,9 @@ describe('by SMTP', () => {
     ['550 5.1.1 no such user', 'rejected'],
     ['553 mailbox name not allowed', 'rejected'],
     ['550 5.7.1 relaying denied', 'failed'],
+    ['550 relay not permitted', 'failed'],
+    ['550 Sender verify failed', 'failed'],
+    ['550 5.1.10 sender is fine, no such user', 'rejected'],
     ['450 4.2.1 greylisted', 'failed'],
     ['530 5.7.0 authentication required', 'unavailable'],
   ])('a recipient that is answered %s is %s, and the next mail goes on', async (answer, kind) => {
@@ -204,6 +211,13 @@ describe('by SMTP', () => {
     expect(await verdictsOf(guarded, to('a@example.com'))).toMatchObject([{ kind: 'unavailable', code: 'ENOTFOUND' }]);
   });
 
+  test('a mail that is too large at MAIL FROM blames the event', async () => {
+    const refusing = keep(await MailServer.start('552 5.3.4 message too big'));
+    expect(await verdictsOf(await bySmtp(refusing), to('a@example.com'))).toMatchObject([
+      { kind: 'failed', code: 'SMTP_552' },
+    ]);
+  });
+
   test('a connection that is cut in the middle of a batch: nothing is lost, and a mail that comes again has the same id', async () => {
     const server = keep(await MailServer.start());
     const sink = await bySmtp(server);
@@ -220,7 +234,7 @@ describe('by SMTP', () => {
 });
 
 describe('by Resend', () => {
-  test('one mail a request, with the event’s id as key; a lost answer sends nothing twice', async () => {
+  test('one mail a request, with sink and event as key; a lost answer sends nothing twice', async () => {
     const fake = keep(await ResendFake.start());
     const sink = await byResend(fake, { attachments: 'payload.files' });
     const events = [to('a@example.com'), to('b@example.com', { files: [{ filename: 'x', content: 'eA==' }] })];
@@ -228,7 +242,7 @@ describe('by Resend', () => {
     expect(await verdictsOf(sink, ...events)).toMatchObject([{ kind: 'unavailable' }, { kind: 'unavailable' }]);
     expect(await verdictsOf(sink, ...events)).toEqual([{ kind: 'delivered' }, { kind: 'delivered' }]);
     expect(fake.requests.map(({ key }) => key)).toEqual(
-      [events[0], events[0], events[1]].map((event) => event?.eventId),
+      [events[0], events[0], events[1]].map((event) => `mail.${event?.eventId}`),
     );
     expect(fake.mails.map((mail) => mail.to[0])).toEqual(['a@example.com', 'b@example.com']);
     expect(fake.mails[0]).toMatchObject({
@@ -236,6 +250,14 @@ describe('by Resend', () => {
       subject: 'job.completed',
       text: 'Hello Zoë',
     });
+  });
+
+  test('two sinks with one account send a mail each for the same event', async () => {
+    const fake = keep(await ResendFake.start());
+    const event = to('a@example.com');
+    const sinks = [await byResend(fake), await byResend(fake, { to: 'ops@example.com' }, 'ops')];
+    for (const sink of sinks) expect(await verdictsOf(sink, event)).toEqual([{ kind: 'delivered' }]);
+    expect(fake.mails.map((mail) => mail.to[0])).toEqual(['a@example.com', 'ops@example.com']);
   });
 
   test('a batch is one request; mails with attachments go alone; a refused one is found', async () => {

@@ -74,6 +74,17 @@ describe.skipIf(missing)('nats', () => {
     };
   });
 
+  test('ids that a header cannot hold are carried, and two of them are never taken for one', async () => {
+    const { name, subject } = await stream();
+    const sink = await natsSink([server.url], { ...login, subject });
+    const ids = ['a', 'a ', 'a%20', 'a\r\nNats-Rollup: all', 'é'];
+    const verdicts = await deliver(sink, ...ids.map((eventId) => sampleEvent({ eventId })));
+    expect(verdicts.map(({ kind }) => kind)).toEqual(ids.map(() => 'delivered'));
+    const stored = await storedIn(connection, name);
+    expect(stored.map(({ header }) => decodeURIComponent(header('Nats-Msg-Id')))).toEqual(ids);
+    await sink.close();
+  });
+
   test('a message has the envelope, the id of the event, and the headers that a broker can carry', async () => {
     const { name, subject } = await stream();
     const sink = await natsSink([server.url], { ...login, subject, stream: name });

@@ -137,6 +137,14 @@ describe.skipIf(missing)('rabbitmq', () => {
     await sink.close();
   });
 
+  test('an event whose id no property can hold is carried all the same', async () => {
+    const name = await queue();
+    const sink = await rabbitmqSink(server.url(), { routing_key: name });
+    const event = sampleEvent({ eventId: `${'é'.repeat(200)}\r\nx` });
+    expect(await deliver(sink, event, sampleEvent())).toEqual([{ kind: 'delivered' }, { kind: 'delivered' }]);
+    await sink.close();
+  });
+
   test('a queue that is full refuses the message, which is sent again', async () => {
     const name = `full-${randomUUID()}`;
     const limits = { 'x-max-length': 1, 'x-overflow': 'reject-publish' };
@@ -147,6 +155,15 @@ describe.skipIf(missing)('rabbitmq', () => {
     await channel.purgeQueue(name);
     expect(await deliver(sink, second)).toEqual([{ kind: 'delivered' }]);
     await sink.close();
+  });
+
+  test('a server that hangs does not keep the sink from closing', async () => {
+    const proxy = await TcpProxy.start({ host: '127.0.0.1', port: server.port });
+    const sink = await rabbitmqSink(proxy.url(server.url()), { routing_key: await queue() });
+    expect(await deliver(sink, sampleEvent())).toEqual([{ kind: 'delivered' }]);
+    proxy.hold();
+    await sink.close();
+    await proxy[Symbol.asyncDispose]();
   });
 
   test('the example of its page delivers', async () => {

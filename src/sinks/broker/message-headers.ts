@@ -11,6 +11,8 @@ import { wireString, wireToText } from '../../wire-text.ts';
 const RESERVED = /^(?:nats-|walpost-|x-|(?:cc|bcc|content-type|idempotency-key)$)/i;
 const NAME = /^[A-Za-z][\w-]{0,99}$/;
 const VALUE = /^[!-~](?:[ -~]{0,1022}[!-~])?$/;
+/** Printable, and no percent sign. */
+const PLAIN_ID = /^[!-$&-~]+$/;
 /** An event with more of them keeps the first. */
 const MOST = 32;
 
@@ -19,8 +21,8 @@ export type MessageHeaders = readonly (readonly [name: string, value: string])[]
 export function messageHeaders(event: Event): MessageHeaders {
   const own: [string, string][] = [
     ['content-type', 'application/json'],
-    ['walpost-event-id', event.eventId],
-    ['walpost-organization-id', event.organizationId],
+    ['walpost-event-id', idText(event.eventId)],
+    ['walpost-organization-id', idText(event.organizationId)],
   ];
   for (const [name, value] of [
     ['walpost-event-type', event.eventType],
@@ -30,6 +32,15 @@ export function messageHeaders(event: Event): MessageHeaders {
     if (value !== null && VALUE.test(value)) own.push([name, value]);
   }
   return wireString(event.headers) === '{}' ? own : [...own, ...carried(event)];
+}
+
+/**
+ * An id as a header can hold it: percent-encoded when it has a blank, a percent sign, a control character or a letter beyond
+ * ASCII. Two ids never become one text: a client that trims values would make `a` of `a `, and the server would take them
+ * for the same message.
+ */
+export function idText(id: string): string {
+  return PLAIN_ID.test(id) ? id : encodeURIComponent(id.toWellFormed());
 }
 
 function carried({ headers }: Event): [string, string][] {

@@ -1,5 +1,5 @@
 /**
- * Mails by Resend's API. The event's id is the Idempotency-Key, so Resend itself drops a repeated request for 24 hours.
+ * Mails by Resend's API. The sink's name and the event's id are the Idempotency-Key, so Resend itself drops a repeated request for 24 hours.
  * Two requests a second are allowed for an account; `https://resend.com/docs/api-reference/errors` lists the refusals.
  */
 import { batchId } from '../../envelope.ts';
@@ -36,7 +36,8 @@ export class ResendCarrier {
   }
 
   async send({ event, mail }: EventMail, signal: AbortSignal): Promise<Verdict> {
-    return this.post('emails', [event], { key: mail.id, body: bodyOf(mail) }, signal);
+    // With the sink: a second one of the same account sends another mail for the event, which Resend would refuse for good.
+    return this.post('emails', [event], { key: `${this.sink}.${mail.id}`, body: bodyOf(mail) }, signal);
   }
 
   /** All or none of the mails are accepted. */

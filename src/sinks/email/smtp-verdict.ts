@@ -21,6 +21,10 @@ export interface SmtpFailure {
 /** Answers that ask for a login. */
 const LOGIN = new Set([530, 534, 535, 538, 454]);
 const POLICY = /^\d{3}[ -]5\.7\./;
+/** The same from servers that give no enhanced code, such as Exim's `550 relay not permitted`. */
+const POLICY_IN_WORDS = /^\d{3}[ -](?!\d\.\d+\.)[\s\S]*\b(?:relay|sender|spam|block|blacklist|policy|authenticat)/i;
+/** The mail is larger than the server takes. */
+const TOO_LARGE = 552;
 
 export function verdictOfSmtp(failure: SmtpFailure, answer: string | undefined): Verdict {
   const { code, command, responseCode: status, response } = failure;
@@ -32,7 +36,8 @@ export function verdictOfSmtp(failure: SmtpFailure, answer: string | undefined):
   }
   if (status === 421) return { kind: 'unavailable', reason: 'the mail server closes the connection (421)', ...named };
   if (command === 'RCPT TO') {
-    const isForGood = status >= 500 && !POLICY.test(String(response));
+    const words = String(response);
+    const isForGood = status >= 500 && !POLICY.test(words) && !POLICY_IN_WORDS.test(words);
     const how = status >= 500 ? 'refused' : 'refused for now';
     return {
       kind: isForGood ? 'rejected' : 'failed',
@@ -40,7 +45,7 @@ export function verdictOfSmtp(failure: SmtpFailure, answer: string | undefined):
       ...named,
     };
   }
-  if (command === 'DATA' || code === 'EMESSAGE') {
+  if (command === 'DATA' || code === 'EMESSAGE' || status === TOO_LARGE) {
     if (status >= 500) return { kind: 'failed', reason: `the mail server refused the mail (${status})`, ...named };
     return {
       kind: 'unavailable',

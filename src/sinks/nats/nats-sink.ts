@@ -16,7 +16,7 @@ import type { SinkContext } from '../../sink-context.ts';
 import { wireBytes } from '../../wire-text.ts';
 import { behindObstacle } from '../broker/behind-an-obstacle.ts';
 import { KeptConnection } from '../broker/kept-connection.ts';
-import { type MessageHeaders, messageHeaders } from '../broker/message-headers.ts';
+import { idText, type MessageHeaders, messageHeaders } from '../broker/message-headers.ts';
 import { oneByOne } from '../one-by-one.ts';
 import { refuseUnsound } from '../refuse-unsound.ts';
 import { openNats } from './nats-connection.ts';
@@ -71,7 +71,7 @@ interface Publishing {
 async function publish({ connection, subject, event, stream }: Publishing, signal: AbortSignal): Promise<Verdict> {
   const bytes = wireBytes(envelopeOf(event));
   const named: MessageHeaders = [
-    ['Nats-Msg-Id', event.eventId],
+    ['Nats-Msg-Id', idText(event.eventId)],
     ...(stream === undefined ? [] : [['Nats-Expected-Stream', stream] as const]),
     ...messageHeaders(event),
   ];

@@ -59,7 +59,13 @@ export class ConfirmedChannel {
       ...(key !== undefined && { key: privateKeyOf(key) }),
     });
     model.on('error', () => undefined);
-    return new ConfirmedChannel(model, await model.createConfirmChannel());
+    try {
+      return new ConfirmedChannel(model, await model.createConfirmChannel());
+    } catch (error) {
+      // Nobody has the connection, and each attempt would leave another one behind.
+      socketOf(model).destroy();
+      throw error;
+    }
   }
 
   /** Resolves when the server has answered; rejects with the error that closed the channel. */
@@ -79,16 +85,22 @@ export class ConfirmedChannel {
     });
   }
 
+  /** The client waits for the server's answer for ever, also when the socket is gone; this does not. */
   async close(): Promise<void> {
-    const socket = (this.model as unknown as { connection: { stream: Socket } }).connection.stream;
-    const timer = setTimeout(() => socket.destroy(), CLOSE_TIMEOUT);
-    await this.model.close().catch(() => undefined);
+    let timer: NodeJS.Timeout | undefined;
+    const tired = new Promise<void>((resolve) => (timer = setTimeout(resolve, CLOSE_TIMEOUT)));
+    await Promise.race([this.model.close().catch(() => undefined), tired]);
     clearTimeout(timer);
-    socket.destroy();
+    // With an error, by which the client notices, and stops its heartbeat.
+    socketOf(this.model).destroy(new Error('the connection is closed'));
   }
 
   private abandonAll(): void {
     for (const abandon of this.waiting) abandon();
     this.waiting.clear();
   }
+}
+
+function socketOf(model: ChannelModel): Socket {
+  return (model as unknown as { connection: { stream: Socket } }).connection.stream;
 }

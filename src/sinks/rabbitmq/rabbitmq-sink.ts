@@ -4,6 +4,7 @@
  * The messages of an organization are published one after the other, each after the confirmation of the one before; decision
  * 36 has the reasons. `mandatory` makes the server say when no queue took a message, which it confirms all the same.
  */
+import { hash } from 'node:crypto';
 import type { SinkConfigOf } from '../../config/sinks/sinks.ts';
 import { envelopeOf } from '../../envelope.ts';
 import type { Event } from '../../event.ts';
@@ -13,7 +14,7 @@ import type { SinkContext } from '../../sink-context.ts';
 import { wireBytes } from '../../wire-text.ts';
 import { behindObstacle } from '../broker/behind-an-obstacle.ts';
 import { KeptConnection } from '../broker/kept-connection.ts';
-import { messageHeaders } from '../broker/message-headers.ts';
+import { idText, messageHeaders } from '../broker/message-headers.ts';
 import { compileTemplate } from '../event-template.ts';
 import { oneByOne } from '../one-by-one.ts';
 import { refuseUnsound } from '../refuse-unsound.ts';
@@ -68,13 +69,19 @@ function keyProblem(key: string): string | undefined {
   return Buffer.byteLength(key) > LONGEST_KEY ? `its routing key would be longer than ${LONGEST_KEY} bytes` : undefined;
 }
 
+/** The event's id, or the hash of one that is too long; the headers have it whole. */
+function messageIdOf({ eventId }: Event): string {
+  const id = idText(eventId);
+  return id.length <= LONGEST_KEY ? id : hash('sha256', id);
+}
+
 function messageOf(event: Event, exchange: string, routingKey: string): OutgoingMessage {
   return {
     exchange,
     routingKey,
     content: wireBytes(envelopeOf(event)),
     properties: {
-      messageId: event.eventId,
+      messageId: messageIdOf(event),
       ...(Buffer.byteLength(event.eventType) <= LONGEST_KEY && { type: event.eventType }),
       contentType: 'application/json',
       persistent: true,
