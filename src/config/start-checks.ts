@@ -45,9 +45,13 @@ function* liveProblems(live: Record<string, unknown>): Generator<LiveProblem> {
   }
   const problem = typeof publicKey === 'string' && publicKey !== '' ? publicKeyProblem(publicKey) : undefined;
   if (problem !== undefined) yield { option: 'public_key', value: publicKey, message: problem };
-  if (typeof jwks !== 'string' || !URL.canParse(jwks) || allowPrivate === true) return;
-  const { protocol, hostname } = new URL(jwks);
-  if (isRefusedHost(hostname)) {
+  if (typeof jwks !== 'string' || !URL.canParse(jwks)) return;
+  const { protocol, hostname, username, password } = new URL(jwks);
+  if (username !== '' || password !== '') {
+    const message = 'holds a user or a password, which are not sent: a key set is public';
+    yield { option: 'jwks', value: '(a URL)', message };
+  } else if (allowPrivate === true) return;
+  else if (isRefusedHost(hostname)) {
     yield { option: 'jwks', value: jwks, message: 'is a private address; set live.allow_private: true to allow it' };
   } else if (protocol === 'http:') {
     const message = 'must begin with https://, since whoever can change the answer can let anybody in';

@@ -28,11 +28,19 @@ test.each<[string, object, string]>([
   ],
   ['a file that is not there', { public_key: './not-there.pem' }, 'live.public_key cannot be read (ENOENT)'],
   ['a private address', { jwks: 'https://10.0.0.1/jwks' }, 'live.jwks is a private address'],
+  ['a key set with a password', { jwks: 'https://me:s3cret@example.com/jwks' }, 'live.jwks holds a user or a password'],
   ['a key set without TLS', { jwks: 'http://example.com/jwks' }, 'live.jwks must begin with https://'],
 ])('%s is refused', (_name, live, expected) => {
   const problems = problemsOf(live);
   expect(problems).toHaveLength(1);
   expect(problems[0]).toContain(expected);
+});
+
+test('a password in the URL of a key set is not quoted', () => {
+  const jwks = 'http://me:s3cret@127.0.0.1/jwks';
+  const problems = [...startProblems({ live: { jwks, allow_private: true } })];
+  expect(problems).toMatchObject([{ message: expect.stringContaining('a key set is public') }]);
+  expect(JSON.stringify(problems)).not.toContain('s3cret');
 });
 
 test('a public key, a key set of this machine when that is allowed, and what no sink asks for', () => {

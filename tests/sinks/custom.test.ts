@@ -136,4 +136,18 @@ describe('a module', () => {
     const verdict = await sink.deliver(sampleBatch([sampleEvent()]), never);
     expect(verdict).toMatchObject({ kind: 'failed', reason: expect.stringMatching(/^a b c{190,200}$/) });
   });
+
+  test.each([
+    ['retryAfter: "5s", code: { a: 1 }, answer: 7, answered: "yes", more: 1', {}],
+    ['retryAfter: NaN, code: "a b"', {}],
+    ['retryAfter: -1, code: "X".repeat(65)', {}],
+    [
+      'retryAfter: 1e12, code: "BUSY", answer: "a\\nb", answered: true',
+      { retryAfter: 3_600_000, code: 'BUSY', answer: 'a b', answered: true },
+    ],
+  ])('whose verdict has { %s } is held to the types', async (fields, kept) => {
+    const sink = await customSink(answering(`({ kind: "unavailable", reason: "no", ${fields} })`));
+    const verdict = await sink.deliver(sampleBatch([sampleEvent()]), never);
+    expect(verdict).toEqual({ kind: 'unavailable', reason: 'no', ...kept });
+  });
 });

@@ -137,9 +137,9 @@ describe('who is let in', () => {
     try {
       const ec = await generateKeyPair('ES256');
       keys.push({ ...(await exportJWK(ec.publicKey)), kid: 'one', alg: 'ES256' });
-      const sign = (kid: string, key: CryptoKey, alg = 'ES256') =>
+      const sign = (kid: string | undefined, key: CryptoKey, alg = 'ES256') =>
         new SignJWT({ organization_id: ORGANIZATION })
-          .setProtectedHeader({ alg, kid })
+          .setProtectedHeader({ alg, ...(kid !== undefined && { kid }) })
           .setExpirationTime('1h')
           .sign(key);
       const status = async (channel: LiveChannelFixture, token: string) =>
@@ -157,6 +157,10 @@ describe('who is let in', () => {
       expect(await status(channel, await sign('one', stranger.privateKey))).toBe(401);
       expect(await status(channel, await sign('two', stranger.privateKey))).toBe(401);
       expect(await status(channel, await liveToken({ organization: ORGANIZATION }))).toBe(401);
+      keys.push({ ...(await exportJWK(stranger.publicKey)), kid: 'three', alg: 'ES256' });
+      await using later = await LiveChannelFixture.start({ config: { secret: undefined, jwks, allow_private: true } });
+      // Whoever leaves out the kid is refused, and does not look like keys that cannot be read.
+      expect(await status(later, await sign(undefined, ec.privateKey))).toBe(401);
     } finally {
       server.close();
     }

@@ -148,6 +148,18 @@ describe('postgres', () => {
     await sink.close();
   });
 
+  test('an error that one row may have caused says that the database answered', async () => {
+    await admin.query(`
+      CREATE OR REPLACE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'insufficient_privilege'; END $$;
+      CREATE TRIGGER refuse BEFORE INSERT ON walpost_inbox FOR EACH ROW EXECUTE FUNCTION pg_temp.refuse()`);
+    const sink = sinkOf(server.url());
+    expect(await deliver(sink, samples(1))).toMatchObject([
+      { kind: 'unavailable', code: 'SQLSTATE_42501', answered: true },
+    ]);
+    await sink.close();
+  });
+
   test('a table of any name is written', async () => {
     await admin.query(`DROP SCHEMA IF EXISTS "My ""Schema" CASCADE; CREATE SCHEMA "My ""Schema"`);
     await admin.query(INBOX.replaceAll('public.walpost_inbox ', '"My ""Schema"."In.box" ').split('\n\n')[0] ?? '');

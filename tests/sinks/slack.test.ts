@@ -124,6 +124,13 @@ describe('what Slack shows', () => {
     expect(fake.messages).toMatchObject([{ text: 'job.completed' }]);
   });
 
+  test('a payload that is nested too deeply is a dead letter, and does not hold up its lane', async () => {
+    const fake = await startFake();
+    const deep = `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
+    const verdicts = await byWebhook(fake).deliver(sampleBatch([sampleEvent({ payload: deep })]), never());
+    expect(verdicts).toEqual([{ kind: 'rejected', code: 'TEMPLATE', reason: 'the payload is nested too deeply' }]);
+  });
+
   test('each organization can have a channel', async () => {
     const [one, other] = ['3f1c7c9e-8a44-4f0e-9d4b-0a6f3f9f0001', '3f1c7c9e-8a44-4f0e-9d4b-0a6f3f9f0002'];
     const fake = await startFake([`org-${one}`, `org-${other}`]);

@@ -167,6 +167,9 @@ function refusalOf(error: unknown): Error {
   if (error instanceof errors.JWSSignatureVerificationFailed || error instanceof errors.JWKSNoMatchingKey) {
     return new TokenRefusedError('no key fits the signature of the token');
   }
+  if (error instanceof errors.JWKSMultipleMatchingKeys) {
+    return new TokenRefusedError('the token does not say which key it is signed with (kid), and several may be it');
+  }
   if (
     error instanceof errors.JWTInvalid ||
     error instanceof errors.JWSInvalid ||

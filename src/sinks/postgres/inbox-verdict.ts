@@ -15,6 +15,12 @@ import { errorName } from '../answer/error-name.ts';
  */
 const ABOUT_EVENT = /^(21|22|23|38|39|54|P0)/;
 
+/**
+ * Connections, conflicts between transactions, logins, resources, an operator. Any other error the database gives while
+ * it works on the events, so one of them may be the cause, as where a policy of its row or a slow trigger refuses it.
+ */
+const ABOUT_SERVER = /^(08|28|3D|40|53|57P|58)/;
+
 const ABOUT_DATABASE: Readonly<Record<string, string>> = {
   '42P01': 'has no such table; apply sql/inbox/walpost_inbox.sql',
   '3F000': 'has no such schema',
@@ -60,7 +66,14 @@ export function inboxVerdict(error: unknown, failure: InboxFailure): Verdict {
   const name = known instanceof WalpostError && known.code !== 'DATABASE' ? known.code : undefined;
   const code = state === undefined ? (name ?? errorName(error)) : `SQLSTATE_${state}`;
   const what = ABOUT_DATABASE[state ?? ''] ?? NOT_REACHED[name ?? ''] ?? 'could not be asked';
-  return { kind: 'unavailable', reason: `the database ${what} (${code})`, code, ...said };
+  const answered = state !== undefined && !ABOUT_SERVER.test(state);
+  return {
+    kind: 'unavailable',
+    reason: `the database ${what} (${code})`,
+    code,
+    ...said,
+    ...(answered && { answered }),
+  };
 }
 
 function answerOf(error: unknown, { events, answers }: InboxFailure): { readonly answer?: string } {

@@ -16,6 +16,7 @@ const ABOUT_SERVER: Readonly<Record<string, string>> = {
   NOAUTH: 'asks for a password, and url has none',
   WRONGPASS: 'refuses the user or the password',
   NOPERM: 'does not allow this user to write there',
+  DENIED: 'takes no connections from elsewhere (protected-mode)',
   LOADING: 'is loading its data',
   BUSY: 'is busy with a script',
   MASTERDOWN: 'is a replica without its primary',
@@ -33,14 +34,20 @@ const ABOUT_SERVER: Readonly<Record<string, string>> = {
 /** After these the connection is of no use: it leads to the wrong server, or has a wrong state. */
 const RECONNECT = new Set(['READONLY', 'NOAUTH', 'WRONGPASS', 'MASTERDOWN', 'LOADING', 'MOVED']);
 
+/** Those that may be about the key of one event: the user may write to others. */
+const ABOUT_KEY = new Set(['NOPERM', 'CROSSSLOT']);
+
 /** The error as the server's word: its code, and the text behind it. */
 export function redisErrorCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || error.name !== 'ReplyError') return undefined;
   return errorCodeIn(transactionCause(error).message);
 }
 
+/** Redis 6 puts the place in the script before the error: `@user_script: 10: -OOM command not allowed`. */
+const PLACE_IN_SCRIPT = /^.*@user_script: ?\d+: -?/s;
+
 export function errorCodeIn(text: string): string {
-  return /^[A-Z][A-Z0-9]{2,31}(?= |$)/.exec(text)?.[0] ?? 'ERR';
+  return /^[A-Z][A-Z0-9]{2,31}(?= |$)/.exec(text.replace(PLACE_IN_SCRIPT, ''))?.[0] ?? 'ERR';
 }
 
 export function needsNewConnection(error: unknown): boolean {
@@ -65,7 +72,10 @@ export function verdictOfReply(text: string, { events, answers }: RedisFailure):
   const body = asWire(events.map((event) => wireString(envelopeOf(event))).join('\n'));
   const answer = answers.keep({ text, cut: false }, { events, body });
   const said = { code: `REDIS_${code}`, ...(answer !== undefined && { answer }) };
-  if (about !== undefined) return { kind: 'unavailable', reason: `Redis ${about} (${code})`, ...said };
+  if (about !== undefined) {
+    const reason = `Redis ${about} (${code})`;
+    return { kind: 'unavailable', reason, ...said, ...(ABOUT_KEY.has(code) && { answered: true }) };
+  }
   const what = code === 'WRONGTYPE' ? 'the key is there already, and holds something else' : 'refused the command';
   return { kind: 'failed', reason: `Redis: ${what} (${code})`, ...said };
 }

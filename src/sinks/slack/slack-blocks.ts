@@ -10,7 +10,7 @@ export const MOST_BLOCKS = 50;
 const SECTION_TEXT = 3000;
 const FIELD_TEXT = 2000;
 const HEADER_TEXT = 150;
-const MOST_FIELDS = 10;
+export const MOST_FIELDS = 10;
 const MOST_ELEMENTS = 10;
 
 /** The blocks that a template gave: a list, or an object with `blocks`. Throws a TemplateFailure. */

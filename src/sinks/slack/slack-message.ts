@@ -10,7 +10,7 @@ import { type EventScope, scopeOf } from '../../template/event-scope.ts';
 import type { Template } from '../../template/template.ts';
 import { soundTemplate } from '../../template/template-source.ts';
 import { verdictOfTemplate } from '../template-verdict.ts';
-import { blocksOf, contextLine, cut, MOST_BLOCKS, section, type SlackBlock } from './slack-blocks.ts';
+import { blocksOf, contextLine, cut, MOST_BLOCKS, MOST_FIELDS, section, type SlackBlock } from './slack-blocks.ts';
 
 /** Events of a burst that are shown. */
 const SHOWN = 5;
@@ -94,7 +94,7 @@ function titleOf({ eventType, topic, entityType, entityId }: Event): string {
 function inFull(event: Event, { fields: { payload } }: EventScope): SlackBlock[] {
   const isMap = typeof payload === 'object' && payload !== null && !Array.isArray(payload);
   const entries: readonly (readonly [string, unknown])[] = isMap ? Object.entries(payload) : [['payload', payload]];
-  const lines = entries.map(([name, value]) => {
+  const lines = entries.slice(0, MOST_FIELDS).map(([name, value]) => {
     const text = textOfValue(value).replace(/\s+/g, ' ').trim().slice(0, VALUE_LENGTH).toWellFormed();
     return `*${escapeMrkdwn(cut(name, 80))}*\n${escapeMrkdwn(text) || '–'}`;
   });
