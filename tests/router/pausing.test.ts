@@ -96,6 +96,32 @@ describe('a sink that is paused', () => {
     expect(harness.failure.signal.aborted).toBe(false);
   });
 
+  test('and resumed many times has one place in the queue, not one for each time', async () => {
+    const answers: ((_: Verdicts) => void)[] = [];
+    const harness = new Harness({
+      concurrency: 1,
+      config: { batching: { max_events: 1 } },
+      answer: () => new Promise<Verdicts>((resolve) => answers.push(resolve)),
+    });
+    harness.accept('x', '1');
+    await harness.clock.advance(300);
+    harness.accept('y', 'y1', 'y2', 'y3', 'y4');
+    harness.accept('z', 'z1', 'z2', 'z3', 'z4');
+    await harness.clock.advance(300);
+    for (let time = 0; time < 5; time += 1) {
+      harness.router.pause([{ sink: 'a', organizationId: 'y' }]);
+      harness.router.pause([]);
+    }
+    for (let turn = 0; turn < 12; turn += 1) {
+      answers.shift()?.(DELIVERED);
+      await harness.clock.advance(1);
+    }
+    const order = harness.sent.slice(1).map(({ organization }) => organization);
+    expect(order).toHaveLength(8);
+    expect(order.slice(0, 6).filter((name) => name === 'y')).toHaveLength(3);
+    expect(harness.failure.signal.aborted).toBe(false);
+  });
+
   test('parks what no reader sees yet as soon as it is visible', async () => {
     const harness = new Harness();
     const origin = makeOrigin({ visible: false });

@@ -1,5 +1,6 @@
 /**
- * When what a lane holds leaves. A lane asks when an event arrives, and when a batch has settled; nothing else decides it.
+ * When what a lane holds leaves. A lane asks when its first event arrives, and when a batch has settled. Later events of a
+ * window only fill the batch.
  *
  * `window`: events of one window leave together. `leading_edge`: the first event of a quiet lane leaves at once, and a window
  * opens behind it. `adaptive`: no window at all; what arrives while a batch is in flight leaves when that has settled, so

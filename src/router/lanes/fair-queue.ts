@@ -16,6 +16,8 @@ export class FairQueue {
   private readonly slowMost: number;
   private readonly lanes = new Fifo<Lane>();
   private readonly slowLanes = new Fifo<Lane>();
+  /** Lanes of both: one that was held, and goes on before its turn came, has its old place and no second one. */
+  private readonly standing = new Set<Lane>();
   private taken = 0;
   private slowTaken = 0;
 
@@ -34,13 +36,17 @@ export class FairQueue {
   }
 
   add(lane: Lane): void {
+    if (this.standing.has(lane)) return;
+    this.standing.add(lane);
     (lane.slow ? this.slowLanes : this.lanes).push(lane);
   }
 
   /** The lane whose turn it is; undefined when none is due or all turns are taken. */
   next(): Lane | undefined {
     if (this.taken >= this.concurrency) return undefined;
-    return (this.slowTaken < this.slowMost ? this.slowLanes.shift() : undefined) ?? this.lanes.shift();
+    const lane = (this.slowTaken < this.slowMost ? this.slowLanes.shift() : undefined) ?? this.lanes.shift();
+    if (lane) this.standing.delete(lane);
+    return lane;
   }
 
   /** A lane takes its turn. What it is counted as here is what `giveBack` is told: a lane can become slow meanwhile. */

@@ -51,7 +51,9 @@ export class SinkLanes implements LaneScheduler {
     if (job !== null && lane.parked === null) this.parking.leadBy(lane, job);
     if (lane.parked && (job === null || lane.leadingJob !== job)) return this.acceptBehind(lane, event);
     lane.push(event);
-    if (lane.length === 1 || lane.phase === 'gathering') this.arrived(lane);
+    if (lane.phase !== 'gathering') {
+      if (lane.length === 1) this.arrived(lane);
+    } else if (lane.isFull(this.options.limits)) this.due(lane); // most events come here: its window is open
   }
 
   /** An event comes back to the sink that it was meant for: it passes a lane that waits for a person. */
@@ -283,13 +285,13 @@ export class SinkLanes implements LaneScheduler {
     return lane;
   }
 
-  /** An event has come to a lane that held none, or whose window is open. */
+  /** An event has come to a lane that held none. */
   private arrived(lane: Lane): void {
-    const windowOpen = lane.length > 1 || this.joinWindow(lane);
-    const busy = lane.phase !== 'idle' && lane.phase !== 'gathering';
+    const windowOpen = this.joinWindow(lane);
+    const busy = lane.phase !== 'idle';
     const departure = this.departureOf(lane, { busy, windowOpen, resumes: false });
     if (departure === 'now') this.due(lane);
-    else if (departure === 'window' && lane.phase === 'idle') lane.enter('gathering');
+    else if (departure === 'window') lane.enter('gathering');
   }
 
   /** The first event of a batch joins its window; false when none is open for it. */
