@@ -6,9 +6,11 @@ CREATE TABLE walpost.canaries (
   number     integer,
   sent_at    timestamptz,
   arrived_at timestamptz,
+  slot       text,
 
   CONSTRAINT canaries_pkey PRIMARY KEY (id),
-  CONSTRAINT canaries_sent_or_arrived CHECK ((sent_at IS NULL) <> (arrived_at IS NULL) AND (sent_at IS NULL) = (number IS NULL))
+  CONSTRAINT canaries_sent_or_arrived CHECK ((sent_at IS NULL) <> (arrived_at IS NULL) AND (sent_at IS NULL) = (number IS NULL)),
+  CONSTRAINT canaries_slot CHECK ((slot IS NULL) = (arrived_at IS NULL))
 );
 
 CREATE INDEX canaries_event_id_idx ON walpost.canaries (event_id);
@@ -21,3 +23,4 @@ COMMENT ON COLUMN walpost.canaries.event_id IS 'Id of the event.';
 COMMENT ON COLUMN walpost.canaries.number IS 'Its number in the run, from 1; null in the row of an arrival.';
 COMMENT ON COLUMN walpost.canaries.sent_at IS 'When it was written to the outbox; null in the row of an arrival.';
 COMMENT ON COLUMN walpost.canaries.arrived_at IS 'When the relay has stored its arrival; null in the row of the sending.';
+COMMENT ON COLUMN walpost.canaries.slot IS 'The slot that it came through; null in the row of the sending.';

@@ -4,10 +4,12 @@ import type { Config } from '../config/schema.ts';
 import { WalpostError } from '../errors.ts';
 import { type PausedSince, partText, pauseText } from '../observe/status-report.ts';
 import { countParked } from '../parking/parked-sinks.ts';
+import type { PausedPart } from '../pipeline.ts';
+import { OWN_TABLE } from '../postgres/own-table.ts';
 import { endStoredPause, readPauses, storePause } from '../parking/pauses.ts';
 import type { ConfigFlags } from './config-options.ts';
 import { openJobDatabase } from './job-database.ts';
-import { refuseUnknownNames } from './known-names.ts';
+import { refuseBrokenNames } from './known-names.ts';
 import { hint, say, sayJson } from './output.ts';
 import { noteWhenAlone } from './parked.ts';
 import { secondsText } from './quantity-text.ts';
@@ -53,12 +55,12 @@ export async function listSinks(config: Config, { json }: SinkListFlags): Promis
 }
 
 export async function pauseSink(config: Config, sink: string, flags: PauseFlags): Promise<void> {
-  const { organization, json, reason = null, by = userInfo().username } = flags;
+  const { json, reason = null, by = userInfo().username } = flags;
   await using database = await openJobDatabase(config);
   const { pool, slot } = database;
   if (!Object.hasOwn(config.sinks, sink)) throw unknownSink(config, sink);
-  await refuseUnknownNames(pool, config, { organization });
-  const part = { sink, organizationId: organization ?? null };
+  const part = partOf(config, sink, flags);
+  await refuseBrokenNames(pool, config, { organization: part.organizationId ?? undefined });
   const isNew = await storePause(pool, { slot, ...part, by, reason });
   const pause = (await readPauses(pool, slot)).find((each) => partText(each) === partText(part));
   if (json) return sayJson({ changed: isNew, ...part, pause: pause ?? null });
@@ -68,10 +70,10 @@ export async function pauseSink(config: Config, sink: string, flags: PauseFlags)
 }
 
 export async function resumeSink(config: Config, sink: string, flags: ResumeFlags): Promise<void> {
-  const { organization, json } = flags;
+  const { json } = flags;
   await using database = await openJobDatabase(config);
   const { pool, slot } = database;
-  const part = { sink, organizationId: organization ?? null };
+  const part = partOf(config, sink, flags);
   const ended = await endStoredPause(pool, { slot, ...part });
   const left = (await readPauses(pool, slot)).filter((each) => each.sink === sink);
   if (!ended && left.length === 0 && !Object.hasOwn(config.sinks, sink)) throw unknownSink(config, sink);
@@ -79,6 +81,12 @@ export async function resumeSink(config: Config, sink: string, flags: ResumeFlag
   say(ended ? `${partText(part)} is resumed; it was ${pauseText(ended)}.` : `${partText(part)} was not paused.`);
   sayLeft(left, part.organizationId);
   if (ended) await noteWhenAlone(database);
+}
+
+/** An organization of walpost.outbox is a UUID, which events carry in small letters. */
+function partOf({ source }: Config, sink: string, { organization }: ResumeFlags): PausedPart {
+  const id = source.table === OWN_TABLE ? organization?.toLowerCase() : organization;
+  return { sink, organizationId: id ?? null };
 }
 
 /** Of a pause that holds on: resuming the one does not resume the other. */

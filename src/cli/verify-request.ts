@@ -57,6 +57,8 @@ function refuseSilentSink({ sinks, routes, delivery }: Config, sink: string, org
   if (!reached.includes(sink)) throw unrouted(sink);
   if (delivery.log === 'off')
     throw usage('delivery.log is off, so deliveries leave no trace. Set it to failures or all.');
+  if (sinks[sink]?.log === false)
+    throw usage(`sinks.${sink}.log is false, so its deliveries leave no trace. Remove the option, and restart.`);
 }
 
 function unrouted(sink: string): WalpostError {

@@ -11,7 +11,7 @@ import { databaseError } from '../postgres/database-error.ts';
 import { EXIT } from './exit-code.ts';
 import { usage } from './flag-values.ts';
 import { isStreamed } from './follow-job.ts';
-import { openJobDatabase } from './job-database.ts';
+import { type JobDatabase, openJobDatabase } from './job-database.ts';
 import { say, sayJson } from './output.ts';
 import { progressLine } from './progress-line.ts';
 import { recordText } from './text-table.ts';
@@ -24,19 +24,22 @@ const TAKE_TURN = `SELECT pg_try_advisory_lock(${TURN}) AS taken`;
 const SEND = 'SELECT walpost_internal.send_canary($1, $2)';
 const CLEAN = 'SELECT walpost_internal.remove_canaries()::integer AS removed';
 
+/** $1 slot: another slot of the database has a relay of its own, and gets every canary too. */
 const AT_RELAY = `
   SELECT s.number, (1000 * extract(epoch FROM a.arrived_at - s.sent_at))::float8 AS latency
     FROM walpost.canaries AS a JOIN walpost.canaries AS s ON s.event_id = a.event_id AND s.sent_at IS NOT NULL
-   WHERE a.arrived_at IS NOT NULL ORDER BY a.id`;
-/** Batches of a lane are sent one after the other, so the rows are in the order of delivery. $1 sink, $2 organization. */
+   WHERE a.arrived_at IS NOT NULL AND a.slot = $1 ORDER BY a.id`;
+/** Batches of a lane are sent one after the other, so the rows are in the order of delivery. $1 slot, $2 sink, $3 organization. */
 const AT_SINK = `
   SELECT s.number, (1000 * extract(epoch FROM l.at - s.sent_at))::float8 AS latency
     FROM walpost.delivery_log AS l CROSS JOIN LATERAL unnest(l.event_ids) WITH ORDINALITY AS e (id, place)
          JOIN walpost.canaries AS s ON s.event_id = e.id AND s.sent_at IS NOT NULL
-   WHERE l.organization_id = $2 AND l.sink = $1 AND l.outcome = 'delivered'
+   WHERE l.organization_id = $3 AND l.slot = $1 AND l.sink = $2 AND l.outcome = 'delivered'
      AND l.at >= (SELECT min(f.sent_at) FROM walpost.canaries AS f)
    ORDER BY l.id, e.place`;
 const LOOK_MS = 200;
+
+type Slot = Pick<JobDatabase, 'pool' | 'slot'>;
 
 interface Found {
   readonly relay: readonly CanaryArrival[];
@@ -55,7 +58,7 @@ export async function verify(config: Config, flags: VerifyFlags): Promise<void> 
     await takeTurn(turn);
     const streams = await isStreamed(pool, slot);
     if (!streams) process.stderr.write(`Nobody streams from ${slot}: start \`walpost run\`.\n`);
-    const found = await sendAndWait(pool, request, stop.signal);
+    const found = await sendAndWait(database, request, stop.signal);
     if (stop.signal.aborted) process.exitCode = EXIT.failed;
     else tell(slot, request, { found, json: flags.json === true });
   } catch (error) {
@@ -74,7 +77,8 @@ async function takeTurn(client: pg.PoolClient): Promise<void> {
   await client.query(CLEAN);
 }
 
-async function sendAndWait(pool: pg.Pool, request: VerifyRequest, signal: AbortSignal): Promise<Found> {
+async function sendAndWait(database: Slot, request: VerifyRequest, signal: AbortSignal): Promise<Found> {
+  const { pool } = database;
   const { count, rate, organization, timeoutMs } = request;
   using progress = progressLine((sent) => `${sent} of ${count} canaries`);
   const begun = systemClock.now();
@@ -85,17 +89,17 @@ async function sendAndWait(pool: pg.Pool, request: VerifyRequest, signal: AbortS
   }
   const deadline = systemClock.now() + timeoutMs;
   for (;;) {
-    const found = await look(pool, request);
+    const found = await look(database, request);
     const isThere = [found.relay, found.sink].every((each) => each === null || numbersIn(each) === count);
     if (isThere || signal.aborted || systemClock.now() >= deadline) return found;
     await pause(systemClock, LOOK_MS, signal);
   }
 }
 
-async function look(pool: pg.Pool, { sink, organization }: VerifyRequest): Promise<Found> {
-  const relay = (await pool.query<CanaryArrival>(AT_RELAY)).rows;
+async function look({ pool, slot }: Slot, { sink, organization }: VerifyRequest): Promise<Found> {
+  const relay = (await pool.query<CanaryArrival>(AT_RELAY, [slot])).rows;
   if (sink === null) return { relay, sink };
-  return { relay, sink: (await pool.query<CanaryArrival>(AT_SINK, [sink, organization.toLowerCase()])).rows };
+  return { relay, sink: (await pool.query<CanaryArrival>(AT_SINK, [slot, sink, organization.toLowerCase()])).rows };
 }
 
 function numbersIn(arrivals: readonly CanaryArrival[]): number {

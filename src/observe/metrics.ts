@@ -16,12 +16,13 @@ const OF_A_SINK: readonly DeadLetterReason[] = ['rejected', 'failed', 'unavailab
 const OF_NO_SINK: readonly DeadLetterReason[] = ['poison', 'unrouted'];
 const WINDOW = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
 
+/** Things that one sink of one's own may count. */
+const MOST_COUNTED = 20;
+
 /**
  * Every number that /metrics serves. Base units; an organization is never a label, since there can be any number of
  * them. Counters and histograms are told once a batch; gauges are filled from the status when somebody asks.
  */
-const MOST_COUNTED = 20;
-
 export class Metrics {
   readonly contentType: string;
   private readonly registry = new Registry();

@@ -5,7 +5,7 @@ const WAL_STATUSES = ['reserved', 'extended', 'unreserved', 'lost', 'missing'];
 const ROLES: readonly Role[] = ['leader', 'standby', 'starting'];
 const JOB_KINDS = ['heal', 'replay', 'redrive'];
 const JOB_STATES = ['queued', 'running'];
-const STALLS: readonly Stall['what'][] = ['parking', 'dead letters', 'removing delivered events'];
+const STALLS: readonly Stall['what'][] = ['parking', 'dead letters', 'canaries', 'removing delivered events'];
 const BREAKER_VALUES = { closed: 0, half_open: 1, open: 2 } as const;
 
 function createGauges(registry: Registry) {

@@ -21,8 +21,8 @@ const MOST_WAITING = 10_000;
 const INSERT = `
   WITH fence AS (${FENCE}),
   noted AS (
-    INSERT INTO walpost.canaries (event_id, arrived_at)
-    SELECT e.event_id, clock_timestamp()
+    INSERT INTO walpost.canaries (event_id, arrived_at, slot)
+    SELECT e.event_id, clock_timestamp(), fence.slot
       FROM fence, unnest($3::text[]) WITH ORDINALITY AS e (event_id, place)
      ORDER BY e.place
   )

@@ -130,6 +130,20 @@ describe('walpost verify', () => {
     expect(reportOf(result)).toMatchObject({ ok: false, relay: { arrived: 10, gaps: [], reordered: [4] } });
   });
 
+  test('does not count what the relay of another slot receives', async () => {
+    await database.query(`
+      CREATE FUNCTION public.elsewhere() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        INSERT INTO walpost.canaries (event_id, arrived_at, slot) VALUES (NEW.event_id, clock_timestamp(), 'another');
+        RETURN NEW;
+      END $$;
+      CREATE TRIGGER elsewhere AFTER INSERT ON walpost.canaries FOR EACH ROW
+        WHEN (NEW.sent_at IS NOT NULL) EXECUTE FUNCTION public.elsewhere()`);
+    const result = await run('--count', '2', '--rate', '500', '--timeout', '1s');
+    expect(result.code).toBe(3);
+    expect(reportOf(result)).toMatchObject({ ok: false, relay: { arrived: 0, gaps: [1, 2], duplicates: 0 } });
+  });
+
   test('finds at a sink what it does not get', async () => {
     await start();
     canaries.receiver.onBatch = () => 503;
@@ -178,5 +192,17 @@ describe('walpost verify', () => {
     const { code, stderr } = await run(...argv);
     expect(code).toBe(2);
     expect(stderr.replace(/\s+/g, ' ')).toMatch(message);
+  });
+
+  test('refuses a sink whose deliveries leave no trace', async () => {
+    using silent = new ConfigFile(
+      JSON.stringify({
+        ...configOf({ database, sinks: { ...sinks(), canaries: { ...canaries.receiver.sink(), log: false } } }),
+        routes: ROUTES,
+      }),
+    );
+    const { code, stderr } = await walpost(['verify', '--sink', 'canaries', '--config', silent.path]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('sinks.canaries.log is false');
   });
 });

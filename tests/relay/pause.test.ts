@@ -100,6 +100,15 @@ test('with no process it holds at the next start; a sink and an organization are
   expect((await run('sinks', 'resume', 'hook')).stdout).toBe('sink hook was not paused.\n');
 }, 60_000);
 
+test('an organization is paused before its first event, however its id is written', async () => {
+  const paused = await run('sinks', 'pause', 'hook', '--organization', X.toUpperCase(), '--json');
+  expect(paused.code).toBe(0);
+  expect(JSON.parse(paused.stdout)).toMatchObject({ changed: true, organizationId: X, pause: { organizationId: X } });
+  expect((await run('sinks', 'pause', 'hook', '--organization', X.slice(0, 30))).code).toBe(2);
+  const resumed = await run('sinks', 'resume', 'hook', '--organization', X.toUpperCase(), '--json');
+  expect(JSON.parse(resumed.stdout)).toMatchObject({ changed: true, organizationId: X });
+}, 60_000);
+
 test('what failed is not called failing any more, and the log does not say that it recovered', async () => {
   log.receiver.onBatch = () => 503;
   await using running = await relay({ park_after: '100ms', breaker: { minimum_organizations: 1000 } });
