@@ -12,7 +12,11 @@ const RENAME_LETTERS = `
      WHERE (t.commit_lsn, t.ordinal, t.sink, t.lane, t.slot, t.system_identifier)
          = (d.commit_lsn, d.ordinal, $3, d.lane, d.slot, d.system_identifier))`;
 
-/** A sink that is paused stays so. */
+/** A sink that is paused stays so, also where a sink that had the new name before has left a failing lane. */
+const FORGET_FAILING = `
+  DELETE FROM walpost.lanes AS t WHERE slot = $1 AND sink = $3 AND paused_at IS NULL AND EXISTS (
+    SELECT FROM walpost.lanes AS l
+     WHERE (l.slot, l.sink, l.organization_id, l.lane) = (t.slot, $2, t.organization_id, t.lane) AND l.paused_at IS NOT NULL)`;
 const RENAME_PAUSES = `
   UPDATE walpost.lanes AS l SET sink = $3 WHERE slot = $1 AND sink = $2 AND paused_at IS NOT NULL AND NOT EXISTS (
     SELECT FROM walpost.lanes AS t WHERE (t.slot, t.sink, t.organization_id, t.lane) = (l.slot, $3, l.organization_id, l.lane))`;
@@ -29,6 +33,7 @@ export async function adoptParkedSinks(pool: pg.Pool, cursor: CursorStore, sinks
         values,
       );
       await pool.query(RENAME_LETTERS, values);
+      await pool.query(FORGET_FAILING, values);
       await pool.query(RENAME_PAUSES, values);
       moved += rowCount ?? 0;
     }

@@ -128,7 +128,11 @@ test('a pause goes along with a sink that is renamed', async () => {
     await log.has([await publish(X)]);
     await first.stop();
   }
-  await run('sinks', 'pause', 'hook', '--by', 'ann');
+  await run('sinks', 'pause', 'hook', '--by', 'ann', '--organization', X);
+  await database.query(
+    `INSERT INTO walpost.lanes (slot, sink, organization_id, state, failing_since, attempts)
+     SELECT slot, 'n8n', organization_id, 'failing', clock_timestamp(), 3 FROM walpost.lanes`,
+  ); // of a sink that had the new name before
   await using _renamed = await RelayInProcess.start({
     database,
     sinks: { n8n: { ...log.sinks['hook'], formerly: 'hook' } },
