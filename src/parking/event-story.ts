@@ -4,7 +4,7 @@ import { rfc3339Sql } from '../pg-time.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import { quoteIdentifier, quoteQualified } from '../postgres/identifiers.ts';
 import type { ColumnMapping, EventField } from '../postgres/source/column-mapping.ts';
-import { sqlStateOf } from '../postgres/sqlstate.ts';
+import { SQLSTATE, sqlStateOf } from '../postgres/sqlstate.ts';
 
 /** Fields as text, by the names of the envelope. */
 export type StoryFields = Readonly<Partial<Record<EventField, string | null>>>;
@@ -38,9 +38,9 @@ export interface StorySource {
   readonly mapping: ColumnMapping;
 }
 
-/** Undefined column; invalid text for the type of the id. */
+/** Undefined column; text that is no value of the type of the id, or a number that is too large for it. */
 const NO_SUCH_COLUMN = '42703';
-const NO_ID = '22P02';
+const NO_ID = new Set<string | undefined>(['22P02', SQLSTATE.numericValueOutOfRange]);
 
 const STORED = `
   SELECT ${rfc3339Sql('committed_at')} AS committed_at, event_id, organization_id, event_type, event_version::text, topic, entity_type,
@@ -100,7 +100,7 @@ async function isSettled(pool: pg.Pool, { table, mapping }: StorySource, id: str
 
 function noRow(error: unknown): { rows: never[] } {
   const state = sqlStateOf(error);
-  if (state === NO_ID || state === NO_SUCH_COLUMN) return { rows: [] };
+  if (NO_ID.has(state) || state === NO_SUCH_COLUMN) return { rows: [] };
   throw error;
 }
 

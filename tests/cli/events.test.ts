@@ -125,6 +125,8 @@ test('an event of a table of the application, by the names of its columns', asyn
     fields: { organization_id: 'acme', event_type: 'paid' },
     sinks: [{ state: 'unknown' }, { state: 'unknown' }],
   });
-  const missing = await walpost(['events', 'show', 'seven', '--config', mapped.path]);
-  expect(missing.stderr).toContain('public.app_events');
+  for (const id of ['seven', '99999999999999999999']) {
+    const missing = await walpost(['events', 'show', id, '--config', mapped.path]);
+    expect(missing.stderr).toContain('EVENT_UNKNOWN');
+  }
 }, 60_000);
