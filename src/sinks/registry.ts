@@ -37,6 +37,10 @@ const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } =
     packages: ['@nats-io/transport-node', '@nats-io/jetstream'],
     load: async () => (await import('./nats/nats-sink.ts')).createNatsSink,
   },
+  kafka: {
+    packages: ['@platformatic/kafka@2'],
+    load: async () => (await import('./kafka/kafka-sink.ts')).createKafkaSink,
+  },
   slack: { load: async () => (await import('./slack/slack-sink.ts')).createSlackSink },
   email: {
     packages: ['nodemailer'],

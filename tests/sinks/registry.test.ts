@@ -2,36 +2,44 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { sinkSchema } from '../../src/config/sinks/sinks.ts';
+import { refuseOldNode } from '../../src/sinks/kafka/kafka-client.ts';
 import { createSink, orNameMissing } from '../../src/sinks/registry.ts';
 import { contractContext } from '../contract/sink-contract.ts';
 
-describe.each(sinkSchema.options.map((schema) => ({ type: schema.shape.type.value, schema })))(
-  'a sink of type $type',
-  ({ type, schema }) => {
+const types = sinkSchema.options.map((schema) => ({ type: schema.shape.type.value, schema }));
+
+/** Their client needs Node 22; tests/node22 creates them from their examples. */
+const needNode22 = ['kafka'];
+
+test.each(types.filter(({ type }) => !needNode22.includes(type)))(
+  'a sink of type $type is created from each example of its schema',
+  async ({ type, schema }) => {
     const { examples = [] } = schema.meta() ?? {};
-
-    test('is created from each example of its schema', async () => {
-      expect(examples).not.toEqual([]);
-      for (const example of examples as unknown[]) {
-        const config = sinkSchema.parse(example);
-        expect(config.type).toBe(type);
-        await (await createSink(config, contractContext)).close();
-      }
-    });
-
-    test('runs the contract of sinks', () => {
-      const tests = readdirSync(import.meta.dirname).filter((file) => file.endsWith('.test.ts'));
-      const texts = tests.map((file) => readFileSync(join(import.meta.dirname, file), 'utf8'));
-      expect(texts.some((text) => text.includes(`describeSinkContract('${type}'`))).toBe(true);
-    });
-
-    test('has a page in docs/sinks, with an example, and a row in its table', () => {
-      const docs = join(import.meta.dirname, '../../docs/sinks');
-      expect(readFileSync(join(docs, `${type}.md`), 'utf8')).toContain(`type: ${type}\n`);
-      expect(readFileSync(join(docs, 'README.md'), 'utf8')).toContain(`| \`${type}\``);
-    });
+    expect(examples).not.toEqual([]);
+    for (const example of examples as unknown[]) {
+      const config = sinkSchema.parse(example);
+      expect(config.type).toBe(type);
+      await (await createSink(config, contractContext)).close();
+    }
   },
 );
+
+describe.each(types)('a sink of type $type', ({ type }) => {
+  test('runs the contract of sinks', () => {
+    const folders = [import.meta.dirname, join(import.meta.dirname, '../node22')];
+    const texts = folders
+      .flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)))
+      .filter((file) => file.endsWith('.test.ts'))
+      .map((file) => readFileSync(file, 'utf8'));
+    expect(texts.some((text) => text.includes(`describeSinkContract('${type}'`))).toBe(true);
+  });
+
+  test('has a page in docs/sinks, with an example, and a row in its table', () => {
+    const docs = join(import.meta.dirname, '../../docs/sinks');
+    expect(readFileSync(join(docs, `${type}.md`), 'utf8')).toContain(`type: ${type}\n`);
+    expect(readFileSync(join(docs, 'README.md'), 'utf8')).toContain(`| \`${type}\``);
+  });
+});
 
 describe('a package that is not installed', () => {
   const absent = '@walpost-test/not-there';
@@ -42,6 +50,24 @@ describe('a package that is not installed', () => {
       code: 'SINK_PACKAGE_MISSING',
       message: expect.stringContaining(`A sink of type kafka needs ${absent}.`),
       remedy: `npm install ${absent}@6`,
+    });
+  });
+
+  test('is named with the Node that it needs', async () => {
+    expect(() => refuseOldNode('22.0.0')).not.toThrow();
+    expect(() => refuseOldNode('20.19.4')).toThrow(
+      expect.objectContaining({
+        code: 'SINK_PACKAGE_MISSING',
+        message: expect.stringContaining(
+          'needs @platformatic/kafka, which needs Node 22 or newer. This is Node 20.19.4.',
+        ),
+        remedy: expect.stringContaining('npm install @platformatic/kafka@2'),
+      }),
+    );
+    const config = sinkSchema.parse({ type: 'kafka', brokers: ['127.0.0.1:9092'] });
+    await expect(createSink(config, contractContext)).rejects.toMatchObject({
+      code: 'SINK_PACKAGE_MISSING',
+      message: expect.stringContaining('A sink of type kafka needs @platformatic/kafka'),
     });
   });
 

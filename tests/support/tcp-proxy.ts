@@ -8,7 +8,8 @@ import type { AddressInfo } from 'node:net';
  * `hold` is the half-open connection: both ends keep their sockets, nothing gets through, nobody is told. `cut` resets.
  * `slow` lets that many bytes a second through to the client. `forward` ends a fault; what was held goes on. `freeze` holds
  * for good what is connected now, and lets new connections through; `redirect` sends those to another server. `mute` holds for
- * good what the server says to one client, who is still heard.
+ * good what the server says to one client, who is still heard. `alterAnswers` is given what the server says, to change bytes
+ * in place.
  */
 export class TcpProxy implements AsyncDisposable {
   readonly port: number;
@@ -50,6 +51,8 @@ export class TcpProxy implements AsyncDisposable {
   get connections(): number {
     return this.pairs.size;
   }
+
+  alterAnswers: (chunk: Buffer) => void = () => undefined;
 
   /** Bytes that went from the server to clients. */
   delivered = 0;
@@ -114,6 +117,7 @@ export class TcpProxy implements AsyncDisposable {
     const flows = (): boolean => !this.held && !pair.frozen;
     const answers = (): boolean => flows() && !pair.muted;
     this.pairs.add(pair);
+    upstream.on('data', (chunk) => this.alterAnswers(chunk));
     pump(client, upstream, flows);
     pump(upstream, client, answers);
     upstream.on('data', (chunk) => this.account(chunk.length, upstream, answers));

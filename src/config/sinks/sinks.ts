@@ -7,6 +7,7 @@ import { bullmq } from './bullmq.ts';
 import { custom } from './custom.ts';
 import { discard } from './discard.ts';
 import { postgres } from './postgres.ts';
+import { kafka } from './kafka.ts';
 import { live } from './live.ts';
 import { nats } from './nats.ts';
 import { rabbitmq } from './rabbitmq.ts';
@@ -31,6 +32,7 @@ export const sinkSchema = z.discriminatedUnion('type', [
   rabbitmq,
   slack,
   email,
+  kafka,
 ]);
 
 export type SinkConfig = z.output<typeof sinkSchema>;

@@ -11,9 +11,15 @@ export interface KeptConnectionOptions<T> {
   readonly close: (connection: T) => Promise<void>;
 }
 
+interface Kept<T> {
+  readonly opening: Promise<T>;
+  /** Once it is open. */
+  connection?: T;
+}
+
 export class KeptConnection<T extends object> {
   private readonly options: KeptConnectionOptions<T>;
-  private current: Promise<T> | undefined;
+  private current: Kept<T> | undefined;
   private isClosed = false;
 
   constructor(options: KeptConnectionOptions<T>) {
@@ -24,29 +30,36 @@ export class KeptConnection<T extends object> {
   async get(signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
     if (this.isClosed) throw new Error('the sink is closed');
-    if (!this.current) {
-      const opening = this.options.open();
-      this.current = opening;
-      opening.catch(() => this.forget(opening));
-    }
-    return orAborted(this.current, signal);
+    this.current ??= this.open();
+    return orAborted(this.current.opening, signal);
   }
 
-  /** The connection is of no use any more. It is closed, and the next batch opens another. */
+  /** The connection is of no use any more. It is closed, and the next batch opens another, also when it comes at once. */
   async lost(connection: T): Promise<void> {
-    const opened = this.current;
-    if (opened && (await opened.catch(() => undefined)) === connection) this.forget(opened);
+    const { current } = this;
+    // One that is lost while it is being opened has to be waited for.
+    const opened = current?.connection ?? (await current?.opening.catch(() => undefined));
+    if (current && opened === connection) this.forget(current);
     await this.options.close(connection);
   }
 
   /** Ends the connection, also one that is being opened. */
   async close(): Promise<void> {
     this.isClosed = true;
-    const connection = await this.current?.catch(() => undefined);
+    const connection = await this.current?.opening.catch(() => undefined);
     if (connection) await this.options.close(connection);
   }
 
-  private forget(opening: Promise<T>): void {
-    if (this.current === opening) this.current = undefined;
+  private open(): Kept<T> {
+    const kept: Kept<T> = { opening: this.options.open() };
+    kept.opening.then(
+      (connection) => (kept.connection = connection),
+      () => this.forget(kept),
+    );
+    return kept;
+  }
+
+  private forget(kept: Kept<T>): void {
+    if (this.current === kept) this.current = undefined;
   }
 }
