@@ -10,6 +10,7 @@ import { contractContext } from '../contract/sink-contract.ts';
 import { Certificates } from '../support/certificates.ts';
 import { addStream, NatsServer, natsServerMissing, storedIn } from '../support/nats-server.ts';
 import { sampleBatch, sampleEvent } from '../support/sample-event.ts';
+import { poll } from '../support/slot-session.ts';
 
 const missing = await natsServerMissing();
 const never = new AbortController().signal;
@@ -18,17 +19,20 @@ function natsSink(options: object): Promise<Sink> {
   return createSink(sinkSchema.parse({ type: 'nats', ...options }), contractContext);
 }
 
-/** As the router does: what was not delivered is sent again, in order, until all of it is stored. */
-async function untilDelivered(sink: Sink, events: readonly Event[]): Promise<number> {
+/**
+ * As the router does: what was not delivered is sent again, in order, until all of it is stored. The first attempt ends
+ * when another leader is elected, since an answer of the lost one never comes; each further attempt begins with a leader.
+ */
+async function untilDelivered(sink: Sink, events: readonly Event[], elected: () => Promise<unknown>): Promise<number> {
+  const first = new AbortController();
   let left = events;
   for (let attempt = 1; ; attempt++) {
-    const controller = new AbortController();
-    const timer = setTimeout(() => controller.abort(), 2000);
-    const verdicts = (await sink.deliver(sampleBatch(left, attempt), controller.signal)) as readonly Verdict[];
-    clearTimeout(timer);
+    const delivering = sink.deliver(sampleBatch(left, attempt), attempt === 1 ? first.signal : never);
+    if (attempt === 1) void elected().then(() => first.abort());
+    const verdicts = (await delivering) as readonly Verdict[];
     left = left.filter((_, place) => verdicts[place]?.kind !== 'delivered');
     if (left.length === 0) return attempt;
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await elected();
   }
 }
 
@@ -49,9 +53,20 @@ describe.skipIf(missing)('a cluster of three', () => {
         const organizationId = randomUUID();
         return Array.from({ length: 150 }, () => sampleEvent({ organizationId }));
       });
-      await Promise.all(lanes.map((lane) => untilDelivered(sink, lane.slice(0, 10))));
-      const leader = (await manager.streams.info('EVENTS')).cluster?.leader;
-      const delivering = lanes.map((lane) => untilDelivered(sink, lane.slice(10)));
+      const leaderNow = async (): Promise<string | undefined> =>
+        (await manager.streams.info('EVENTS').catch(() => undefined))?.cluster?.leader;
+      for (const lane of lanes) await sink.deliver(sampleBatch(lane.slice(0, 10)), never);
+      const leader = await leaderNow();
+      const elected = (): Promise<unknown> =>
+        poll(
+          'another leader is elected',
+          async () => {
+            const now = await leaderNow();
+            return (now !== undefined && now !== leader) || undefined;
+          },
+          60_000,
+        );
+      const delivering = lanes.map((lane) => untilDelivered(sink, lane.slice(10), elected));
       await nodes[Number(leader?.slice(1))]?.kill();
       const attempts = await Promise.all(delivering);
       expect(Math.max(...attempts)).toBeGreaterThan(1);
