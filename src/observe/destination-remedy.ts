@@ -70,8 +70,58 @@ const ROWS: readonly RemedyRow[] = [
       `Correct the login of ${sink}; its user publishes to the subjects and subscribes to _INBOX.>. ${GOES_ON}`,
   },
   {
+    codes: /^NATS_(10023|10047)$/,
+    remedy: () => `Give JetStream more storage or memory, or let streams keep less. ${GOES_ON}`,
+  },
+  {
+    codes: /^NATS_10077$/,
+    remedy: (sink) => `Raise the limits of the stream of ${sink}, or let it keep less. ${GOES_ON}`,
+  },
+  {
     codes: /^NATS_\d+$/,
     remedy: () => `Look at the limits of the stream and the log of the server. ${GOES_ON}`,
+  },
+  {
+    codes: /^RABBITMQ_UNROUTABLE$/,
+    remedy: (sink) =>
+      `Bind a queue to ${sink}.exchange for the routing keys, or correct ${sink}.routing_key. ${GOES_ON}`,
+  },
+  {
+    codes: /^RABBITMQ_NACK$/,
+    remedy: () => `Make room in the queue, or look at the log of RabbitMQ. ${GOES_ON}`,
+  },
+  {
+    codes: /^RABBITMQ_BLOCKED$/,
+    remedy: () => `Give RabbitMQ memory or disk, or let consumers catch up. ${GOES_ON}`,
+  },
+  {
+    codes: /^RABBITMQ_404$/,
+    remedy: (sink) => `Make the exchange, or correct ${sink}.exchange. ${GOES_ON}`,
+  },
+  {
+    codes: /^RABBITMQ_(403|530)$/,
+    remedy: (sink) => `Correct the login or the virtual host in ${sink}.url, or the rights of its user. ${GOES_ON}`,
+  },
+  {
+    codes: /^RABBITMQ_406$/,
+    remedy: () => `Raise max_message_size of RabbitMQ. ${GOES_ON}`,
+  },
+  {
+    codes: /^RABBITMQ_/,
+    remedy: () => `Look at the log of RabbitMQ. ${GOES_ON}`,
+  },
+  {
+    codes: /^KAFKA_UNKNOWN_TOPIC_OR_PARTITION$/,
+    remedy: (sink) => `Make the topics of ${sink}.topic, or correct the option. ${GOES_ON}`,
+  },
+  {
+    codes: /^KAFKA_(AUTHENTICATION|\w+_AUTHORIZATION_FAILED)$/,
+    remedy: (sink) =>
+      `Correct ${sink}.sasl, or the rights of its user: Write to the topics, and IdempotentWrite. ${GOES_ON}`,
+  },
+  {
+    codes: /^KAFKA_/,
+    remedy: () => `Look at the log of the brokers, and at the replicas of the topic. ${GOES_ON}`,
   },
   { codes: /^BREAKER_OPEN$/, remedy: (sink) => `See the line about the breaker of ${sink}: it has the cause.` },
 ];

@@ -28,7 +28,7 @@ export interface ThroughKills {
   /** How many events each organization has committed, and all of them. */
   readonly committed: ReadonlyMap<string, number>;
   readonly total: number;
-  /** What had arrived at each kill. */
+  /** What had arrived before each kill. */
   readonly killedAt: readonly number[];
 }
 
@@ -47,17 +47,16 @@ export async function loadThroughKills(options: RunOptions, broker: BreakableBro
     const killedAt: number[] = [];
     for (let kill = 0; kill < kills; kill++) {
       const before = killedAt.at(-1) ?? 0;
-      await poll(
-        'some more arrived',
-        async () => (await broker.count()) > before + 300 || undefined,
-        KILL_LOAD.patience,
-      );
+      const arrived = async (): Promise<number | undefined> => {
+        const count = await broker.count();
+        return count > before + 300 ? count : undefined;
+      };
+      killedAt.push(await poll('some more arrived', arrived, KILL_LOAD.patience));
       if (kill === 1) relay.cli.child.kill('SIGKILL');
       await broker.kill();
       if (kill !== 1) relay.cli.child.kill('SIGKILL');
       await relay[Symbol.asyncDispose]();
       await broker.restart();
-      killedAt.push(await broker.count());
       relay = await RunningWalpost.start(options);
     }
     await broker.kill();

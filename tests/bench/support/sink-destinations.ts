@@ -6,7 +6,10 @@ import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { jetstream, StorageType } from '@nats-io/jetstream';
+import { headers as natsHeaders } from '@nats-io/transport-node';
 import pg from 'pg';
+import { addStream, NatsServer } from '../../support/nats-server.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { startEmbeddedPostgres } from '../../../src/demo/postgres/embedded-postgres.ts';
 import { ROOT } from './report.ts';
@@ -27,12 +30,13 @@ export interface OpenDestination extends AsyncDisposable {
 }
 
 /** Batches in flight at once, as the sinks have by default. */
-export const IN_FLIGHT: Readonly<Record<string, number>> = { redis: 16, bullmq: 16, postgres: 4 };
+export const IN_FLIGHT: Readonly<Record<string, number>> = { redis: 16, bullmq: 16, postgres: 4, nats: 64 };
 
 export const DESTINATIONS: Readonly<Record<string, () => Promise<OpenDestination>>> = {
   redis: openRedis,
   bullmq: openBullmq,
   postgres: openPostgres,
+  nats: openNats,
 };
 
 /** Nothing is written to a disk: the clients are compared, not the disks. */
@@ -108,6 +112,30 @@ async function openPostgres(): Promise<OpenDestination> {
     clear: () => pool.query('TRUNCATE walpost_inbox'),
     async [Symbol.asyncDispose]() {
       await pool.end();
+      await server[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function openNats(): Promise<OpenDestination> {
+  const server = await NatsServer.start();
+  const connection = await server.connect();
+  const manager = await addStream(connection, { storage: StorageType.Memory });
+  const stream = jetstream(connection);
+  return {
+    sink: { type: 'nats', servers: [server.url], subject: 'walpost.all' },
+    // One after the other, as a sink that keeps the order of an organization.
+    async send(bodies) {
+      for (const { id, text } of bodies) {
+        const headers = natsHeaders();
+        headers.set('Nats-Msg-Id', id);
+        await stream.publish('walpost.all', text, { headers });
+      }
+    },
+    count: async () => (await manager.streams.info('EVENTS')).state.messages,
+    clear: () => manager.streams.purge('EVENTS'),
+    async [Symbol.asyncDispose]() {
+      await connection.close();
       await server[Symbol.asyncDispose]();
     },
   };
