@@ -26,8 +26,11 @@ export interface Answer {
   readonly body?: string | object;
 }
 
-/** An answer, silence, a connection that breaks before one, or a refusal that quotes the whole request. */
-export type Fault = Answer | 'hold' | 'reset' | 'echo';
+/**
+ * An answer, silence, a connection that breaks before one (`lose`: once the message has gone out), or a refusal that quotes
+ * the whole request. `pass` is none: for the requests before the one that goes wrong.
+ */
+export type Fault = Answer | 'pass' | 'hold' | 'reset' | 'lose' | 'echo';
 
 export interface RealtimeFakeOptions {
   /** API keys and user tokens with what they may do. */
@@ -149,8 +152,10 @@ export class RealtimeFake implements AsyncDisposable {
     if (body === null) return;
     const path = request.url ?? '/';
     this.requests.push({ path, headers: request.headers, body });
-    const fault = this.#faults.shift() ?? this.#lasting;
-    if (fault === 'reset') request.socket.destroy();
+    const next = this.#faults.shift() ?? this.#lasting;
+    const fault = next === 'pass' ? undefined : next;
+    if (fault === 'lose') this.#answer(request, body);
+    if (fault === 'reset' || fault === 'lose') request.socket.destroy();
     else if (fault !== 'hold') {
       const answer = fault === 'echo' ? quoting(request, body) : (fault ?? this.#answer(request, body));
       const text = typeof answer.body === 'object' ? JSON.stringify(answer.body) : (answer.body ?? '');

@@ -13,9 +13,17 @@ export const realtime = z
     channel: template('organization_id', 'topic')
       .default('notifications:org_{organization_id}')
       .describe('Channel; {organization_id} and {topic} are filled in.'),
+    form: z
+      .enum(['events', 'list', 'invalidate'])
+      .default('events')
+      .describe(
+        'events: a broadcast for each event. list: one for a batch, with the list of its events. invalidate: one for a batch, with its distinct entities.',
+      ),
     event: template('event_type', 'topic')
-      .default('{event_type}')
-      .describe('Name of the broadcast event; {event_type} and {topic} are filled in.'),
+      .optional()
+      .describe(
+        'Name of the broadcast event; {event_type} and {topic} are filled in with form: events. Default: {event_type}, events (list) or invalidate.',
+      ),
     body: z
       .string()
       .min(1)

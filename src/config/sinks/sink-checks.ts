@@ -48,6 +48,7 @@ function* httpProblems(sink: SinkInput): Generator<SinkProblem> {
   if (typeof secret === 'string') yield* problem(['secret'], signingSecretProblem(secret));
   if (typeof key === 'string') yield* problem(['key'], keyProblem(key));
   yield* bodyProblems(sink);
+  if (sink['type'] === 'realtime') yield* formProblems(sink);
   if (sink['type'] === 'slack') yield* slackProblems(sink);
   if (sink['type'] === 'email') yield* emailProblems(sink);
   if (typeof headers !== 'object' || headers === null) return;
@@ -98,6 +99,15 @@ function* bodyProblems({ body, content_type: type, batch, preset, format }: Read
     ['batch'],
     `must not be true with a ${body === undefined ? 'preset' : 'body'}, which is about one event`,
   );
+}
+
+/** A message about many events has the fields of none. */
+function* formProblems({ form, event, body }: SinkInput): Generator<SinkProblem> {
+  if (form !== 'list' && form !== 'invalidate') return;
+  if (typeof event === 'string' && /[{}]/.test(event)) {
+    yield { path: ['event'], message: `must be a plain name with form: ${form}, whose messages are about many events` };
+  }
+  if (body !== undefined) yield { path: ['body'], message: 'is about one event; it goes with form: events' };
 }
 
 function* slackProblems({ url, token, channel, templates }: Readonly<Record<string, unknown>>): Generator<SinkProblem> {

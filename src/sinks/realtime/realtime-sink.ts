@@ -1,5 +1,6 @@
 /**
- * Supabase Realtime: every event is one broadcast to the channel of its organization.
+ * Supabase Realtime: every event is one broadcast to the channel of its organization. With `form: list` or `form: invalidate`
+ * one broadcast stands for many (see send-coalesced.ts).
  *
  * Messages are sent one after another over the single-message route (see realtime-route.ts). So the order inside a batch
  * is kept, and each refusal belongs to one event. After the first event that is not delivered, the rest of the batch is not
@@ -17,15 +18,22 @@ import { compileTemplate } from '../event-template.ts';
 import { HttpTarget } from '../http/http-target.ts';
 import { wayOf } from '../http/way.ts';
 import { verdictOfError } from '../http/http-verdict.ts';
+import type { Sent } from '../answer/sent-events.ts';
 import { type Obstacle, oneByOne } from '../one-by-one.ts';
 import { broadcastPath, messagePath, nameProblem } from './realtime-route.ts';
 import { verdictOfTemplate } from '../template-verdict.ts';
 import { realtimeVerdict } from './realtime-verdict.ts';
+import { sendCoalesced } from './send-coalesced.ts';
 import type { SinkContext } from '../../sink-context.ts';
 
+/** The name of a broadcast when the configuration gives none. */
+const NAMES = { events: '{event_type}', list: 'events', invalidate: 'invalidate' } as const;
+
 export function createRealtimeSink(config: SinkConfigOf<'realtime'>, context: SinkContext): Sink {
+  const { form } = config;
   const channelOf = compileTemplate(config.channel, `sinks.${context.name}.channel`, ['organization_id', 'topic']);
-  const nameOf = compileTemplate(config.event, `sinks.${context.name}.event`, ['event_type', 'topic']);
+  const named = config.event ?? NAMES[form];
+  const nameOf = compileTemplate(named, `sinks.${context.name}.event`, ['event_type', 'topic']);
   const template =
     config.body === undefined ? undefined : soundTemplate(config.body, 'json', `sinks.${context.name}.body`);
   const bodyOf = (event: Event): WireText =>
@@ -42,29 +50,38 @@ export function createRealtimeSink(config: SinkConfigOf<'realtime'>, context: Si
     clock: context.clock,
   });
 
-  async function send(event: Event, signal: AbortSignal): Promise<Verdict> {
-    const channel = channelOf(event);
-    const name = nameOf(event);
+  async function post(channel: string, name: string, sent: Sent, signal: AbortSignal): Promise<Verdict> {
     const problem = nameProblem(channel, name);
     if (problem) return { kind: 'rejected', reason: `Realtime cannot carry it: ${problem}` };
     const path = messagePath(base, { channel, event: name, isPrivate: config.private });
-    let body: WireText;
     try {
-      body = bodyOf(event);
-    } catch (error) {
-      return verdictOfTemplate(error, 'body');
-    }
-    try {
-      const sent = { events: [event], body };
       return realtimeVerdict(await target.post({ path, headers: {}, sent }, signal));
     } catch (error) {
       return verdictOfError(error);
     }
   }
 
+  async function send(event: Event, signal: AbortSignal): Promise<Verdict> {
+    let body: WireText;
+    try {
+      body = bodyOf(event);
+    } catch (error) {
+      return verdictOfTemplate(error, 'body');
+    }
+    return post(channelOf(event), nameOf(event), { events: [event], body }, signal);
+  }
+
   return {
     deliver: ({ events }, signal, time) =>
-      oneByOne(events, { time, send: (event) => send(event, signal), behind: notAttempted }),
+      form === 'events'
+        ? oneByOne(events, { time, send: (event) => send(event, signal), behind: notAttempted })
+        : sendCoalesced(events, {
+            form,
+            time,
+            channelOf,
+            send: (channel, message) => post(channel, named, message, signal),
+            behind: notAttempted,
+          }),
     close: () => target.close(),
   };
 }
