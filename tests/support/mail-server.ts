@@ -1,13 +1,20 @@
 /** A real SMTP server (smtp-server) whose answers a test can choose; mails are parsed with postal-mime. */
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import PostalMime, { type Email } from 'postal-mime';
 import { SMTPServer } from 'smtp-server';
+import type { Certificate } from './certificates.ts';
 
 export interface DeliveredMail {
   readonly recipients: readonly string[];
   readonly raw: Buffer;
   readonly mail: Email;
+}
+
+/** From the first byte (smtps), or when the client asks (STARTTLS). */
+export interface MailServerTls extends Certificate {
+  readonly from: 'the start' | 'STARTTLS';
 }
 
 /** An answer such as `550 5.1.1 no such user`; `hold` for none; `cut` for a connection that breaks before it. */
@@ -22,18 +29,27 @@ export class MailServer implements AsyncDisposable {
   /** What happens to a mail when `afterData` has run out. */
   lasting: MailFault | undefined;
   password: string | undefined;
+  /** Of each login, whether its connection was encrypted. */
+  readonly logins: boolean[] = [];
+  /** Connections so far. */
+  accepted = 0;
   #asked = 0;
   readonly #watchers = new Set<() => void>();
   readonly #sockets = new Set<object>();
   readonly #server: SMTPServer;
 
-  private constructor(sender?: string) {
+  private constructor(sender?: string, tls?: MailServerTls) {
     this.#server = new SMTPServer({
       authOptional: true,
       allowInsecureAuth: true,
-      disabledCommands: ['STARTTLS'],
-      onAuth: ({ password }, _session, done) =>
-        password === this.password ? done(null, { user: 'me' }) : done(failure('535 5.7.8 bad credentials')),
+      ...(tls
+        ? { secure: tls.from === 'the start', key: readFileSync(tls.key), cert: readFileSync(tls.cert) }
+        : { disabledCommands: ['STARTTLS'] }),
+      onAuth: ({ password }, { secure }, done) => {
+        this.logins.push(secure);
+        if (password === this.password) done(null, { user: 'me' });
+        else done(failure('535 5.7.8 bad credentials'));
+      },
       onMailFrom: (_address, _session, done) => done(sender === undefined ? null : failure(sender)),
       onRcptTo: ({ address }, _session, done) => {
         const answer = this.recipients.get(address);
@@ -55,6 +71,7 @@ export class MailServer implements AsyncDisposable {
     });
     this.#server.on('error', () => {});
     this.#server.server.on('connection', (socket: NodeJS.EventEmitter & { destroy(): void }) => {
+      this.accepted += 1;
       this.#sockets.add(socket);
       socket.on('close', () => {
         this.#sockets.delete(socket);
@@ -64,8 +81,8 @@ export class MailServer implements AsyncDisposable {
   }
 
   /** @param sender the answer to MAIL FROM, when it is a refusal */
-  static async start(sender?: string): Promise<MailServer> {
-    const server = new MailServer(sender);
+  static async start(sender?: string, tls?: MailServerTls): Promise<MailServer> {
+    const server = new MailServer(sender, tls);
     server.#server.listen(0, '127.0.0.1');
     await once(server.#server.server, 'listening');
     return server;

@@ -6,7 +6,7 @@ import { isLoopback } from '../../loopback.ts';
 import { AnswerText } from '../answer/answer-text.ts';
 import { secretsOfUrl } from '../answer/known-secrets.ts';
 import type { Sent } from '../answer/sent-events.ts';
-import { openGuarded } from '../http/ssrf-guard.ts';
+import { type ConnectorOptions, openGuarded } from '../http/ssrf-guard.ts';
 import type { Mail } from './mail.ts';
 import { messageOf } from './mail-message.ts';
 import { type SmtpFailure, verdictOfSmtp } from './smtp-verdict.ts';
@@ -20,13 +20,15 @@ export interface SmtpOptions {
   readonly timeout: number | undefined;
   readonly allowPrivate: boolean;
   readonly ca: string | undefined;
+  /** Resolves names; the system's resolver. */
+  readonly lookup?: ConnectorOptions['lookup'];
 }
 
 export class SmtpCarrier {
   private readonly transport;
   private readonly answers: AnswerText;
 
-  constructor({ url, connections, timeout = CONNECT_TIME, allowPrivate, ca }: SmtpOptions) {
+  constructor({ url, connections, timeout = CONNECT_TIME, allowPrivate, ca, lookup }: SmtpOptions) {
     const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
     const secure = url.protocol === 'smtps:';
     const port = Number(url.port) || (secure ? 465 : 587);
@@ -49,7 +51,7 @@ export class SmtpCarrier {
       disableFileAccess: true,
       disableUrlAccess: true,
       getSocket: (_options: unknown, opened: (error: Error | null, found?: { connection: Socket }) => void) => {
-        openGuarded({ host, port }, { allowPrivate, timeout: patience }).then(
+        openGuarded({ host, port }, { allowPrivate, timeout: patience, ...(lookup && { lookup }) }).then(
           (connection) => opened(null, { connection }),
           (error: Error) => opened(error),
         );
