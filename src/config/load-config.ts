@@ -53,12 +53,12 @@ export function loadConfigWithSources(options: LoadOptions): LoadedConfig {
   if (read === 'missing') throw new ConfigError(draft.problems, remedyFor(path));
   applyEnvironment(draft, optionsSchema, env);
   for (const [name, value] of Object.entries(options.overrides ?? {})) applyFlag(draft, name, value);
-  if (options.sinksAreIdle) standIn(draft);
+  const standIns = options.sinksAreIdle ? standIn(draft) : [];
   applyProxyEnvironment(draft, env);
   settleModules(draft, path);
   refuseNested(draft, env, added);
   reportConnectionVariables(draft, env, added);
-  const config = validate(draft, settleText(draft, optionsSchema));
+  const config = validate(draft, settleText(draft, optionsSchema), standIns);
   if (config === undefined) throw new ConfigError([...warnings, ...draft.problems]);
   return { config, draft, path, warnings };
 }

@@ -9,19 +9,33 @@ import { startProblems } from './start-checks.ts';
 
 type Issue = z.core.$ZodIssue;
 
-/** Checks every option and what holds between them; reports into the draft, and returns the configuration if all is well. */
-export function validate(draft: ConfigDraft, faulty: readonly OptionPath[]): Config | undefined {
+/**
+ * Checks every option and what holds between them; reports into the draft, and returns the configuration if all is well.
+ *
+ * @param faulty what is reported already
+ * @param standIns parts of the file that are not complete, so only the form of their options is checked
+ */
+export function validate(
+  draft: ConfigDraft,
+  faulty: readonly OptionPath[],
+  standIns: readonly OptionPath[] = [],
+): Config | undefined {
   const result = optionsSchema.safeParse(draft.root);
-  const isKnown = (path: OptionPath): boolean => faulty.some((bad) => bad.every((part, index) => path[index] === part));
+  const isKnown = (path: OptionPath): boolean => faulty.some((bad) => isWithin(path, bad));
   for (const issue of result.error?.issues ?? []) {
     const path = issue.path as OptionPath;
     if (issue.code === 'unrecognized_keys') for (const key of issue.keys) reportUnknown(draft, path, key);
     else if (!isKnown(path)) reportIssue(draft, issue, path);
   }
   for (const { path, message } of [...crossCheck(draft.root), ...startProblems(draft.root)]) {
-    if (!isKnown(path)) draft.report(path, message + got(draft, path));
+    if (isKnown(path) || standIns.some((part) => isWithin(path, part))) continue;
+    draft.report(path, message + got(draft, path));
   }
   return draft.problems.length === 0 ? result.data : undefined;
+}
+
+function isWithin(path: OptionPath, part: OptionPath): boolean {
+  return part.every((key, index) => path[index] === key);
 }
 
 function reportUnknown(draft: ConfigDraft, path: OptionPath, key: string): void {
