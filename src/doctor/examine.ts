@@ -58,7 +58,7 @@ export async function examine(options: ExaminationOptions): Promise<Examination>
     ...('facts' in look ? ofDatabase(look.facts, context, sinkProblems.length === 0) : unreachable(look, context)),
   ];
   if (probe && sinkProblems.length === 0) {
-    outcomes.push(['sinks reachable', judge(await factOf(() => probeSinks(config)), judgeProbes)]);
+    outcomes.push(['sinks reachable', judge(await factOf(() => probeSinks(config, clock)), judgeProbes)]);
   } else if (probe) {
     outcomes.push(['sinks reachable', { findings: [], unknown: ['the configuration of the sinks has problems'] }]);
   }

@@ -7,13 +7,16 @@
  */
 import type { SinkConfig, SinkConfigOf } from '../config/sinks/sinks.ts';
 import { WalpostError } from '../errors.ts';
-import type { Sink } from '../pipeline.ts';
+import type { Sink, Verdict } from '../pipeline.ts';
 import type { LiveSinkContext } from './live/live-sink.ts';
+import type { ProbeContext } from './probe-context.ts';
 
 interface SinkType<C extends SinkConfig> {
   /** Packages that are not dependencies of walpost, with the version that works: `name@6`. The user installs them. */
   readonly packages?: readonly string[];
   readonly load: () => Promise<(config: C, context: LiveSinkContext) => Sink | Promise<Sink>>;
+  /** Asks whether the destination would take deliveries: `delivered` when it would. It sends no event. */
+  readonly probe?: () => Promise<(config: C, context: ProbeContext) => Promise<Verdict>>;
 }
 
 const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } = {
@@ -21,21 +24,38 @@ const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } =
   stdout: { load: async () => (await import('./stdout/stdout-sink.ts')).createStdoutSink },
   webhook: { load: async () => (await import('./webhook/webhook-sink.ts')).createWebhookSink },
   live: { load: async () => (await import('./live/live-sink.ts')).createLiveSink },
-  realtime: { load: async () => (await import('./realtime/realtime-sink.ts')).createRealtimeSink },
+  realtime: {
+    load: async () => (await import('./realtime/realtime-sink.ts')).createRealtimeSink,
+    probe: async () => (await import('./realtime/realtime-probe.ts')).probeRealtime,
+  },
   bullmq: {
     packages: ['bullmq@6', 'ioredis@6'],
     load: async () => (await import('./bullmq/bullmq-sink.ts')).createBullmqSink,
+    probe: async () => (await import('./redis/redis-probe.ts')).probeRedis,
   },
-  postgres: { load: async () => (await import('./postgres/postgres-sink.ts')).createPostgresSink },
-  redis: { packages: ['ioredis@6'], load: async () => (await import('./redis/redis-sink.ts')).createRedisSink },
+  postgres: {
+    load: async () => (await import('./postgres/postgres-sink.ts')).createPostgresSink,
+    probe: async () => (await import('./postgres/postgres-probe.ts')).probePostgres,
+  },
+  redis: {
+    packages: ['ioredis@6'],
+    load: async () => (await import('./redis/redis-sink.ts')).createRedisSink,
+    probe: async () => (await import('./redis/redis-probe.ts')).probeRedis,
+  },
   custom: { load: async () => (await import('./custom/custom-sink.ts')).createCustomSink },
   rabbitmq: {
     packages: ['amqplib'],
     load: async () => (await import('./rabbitmq/rabbitmq-sink.ts')).createRabbitmqSink,
+    probe: async () => (await import('./rabbitmq/rabbitmq-probe.ts')).probeRabbitmq,
   },
   nats: {
     packages: ['@nats-io/transport-node', '@nats-io/jetstream'],
     load: async () => (await import('./nats/nats-sink.ts')).createNatsSink,
+    probe: async () => (await import('./nats/nats-probe.ts')).probeNats,
+  },
+  slack: {
+    load: async () => (await import('./slack/slack-sink.ts')).createSlackSink,
+    probe: async () => (await import('./slack/slack-probe.ts')).probeSlack,
   },
   kafka: {
     packages: ['@platformatic/kafka@2'],
@@ -45,6 +65,7 @@ const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } =
   email: {
     packages: ['nodemailer'],
     load: async () => (await import('./email/email-sink.ts')).createEmailSink,
+    probe: async () => (await import('./email/email-probe.ts')).probeSmtp,
   },
 };
 
@@ -52,6 +73,13 @@ const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } =
 export function createSink(config: SinkConfig, context: LiveSinkContext): Promise<Sink> {
   const { packages = [], load } = TYPES[config.type] as SinkType<SinkConfig>;
   return orNameMissing(packages, config.type, async () => (await load())(config, context));
+}
+
+/** What the destination's own probe says; undefined for a type that has none. Throws SINK_PACKAGE_MISSING. */
+export async function probeOfSink(config: SinkConfig, context: ProbeContext): Promise<Verdict | undefined> {
+  const { packages = [], probe } = TYPES[config.type] as SinkType<SinkConfig>;
+  if (probe === undefined) return undefined;
+  return orNameMissing(packages, config.type, async () => (await probe())(config, context));
 }
 
 /** Runs what imports the packages. When that fails because one of them is not installed, the error names it. */

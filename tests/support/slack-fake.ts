@@ -113,6 +113,10 @@ export class SlackFake implements AsyncDisposable {
   }
 
   #answer(request: IncomingMessage, body: Buffer): SlackAnswer {
+    if (request.url === '/api/auth.test') {
+      const isKnown = request.headers.authorization === `Bearer ${SlackFake.token}`;
+      return { status: 200, body: isKnown ? { ok: true, team: 'T1' } : { ok: false, error: 'invalid_auth' } };
+    }
     const isApi = request.url === '/api/chat.postMessage';
     if (!isApi && request.url !== SlackFake.path) return { status: 404, body: 'no_service' };
     const refuse = (error: string, status: number): SlackAnswer =>

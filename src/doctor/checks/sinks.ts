@@ -38,11 +38,13 @@ export function judgeParked(counts: readonly ParkedSinkCount[], { sinks }: Pick<
 }
 
 export function judgeProbes(probes: readonly SinkProbe[]): DoctorFinding[] {
-  return probes.flatMap(({ sink, place, usesProxy, reason }) => {
+  return probes.flatMap(({ sink, place, usesProxy, isConnected, reason }) => {
     if (reason === undefined) return [];
-    const remedy = usesProxy
-      ? `Let sinks.${sink}.proxy pass connections to ${place}, or correct sinks.${sink}.url.`
-      : `Start what listens on ${place}, open the way to it (firewall, DNS), or correct sinks.${sink}.url.`;
+    const remedy = isConnected
+      ? `Correct what sinks.${sink} logs in with, or the rights that ${place} gives it.`
+      : usesProxy
+        ? `Let sinks.${sink}.proxy pass connections to ${place}, or correct sinks.${sink}.url.`
+        : `Start what listens on ${place}, open the way to it (firewall, DNS), or correct the address and the login in sinks.${sink}.`;
     return [finding('SINK_UNREACHABLE', { subject: `sink ${sink}`, what: `${place}: ${sentence(reason)}`, remedy })];
   });
 }

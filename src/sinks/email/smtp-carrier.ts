@@ -74,6 +74,16 @@ export class SmtpCarrier {
     }
   }
 
+  /** Connects, logs in and ends the dialogue. */
+  async verify(): Promise<Verdict> {
+    try {
+      await this.transport.verify();
+      return DELIVERED;
+    } catch (error) {
+      return verdictOfSmtp(error as SmtpFailure, undefined);
+    }
+  }
+
   close(): Promise<void> {
     this.transport.transporter.close?.({ force: true });
     return Promise.resolve();

@@ -13,7 +13,7 @@ const CONNECT_TIMEOUT = 5000;
 /** Milliseconds between pings; a server that misses two of them is taken for lost. */
 const PING_INTERVAL = 10_000;
 
-export async function openNats(config: NatsConfig, { name }: SinkContext): Promise<NatsConnection> {
+export async function openNats(config: NatsConfig, { name }: Pick<SinkContext, 'name'>): Promise<NatsConnection> {
   return connect({
     servers: config.servers,
     name: `walpost sink ${name}`,
