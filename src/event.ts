@@ -52,6 +52,8 @@ export interface Event {
   readonly headers: WireText;
   /** RFC 3339, microseconds, UTC; null when the table has no such column. */
   readonly createdAt: string | null;
+  /** When it is of no use any more, in the same form; null when it never expires. */
+  readonly expiresAt: string | null;
   readonly origin: Origin;
   /**
    * Counts the events, poison rows and refused messages of the transaction as decoded, from 0; null when a table scan found

@@ -18,6 +18,8 @@ export interface StoredEventRow {
   readonly headers: string;
   /** RFC 3339. */
   readonly created_at: string | null;
+  /** RFC 3339. */
+  readonly expires_at: string | null;
 }
 
 /** The event of a row. Its place in the stream, its size and its row are the table's to say. */
@@ -39,6 +41,7 @@ export function storedEvent(
     payload: textToWire(row.payload),
     headers: textToWire(row.headers),
     createdAt: row.created_at,
+    expiresAt: row.expires_at,
     origin,
   };
 }

@@ -101,6 +101,16 @@ BEGIN
 END;
 $function$;
 
+CREATE OR REPLACE FUNCTION walpost_internal.refuse_expiry(caller text, expires_at timestamptz) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+  RAISE EXCEPTION '%: expires_at must be a time in the years 1 to 9999, not %', caller, expires_at
+    USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out where the event never expires.';
+END;
+$function$;
+
 CREATE OR REPLACE FUNCTION walpost_internal.refuse_organization(caller text, organization_id uuid) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -161,6 +171,9 @@ BEGIN
 END;
 $function$;
 
+-- The one before expires_at, in the same transaction, so that no caller finds none.
+DROP FUNCTION IF EXISTS walpost.publish(uuid, text, jsonb, text, text, text, text, jsonb, text, integer, text);
+
 CREATE OR REPLACE FUNCTION walpost.publish(
   organization_id uuid,
   event_type      text,
@@ -172,7 +185,8 @@ CREATE OR REPLACE FUNCTION walpost.publish(
   headers         jsonb   DEFAULT '{}',
   idempotency_key text    DEFAULT NULL,
   event_version   integer DEFAULT 1,
-  on_conflict     text    DEFAULT 'warn'
+  on_conflict     text    DEFAULT 'warn',
+  expires_at      timestamptz DEFAULT NULL
 ) RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -195,6 +209,9 @@ BEGIN
                                  target, chosen_headers, idempotency_key, chosen_version, bytes_at_most);
   END IF;
 
+  IF expires_at NOT BETWEEN timestamptz '0001-01-01 00:00:00+00' AND timestamptz '9999-12-31 23:59:59+00' THEN
+    PERFORM walpost_internal.refuse_expiry('walpost.publish', expires_at);
+  END IF;
   IF jsonb_typeof(payload) = 'string' THEN
     PERFORM walpost_internal.warn_of_json_text('walpost.publish', payload);
   END IF;
@@ -230,10 +247,10 @@ BEGIN
 
   INSERT INTO walpost.outbox (
     event_id, organization_id, event_type, event_version, topic,
-    entity_type, entity_id, target, idempotency_key, payload, headers
+    entity_type, entity_id, target, idempotency_key, payload, headers, expires_at
   ) VALUES (
     new_id, publish.organization_id, publish.event_type, chosen_version, chosen_topic,
-    publish.entity_type, publish.entity_id, publish.target, publish.idempotency_key, publish.payload, chosen_headers
+    publish.entity_type, publish.entity_id, publish.target, publish.idempotency_key, publish.payload, chosen_headers, publish.expires_at
   );
   RETURN new_id;
 END;
@@ -245,6 +262,7 @@ COMMENT ON FUNCTION walpost_internal.is_valid_event(uuid, text, jsonb, text, tex
   'Whether publish accepts an event.';
 COMMENT ON FUNCTION walpost_internal.raise_invalid_event(text, uuid, text, jsonb, text, text, text, text, jsonb, text, integer, integer) IS
   'Raises the error, with a hint, that says why an event is not accepted.';
+COMMENT ON FUNCTION walpost_internal.refuse_expiry(text, timestamptz) IS 'Raises an error of an expires_at that no event can have.';
 COMMENT ON FUNCTION walpost_internal.refuse_organization(text, uuid) IS
   'Raises an error that says what to set when the session does not work for the organization of an event.';
 COMMENT ON FUNCTION walpost_internal.event_hash(text, jsonb) IS 'What tells whether a repeated idempotency key is of the same event.';
@@ -252,5 +270,5 @@ COMMENT ON FUNCTION walpost_internal.tell_key_conflict(text, uuid, text) IS
   'Counts a known idempotency key that came with another event, and warns of it, or raises an error.';
 COMMENT ON FUNCTION walpost_internal.warn_of_json_text(text, jsonb) IS
   'Warns once a session of a payload that was encoded twice.';
-COMMENT ON FUNCTION walpost.publish(uuid, text, jsonb, text, text, text, text, jsonb, text, integer, text) IS
-  'Writes one event in the transaction of the caller and returns its id. The same idempotency_key in the same organization returns the id of the first event and writes nothing. entity_id is text: entity_id => new.id::text.';
+COMMENT ON FUNCTION walpost.publish(uuid, text, jsonb, text, text, text, text, jsonb, text, integer, text, timestamptz) IS
+  'Writes one event in the transaction of the caller and returns its id. The same idempotency_key in the same organization returns the id of the first event and writes nothing. entity_id is text: entity_id => new.id::text. From expires_at on the event is not sent any more.';

@@ -1,18 +1,34 @@
 -- publish_many: many events in one call and one INSERT.
 
-CREATE OR REPLACE FUNCTION walpost_internal.parse_events(
+-- The one before expires_at: other columns need another function.
+DROP FUNCTION IF EXISTS walpost_internal.parse_events(jsonb);
+
+CREATE FUNCTION walpost_internal.parse_events(
   events jsonb,
   OUT n bigint, OUT organization_id uuid, OUT event_type text, OUT payload jsonb, OUT topic text, OUT entity_type text,
-  OUT entity_id text, OUT target text, OUT headers jsonb, OUT idempotency_key text, OUT event_version integer
+  OUT entity_id text, OUT target text, OUT headers jsonb, OUT idempotency_key text, OUT event_version integer,
+  OUT expires_at timestamptz
 ) RETURNS SETOF record
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
   SELECT e.n, (e.it ->> 'organization_id')::uuid, e.it ->> 'event_type', e.it -> 'payload',
          coalesce(e.it ->> 'topic', 'default'), e.it ->> 'entity_type', e.it ->> 'entity_id', e.it ->> 'target',
          walpost_internal.with_trace(coalesce(nullif(e.it -> 'headers', 'null'), '{}')), e.it ->> 'idempotency_key',
-         coalesce((e.it ->> 'event_version')::numeric::integer, 1)
+         coalesce((e.it ->> 'event_version')::numeric::integer, 1), (e.it ->> 'expires_at')::timestamptz
     FROM jsonb_array_elements(parse_events.events) WITH ORDINALITY AS e (it, n);
 END;
+
+CREATE OR REPLACE FUNCTION walpost_internal.is_time(value text) RETURNS boolean
+LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+  PERFORM value::timestamptz;
+  RETURN true;
+EXCEPTION WHEN data_exception THEN
+  RETURN false;
+END;
+$function$;
 
 CREATE OR REPLACE FUNCTION walpost_internal.raise_invalid_events(events jsonb) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -25,7 +41,7 @@ BEGIN
     FROM jsonb_array_elements(events) WITH ORDINALITY AS e (it, n)
          LEFT JOIN LATERAL jsonb_object_keys(CASE WHEN jsonb_typeof(e.it) = 'object' THEN e.it ELSE '{}' END) AS k (key)
            ON k.key NOT IN ('organization_id', 'event_type', 'payload', 'topic', 'entity_type', 'entity_id', 'target',
-                            'headers', 'idempotency_key', 'event_version')
+                            'headers', 'idempotency_key', 'event_version', 'expires_at')
    WHERE jsonb_typeof(e.it) <> 'object' OR k.key IS NOT NULL
    ORDER BY e.n LIMIT 1;
   IF FOUND THEN
@@ -50,6 +66,17 @@ BEGIN
   IF FOUND THEN
     RAISE EXCEPTION 'walpost.publish_many: event %: %', bad.n, bad.what USING ERRCODE = bad.code, HINT = bad.hint;
   END IF;
+
+  SELECT e.n, e.it ->> 'expires_at' AS value INTO bad
+    FROM jsonb_array_elements(events) WITH ORDINALITY AS e (it, n)
+   WHERE walpost_internal.is_time(e.it ->> 'expires_at') IS FALSE ORDER BY e.n LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'walpost.publish_many: event %: expires_at is no time but %', bad.n, left(quote_literal(bad.value), 100)
+      USING ERRCODE = 'invalid_datetime_format', HINT = 'Such as 2026-11-20T14:00:00Z.';
+  END IF;
+  PERFORM walpost_internal.refuse_expiry('walpost.publish_many: event ' || e.n, e.expires_at)
+    FROM walpost_internal.parse_events(events) AS e
+   WHERE e.expires_at NOT BETWEEN timestamptz '0001-01-01 00:00:00+00' AND timestamptz '9999-12-31 23:59:59+00' ORDER BY e.n;
 
   SELECT e.*, l.bytes INTO bad
     FROM walpost_internal.parse_events(events) AS e
@@ -120,10 +147,10 @@ BEGIN
 
   INSERT INTO walpost.outbox (
     event_id, organization_id, event_type, event_version, topic,
-    entity_type, entity_id, target, idempotency_key, payload, headers
+    entity_type, entity_id, target, idempotency_key, payload, headers, expires_at
   )
   SELECT new_ids[e.n], e.organization_id, e.event_type, e.event_version, e.topic,
-         e.entity_type, e.entity_id, e.target, e.idempotency_key, e.payload, e.headers
+         e.entity_type, e.entity_id, e.target, e.idempotency_key, e.payload, e.headers, e.expires_at
     FROM walpost_internal.parse_events(events) AS e
    WHERE new_ids[e.n] = final_ids[e.n]
    ORDER BY e.n;
@@ -132,6 +159,7 @@ END;
 $function$;
 
 COMMENT ON FUNCTION walpost_internal.parse_events(jsonb) IS 'The events of publish_many as rows.';
+COMMENT ON FUNCTION walpost_internal.is_time(text) IS 'Whether Postgres can read a text as a time.';
 COMMENT ON FUNCTION walpost_internal.raise_invalid_events(jsonb) IS
   'Raises an error that names the first event of publish_many that is not acceptable.';
 COMMENT ON FUNCTION walpost.publish_many(jsonb, text) IS

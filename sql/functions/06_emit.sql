@@ -47,6 +47,9 @@ BEGIN ATOMIC
       OR walpost_internal.session_works_for_all();
 END;
 
+-- The one before expires_at, in the same transaction, so that no caller finds none.
+DROP FUNCTION IF EXISTS walpost.emit(uuid, text, jsonb, text, text, text, text, jsonb, integer);
+
 CREATE OR REPLACE FUNCTION walpost.emit(
   organization_id uuid,
   event_type      text,
@@ -56,7 +59,8 @@ CREATE OR REPLACE FUNCTION walpost.emit(
   entity_id       text    DEFAULT NULL,
   target          text    DEFAULT NULL,
   headers         jsonb   DEFAULT '{}',
-  event_version   integer DEFAULT 1
+  event_version   integer DEFAULT 1,
+  expires_at      timestamptz DEFAULT NULL
 ) RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -79,6 +83,9 @@ BEGIN
     PERFORM walpost_internal.raise_invalid_event('walpost.emit', organization_id, event_type, payload, chosen_topic, entity_type, entity_id,
                                  target, chosen_headers, NULL, chosen_version, bytes_at_most);
   END IF;
+  IF expires_at NOT BETWEEN timestamptz '0001-01-01 00:00:00+00' AND timestamptz '9999-12-31 23:59:59+00' THEN
+    PERFORM walpost_internal.refuse_expiry('walpost.emit', expires_at);
+  END IF;
   IF jsonb_typeof(payload) = 'string' THEN
     PERFORM walpost_internal.warn_of_json_text('walpost.emit', payload);
   END IF;
@@ -100,6 +107,9 @@ BEGIN
   fields := ARRAY[new_id::text, organization_id::text, event_type, chosen_version::text, chosen_topic, entity_type, entity_id,
                   target, payload::text, chosen_headers::text,
                   to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')];
+  IF expires_at IS NOT NULL THEN -- a relay from before expires_at reads the messages without it
+    fields := fields || to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00');
+  END IF;
   signed := convert_to(
     format(' 1 %s %s ', key.id, pg_current_xact_id())
     || (SELECT string_agg(coalesce(octet_length(convert_to(f.it, 'UTF8'))::text, '-'), ' ' ORDER BY f.n)
@@ -115,5 +125,5 @@ COMMENT ON FUNCTION walpost_internal.hmac_sha256(bytea, bytea) IS 'HMAC-SHA256 o
 COMMENT ON FUNCTION walpost.rotate_emit_key(interval) IS
   'Makes the key that signs what walpost.emit writes from now on, and returns its number. The keys before it hold for transactions that commit within the grace.';
 COMMENT ON FUNCTION walpost_internal.may_emit(uuid) IS 'Whether the session may emit events of this organization.';
-COMMENT ON FUNCTION walpost.emit(uuid, text, jsonb, text, text, text, text, jsonb, integer) IS
+COMMENT ON FUNCTION walpost.emit(uuid, text, jsonb, text, text, text, text, jsonb, integer, timestamptz) IS
   'Sends one event with the transaction of the caller and returns its id, like walpost.publish but without a row: nothing can heal or replay it.';

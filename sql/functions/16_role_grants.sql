@@ -8,16 +8,16 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
   SELECT jsonb_object_agg(walpost_internal.role_prefix() || g.key, g.value) FROM jsonb_each($json$ {
   "walpost_publisher": [
-    "INSERT (event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers), SELECT (event_id, seq, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers, created_at, created_xid) ON walpost.outbox",
+    "INSERT (event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers, expires_at), SELECT (event_id, seq, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers, created_at, created_xid, expires_at) ON walpost.outbox",
     "SELECT ON walpost.settings",
     "SELECT, INSERT (organization_id, idempotency_key, event_id, hash) ON walpost.idempotency_keys",
     "USAGE ON SEQUENCE walpost.idempotency_conflicts",
     "SELECT, INSERT (organization_id, idempotency_key, command, arguments_hash), UPDATE (result) ON walpost.command_results",
-    "EXECUTE ON FUNCTION walpost.publish, walpost.publish_many, walpost.emit, walpost_internal.parse_events, walpost_internal.raise_invalid_events, walpost_internal.is_valid_event, walpost_internal.raise_invalid_event, walpost_internal.with_trace, walpost_internal.max_payload_bytes, walpost.uuid_v7, walpost.once, walpost_internal.refuse_command, walpost_internal.refuse_organization, walpost_internal.event_hash, walpost_internal.tell_key_conflict, walpost_internal.warn_of_json_text, walpost.event_status, walpost_internal.own_event_status, walpost_internal.claimed_organization, walpost_internal.organization_text, walpost_internal.current_organization, walpost_internal.current_organization_id, walpost_internal.reads_every_event"
+    "EXECUTE ON FUNCTION walpost.publish, walpost.publish_many, walpost.emit, walpost_internal.parse_events, walpost_internal.raise_invalid_events, walpost_internal.is_valid_event, walpost_internal.raise_invalid_event, walpost_internal.with_trace, walpost_internal.max_payload_bytes, walpost.uuid_v7, walpost.once, walpost_internal.refuse_command, walpost_internal.refuse_organization, walpost_internal.refuse_expiry, walpost_internal.is_time, walpost_internal.event_hash, walpost_internal.tell_key_conflict, walpost_internal.warn_of_json_text, walpost.event_status, walpost_internal.own_event_status, walpost_internal.claimed_organization, walpost_internal.organization_text, walpost_internal.current_organization, walpost_internal.current_organization_id, walpost_internal.reads_every_event"
   ],
   "walpost_reader": [
     "SELECT ON walpost.outbox, walpost.parked, walpost.checkpoints, walpost.settings, walpost.organization_health, walpost.queue_status, walpost.error_summary, walpost.event_timeline",
-    "SELECT (id, slot, system_identifier, epoch, sink, lane, reason, detail, attempts, commit_lsn, ordinal, event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers, created_at, committed_at, poison_row, stored_at, blocks) ON walpost.dead_letters",
+    "SELECT (id, slot, system_identifier, epoch, sink, lane, reason, detail, attempts, commit_lsn, ordinal, event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers, created_at, expires_at, committed_at, poison_row, stored_at, blocks) ON walpost.dead_letters",
     "SELECT (id, slot, sink, organization_id, lane, first_event_id, last_event_id, event_ids, events, attempt, job, outcome, reason, duration_ms, at) ON walpost.delivery_log",
     "SELECT (slot, sink, organization_id, lane, state, failing_since, attempts, code, reason, next_try_at, paused_by, paused_at, pause_reason) ON walpost.lanes",
     "SELECT (slot, system_identifier, lsn, advanced_at) ON walpost.cursor",

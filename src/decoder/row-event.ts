@@ -3,7 +3,8 @@
  *
  * Tens of thousands of events wait in memory while a sink is slower than the slot, and live long enough for each collection
  * to move or mark them. Twelve strings cut from the row doubled what there was to move. So the fields are cut when they are
- * asked for, at once when the event is routed and again when it is sent, and die young.
+ * asked for, at once when the event is routed and again when it is sent, and die young. What tells whether it is sent at all
+ * is kept: nearly always it is null.
  */
 import type { Event, Origin } from '../event.ts';
 import type { WireText } from '../wire-text.ts';
@@ -22,6 +23,7 @@ export interface RowEventParts {
   /** As that of the row. */
   readonly ascii: boolean;
   readonly eventId: string;
+  readonly expiresAt: string | null;
   readonly origin: Origin;
   readonly ordinal: number | null;
 }
@@ -29,6 +31,7 @@ export interface RowEventParts {
 export class RowEvent implements Event {
   readonly kind = 'event';
   readonly eventId: string;
+  readonly expiresAt: string | null;
   readonly origin: Origin;
   readonly ordinal: number | null;
   private readonly source: FieldSource;
@@ -37,6 +40,7 @@ export class RowEvent implements Event {
 
   constructor(parts: RowEventParts) {
     this.eventId = parts.eventId;
+    this.expiresAt = parts.expiresAt;
     this.origin = parts.origin;
     this.ordinal = parts.ordinal;
     this.source = parts.source;

@@ -60,6 +60,7 @@ export class RowReader {
   private readonly payload: Place;
   private readonly headers: Place;
   private readonly createdAt: Place;
+  private readonly expiresAt: Place;
   private readonly reread: Reread | null;
   private readonly isEmbedded: boolean;
   private fault: string | null = null;
@@ -89,13 +90,15 @@ export class RowReader {
     this.payload = place('payload');
     this.headers = place('headers');
     this.createdAt = place('created_at');
+    this.expiresAt = place('expires_at');
   }
 
   read(row: Row, origin: Origin, ordinal: number | null): Event | Poison {
     const fields = this.fieldsOf(row);
     if (this.fault !== null) return this.poison(row, this.fault, { origin, ordinal });
     if (this.reread === null) return { kind: 'event', ...fields, origin, ordinal, size: row.size, parkedId: null };
-    return new RowEvent({ source: this, text: row.text, ascii: row.ascii, eventId: fields.eventId, origin, ordinal });
+    const { eventId, expiresAt } = fields;
+    return new RowEvent({ source: this, text: row.text, ascii: row.ascii, eventId, expiresAt, origin, ordinal });
   }
 
   /** The fields of a row that became an event before: cut again, unless it is the one that was read last. */
@@ -122,7 +125,8 @@ export class RowReader {
       idempotencyKey: this.text(row, this.idempotencyKey),
       payload: this.isEmbedded ? this.embeddedOf(row) : this.payloadOf(row),
       headers: this.headersOf(row),
-      createdAt: this.time(row),
+      createdAt: this.time(row, this.createdAt),
+      expiresAt: this.expiry(row),
     };
     return this.last;
   }
@@ -225,12 +229,18 @@ export class RowReader {
     return asWire(onOneLine(value));
   }
 
-  private time(row: Row): string | null {
-    const value = this.latin1(row, this.createdAt);
+  private time(row: Row, place: Place): string | null {
+    const value = this.latin1(row, place);
     if (value === null) return null;
-    const time = this.createdAt.type === 'timestamp' ? timestampToRfc3339(value) : isoToRfc3339(value);
-    if (time === undefined) this.blame(this.createdAt, 'is not a time that RFC 3339 can say');
+    const time = place.type === 'timestamp' ? timestampToRfc3339(value) : isoToRfc3339(value);
+    if (time === undefined) this.blame(place, 'is not a time that RFC 3339 can say');
     return time ?? null;
+  }
+
+  /** Infinity is how a column says never. */
+  private expiry(row: Row): string | null {
+    const place = this.expiresAt;
+    return place.index >= 0 && row.latin1(place.index) === 'infinity' ? null : this.time(row, place);
   }
 }
 

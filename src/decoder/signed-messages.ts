@@ -36,7 +36,10 @@ export interface LogicalMessage {
 }
 
 const PREFIX = 'walpost';
-/** Uniqueness would need a row, so messages have no idempotency key. */
+/**
+ * Uniqueness would need a row, so messages have no idempotency key. The last one, expires_at, is written only where there is
+ * one: an older relay refuses a message that has it, and reads all others of a newer schema.
+ */
 const FIELDS = EVENT_FIELDS.filter((field) => field !== 'idempotency_key');
 const TYPES: Readonly<Record<string, ColumnType>> = {
   event_id: 'ascii',
@@ -45,9 +48,12 @@ const TYPES: Readonly<Record<string, ColumnType>> = {
   payload: 'jsonb',
   headers: 'jsonb',
   created_at: 'timestamp',
+  expires_at: 'timestamp',
 };
 const SIGNATURE_LENGTH = 64;
-const HEAD = new RegExp(`^[0-9a-f]{64} 1 (\\d{1,9}) (\\d{1,20})((?: (?:\\d{1,8}|-)){${FIELDS.length}})\\n`);
+const HEAD = new RegExp(
+  `^[0-9a-f]{64} 1 (\\d{1,9}) (\\d{1,20})((?: (?:\\d{1,8}|-)){${FIELDS.length - 1},${FIELDS.length}})\\n`,
+);
 /** More than any head has. */
 const HEAD_LIMIT = 256;
 /** More than any event that walpost.emit accepts; what is longer is not looked at. */
@@ -106,6 +112,7 @@ export class SignedMessages {
   private rowOf(text: string, head: Head | undefined): Row {
     const row = this.row;
     let at = head?.length ?? 0;
+    row.starts[FIELDS.length - 1] = NULL;
     head?.sizes.forEach((size, index) => {
       row.starts[index] = size === undefined ? NULL : at;
       at += size ?? 0;

@@ -80,7 +80,7 @@ export class DeadLetterScan implements ScanSource {
     return `
       SELECT id::text, sink, event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target,
              idempotency_key, payload, headers,
-             ${rfc3339Sql('created_at')} AS created_at
+             ${rfc3339Sql('created_at')} AS created_at, ${rfc3339Sql('expires_at')} AS expires_at
         FROM (SELECT *, sum(octet_length(payload) + octet_length(headers)) OVER (ORDER BY id)
                         - octet_length(payload) - octet_length(headers) AS before
                 FROM (SELECT * FROM walpost.dead_letters WHERE ${conditions.join(' AND ')}

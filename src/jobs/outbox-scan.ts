@@ -13,6 +13,7 @@ import { WalpostError } from '../errors.ts';
 import type { Origin } from '../event.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import { quoteIdentifier, quoteQualified } from '../postgres/identifiers.ts';
+import { presentMapping } from '../postgres/source/present-mapping.ts';
 import { mayHideRows } from '../postgres/source/row-security.ts';
 import { filterCondition, Values, textOf } from './job-filter.ts';
 import { filterColumns, type OutboxRange, type OutboxTable, spanCondition, wantedCondition } from './outbox-range.ts';
@@ -45,11 +46,9 @@ const BEGINNING = 33_000;
 
 export class OutboxScan implements ScanSource {
   private readonly options: OutboxScanOptions;
-  private readonly columns: readonly string[];
 
   constructor(options: OutboxScanOptions) {
     this.options = options;
-    this.columns = [...new Set(Object.values(options.source.mapping).filter((column) => column !== null))];
   }
 
   async read(after: ScanPlace | null, origin: Origin, limits: ScanLimits): Promise<ScanPage> {
@@ -57,7 +56,11 @@ export class OutboxScan implements ScanSource {
     const result = await this.options.inTransaction(async (client) => {
       await watchRowSecurity(client, this.options.source.table);
       try {
-        const text = this.statement(after, limits, values, await rowFilterCondition(client, this.options.source));
+        const { table, mapping } = this.options.source;
+        const present = Object.values(await presentMapping(client, table, mapping));
+        const columns = [...new Set(present.filter((column) => column !== null))];
+        const rowFilter = await rowFilterCondition(client, this.options.source);
+        const text = this.statement(after, limits, values, { columns, rowFilter });
         return await client.query<RawRow>({ text, values: values.list, rowMode: 'array', types: RAW });
       } catch (error) {
         throw databaseError(error, `scanning ${this.options.source.table}`);
@@ -81,11 +84,16 @@ export class OutboxScan implements ScanSource {
   }
 
   /** The wanted rows within the limits, and the last row of the span, wanted or not, so that the place moves on. */
-  private statement(after: ScanPlace | null, limits: ScanLimits, values: Values, rowFilter: string): string {
+  private statement(
+    after: ScanPlace | null,
+    limits: ScanLimits,
+    values: Values,
+    { columns: mapped, rowFilter }: { readonly columns: readonly string[]; readonly rowFilter: string },
+  ): string {
     const { source, filter } = this.options;
     const isFiltered = rowFilter !== 'true' || filterCondition(filter, filterColumns(source), new Values()) !== 'true';
     const span = isFiltered ? FILTERED_SPAN : Math.max(SPAN, limits.maxRows);
-    const chosen = this.columns.map(quoteIdentifier);
+    const chosen = mapped.map(quoteIdentifier);
     const bytes = chosen.map((column) => `octet_length(format('%s', ${column}))`);
     const columns = chosen.map((_, index) => `c${index}`);
     const fits = `bytes <= ${source.maxRowBytes}`;

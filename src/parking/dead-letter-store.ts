@@ -36,6 +36,7 @@ const COLUMNS: readonly (readonly [name: string, type: string, valueOf: (letter:
   ['payload', 'text', ofEvent((event) => wireToText(event.payload))],
   ['headers', 'text', ofEvent((event) => wireToText(event.headers))],
   ['created_at', 'timestamptz', ofEvent((event) => event.createdAt)],
+  ['expires_at', 'timestamptz', ofEvent((event) => event.expiresAt)],
   ['committed_at', 'timestamptz', ({ item }) => committedAt(item.origin)],
   ['poison_row', 'text', ({ item }) => (item.kind === 'poison' ? item.row.replaceAll('\0', '\ufffd') : null)],
 ];

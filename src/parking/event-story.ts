@@ -4,6 +4,7 @@ import { rfc3339Sql } from '../pg-time.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import { quoteIdentifier, quoteQualified } from '../postgres/identifiers.ts';
 import type { ColumnMapping, EventField } from '../postgres/source/column-mapping.ts';
+import { presentMapping } from '../postgres/source/present-mapping.ts';
 import { SQLSTATE, sqlStateOf } from '../postgres/sqlstate.ts';
 
 /** Fields as text, by the names of the envelope. */
@@ -44,14 +45,14 @@ const NO_ID = new Set<string | undefined>(['22P02', SQLSTATE.numericValueOutOfRa
 
 const STORED = `
   SELECT ${rfc3339Sql('committed_at')} AS committed_at, event_id, organization_id, event_type, event_version::text, topic, entity_type,
-         entity_id, target, idempotency_key, created_at::text, payload, headers, %s AS at, '%s' AS step, sink, attempts AS attempt,
+         entity_id, target, idempotency_key, created_at::text, expires_at::text, payload, headers, %s AS at, '%s' AS step, sink, attempts AS attempt,
          reason, job, letter
-    FROM (%s) AS stored WHERE slot = $1 AND event_id = $2 ORDER BY 14`;
+    FROM (%s) AS stored WHERE slot = $1 AND event_id = $2 ORDER BY at`;
 const PARKED = `SELECT p.*, NULL::integer AS attempts, l.reason AS reason, NULL::text AS letter
                   FROM walpost.parked AS p LEFT JOIN walpost.lanes AS l
                        ON (l.slot, l.sink, l.organization_id, l.lane) = (p.slot, p.sink, p.organization_id, p.lane)`;
 const DEAD = `SELECT d.slot, d.committed_at, d.event_id, d.organization_id, d.event_type, d.event_version, d.topic, d.entity_type,
-                     d.entity_id, d.target, d.idempotency_key, d.created_at, d.payload, d.headers, d.stored_at, d.sink, d.attempts,
+                     d.entity_id, d.target, d.idempotency_key, d.created_at, d.expires_at, d.payload, d.headers, d.stored_at, d.sink, d.attempts,
                      d.reason || ': ' || d.detail AS reason, NULL::text AS job, d.id::text AS letter FROM walpost.dead_letters AS d`;
 /** By the tenant where it is known: the log has an index of it. */
 const LOG = `
@@ -85,7 +86,7 @@ const storedSql = (at: string, step: string, rows: string): string =>
 
 /** The id is compared as the type of its column, so that an index is used. */
 async function readRow(pool: pg.Pool, { table, mapping }: StorySource, id: string): Promise<StoryFields | null> {
-  const known = Object.entries(mapping).filter(([, column]) => column !== null);
+  const known = Object.entries(await presentMapping(pool, table, mapping)).filter(([, column]) => column !== null);
   const columns = known.map(([field, column]) => `${quoteIdentifier(column ?? '')}::text AS ${field}`).join(', ');
   const sql = `SELECT ${columns} FROM ${quoteQualified(table)} WHERE ${idColumn(mapping)} = $1 LIMIT 1`;
   const { rows } = await pool.query<StoryFields & object>(sql, [id]).catch(noRow);
@@ -117,6 +118,7 @@ const STORED_FIELDS: readonly EventField[] = [
   'target',
   'idempotency_key',
   'created_at',
+  'expires_at',
   'headers',
   'payload',
 ];

@@ -18,7 +18,7 @@ export const OURS_IN_ASCII: Form = (column, value) =>
 
 /** Text in ASCII and not too long for an index, no time that the row names; as JSON the payload says what it said. */
 export const REDUCED: Form = (column, value) => {
-  if (column === 'created_at') return null;
+  if (column === 'created_at' || column === 'expires_at') return null;
   if (typeof value !== 'string' || AS_IT_IS.has(column)) return value;
   const text = asciiText(value);
   return JSON_COLUMNS.has(column) ? text : text.slice(0, NAME_LENGTH);

@@ -30,6 +30,7 @@ export const EVENT_COLUMNS: readonly (readonly [name: string, type: string, valu
   ['payload', 'text', (event) => wireToText(event.payload)],
   ['headers', 'text', (event) => wireToText(event.headers)],
   ['created_at', 'text', (event) => event.createdAt],
+  ['expires_at', 'text', (event) => event.expiresAt],
   ['commit_lsn', 'pg_lsn', ({ origin }) => (origin.commitLsn === null ? null : formatLsn(origin.commitLsn))],
   ['ordinal', 'integer', (event) => event.ordinal],
   ['job', 'text', ({ origin }) => origin.job],

@@ -117,7 +117,7 @@ export function listStored(
 
 /** Everything about one dead letter; undefined when there is none. */
 export async function readDeadLetter(pool: pg.Pool, slot: string, id: string): Promise<object | undefined> {
-  const times = ['created_at', 'committed_at', 'stored_at']
+  const times = ['created_at', 'expires_at', 'committed_at', 'stored_at']
     .map((column) => `${rfc3339Sql(column)} AS ${column}`)
     .join(', ');
   const sql = `

@@ -1,6 +1,6 @@
 /** What the leader does beside the stream: it takes checkpoints and runs jobs. */
 import type pg from 'pg';
-import { columnMapping, requiredColumns } from '../postgres/source/column-mapping.ts';
+import { requiredColumns } from '../postgres/source/column-mapping.ts';
 import { countLetters, refuseGoneSinks, refuseWhenAllGone } from '../jobs/dead-letter-count.ts';
 import { DeadLetterScan } from '../jobs/dead-letter-scan.ts';
 import type { Job } from '../jobs/job.ts';
@@ -100,7 +100,7 @@ export class LeaderJobs implements AsyncDisposable {
     if (job.kind !== 'replay') throw new Error(`this release of walpost knows no jobs of the kind "${job.kind}"`);
     const source = outboxTable(config.source);
     await requireScanColumns(pool, source.table);
-    const columns = requiredColumns(columnMapping(config.source));
+    const columns = requiredColumns(config.source);
     const { publication, plugin, row_filter: rowFilter } = config.source;
     await checkSource({ db: pool, publication, table: source.table, columns, plugin, slot: job.slot, rowFilter });
     return new OutboxScan({

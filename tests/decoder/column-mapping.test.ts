@@ -1,16 +1,30 @@
 import { expect, test } from 'vitest';
-import { columnMapping, EVENT_FIELDS, requiredColumns } from '../../src/postgres/source/column-mapping.ts';
+import {
+  columnMapping,
+  EVENT_FIELDS,
+  mappedColumns,
+  requiredColumns,
+} from '../../src/postgres/source/column-mapping.ts';
 import { createDecoder } from '../../src/decoder/create-decoder.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { beginPlain } from '../support/plain-origin.ts';
 
 test('the preset walpost names each column as the field', () => {
   const mapping = columnMapping({ preset: 'walpost', columns: {} });
-  expect(requiredColumns(mapping)).toEqual([...EVENT_FIELDS]);
+  expect(mappedColumns(mapping)).toEqual([...EVENT_FIELDS]);
+});
+
+test('a table that was made before expires_at may lack it, unless the configuration names the column', () => {
+  const required = (columns: Record<string, string | null>) => requiredColumns({ preset: 'walpost', columns });
+  expect(required({})).toEqual(EVENT_FIELDS.filter((field) => field !== 'expires_at'));
+  expect(required({ expires_at: null })).not.toContain('expires_at');
+  expect(required({ expires_at: 'valid_until' })).toContain('valid_until');
+  expect(required({ expires_at: 'expires_at' })).toContain('expires_at');
 });
 
 test('the preset debezium takes the aggregate type for entity type and topic', () => {
-  const mapping = columnMapping({ preset: 'debezium', columns: { organization_id: 'tenant' } });
+  const source = { preset: 'debezium', columns: { organization_id: 'tenant' } } as const;
+  const mapping = columnMapping(source);
   expect(mapping).toMatchObject({
     event_id: 'id',
     organization_id: 'tenant',
@@ -19,7 +33,7 @@ test('the preset debezium takes the aggregate type for entity type and topic', (
     entity_id: 'aggregateid',
     headers: null,
   });
-  expect(requiredColumns(mapping)).toEqual(['id', 'tenant', 'type', 'aggregatetype', 'aggregateid', 'payload']);
+  expect(requiredColumns(source)).toEqual(['id', 'tenant', 'type', 'aggregatetype', 'aggregateid', 'payload']);
 });
 
 test('a column can be renamed and an optional one left out', () => {

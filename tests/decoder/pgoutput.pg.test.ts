@@ -54,6 +54,7 @@ test('a real server: odd payloads, savepoints, several rows, and a table that ch
     target: 't',
     idempotencyKey: String.raw`\xdeadbeef`,
     createdAt: '2026-11-20T14:00:00.500000Z',
+    expiresAt: null,
   });
   expect(wireToText(full.headers)).toBe('{"b":  2}');
 });

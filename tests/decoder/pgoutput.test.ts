@@ -52,6 +52,7 @@ test('a transaction becomes begin, events and commit', () => {
     payload: '{"n": 1}',
     headers: '{"traceparent": "00-1"}',
     createdAt: '2026-11-20T14:00:00.123456Z',
+    expiresAt: null,
     origin: begin?.kind === 'begin' && begin.origin,
     ordinal: 0,
     size: insert.length,
@@ -114,6 +115,7 @@ describe('columns', () => {
       entityId: null,
       headers: '{}',
       createdAt: null,
+      expiresAt: null,
     };
     expect(decodeRow(outboxCells(none))).toMatchObject(defaults);
     const required = new Set(['event_id', 'organization_id', 'event_type', 'payload']);

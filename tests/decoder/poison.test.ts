@@ -33,6 +33,7 @@ test.each<[EventField, Cell, string]>([
   ['created_at', 'infinity', 'created_at is not a time that RFC 3339 can say'],
   ['created_at', '0044-03-15 12:00:00+00 BC', 'created_at is not a time that RFC 3339 can say'],
   ['created_at', UNSENT_CELL, 'created_at was not sent by the server'],
+  ['expires_at', '-infinity', 'expires_at is not a time that RFC 3339 can say'],
   ['event_version', '1.5', 'event_version is not an integer'],
   ['event_version', '', 'event_version is not an integer'],
   ['event_version', '99999999999999999', 'event_version is not an integer'],
@@ -41,6 +42,10 @@ test.each<[EventField, Cell, string]>([
   ['organization_id', 'ä'.repeat(513), 'organization_id is longer than 1024 bytes'],
 ])('%s = %s', (field, cell, reason) => {
   expect(decodeRow(outboxCells({ [field]: cell }))).toMatchObject({ kind: 'poison', reason, ordinal: 0 });
+});
+
+test('an infinite expires_at says never', () => {
+  expect(decodeRow(outboxCells({ expires_at: 'infinity' }))).toMatchObject({ kind: 'event', expiresAt: null });
 });
 
 test('the first fault is the reason, and what can be read is kept', () => {

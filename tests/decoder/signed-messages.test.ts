@@ -53,6 +53,7 @@ test('a signed message is an event like one of a row, and stays so when its byte
       payload: EMITTED[8],
       headers: EMITTED[9],
       createdAt: '2026-11-20T14:00:00.123456Z',
+      expiresAt: null,
       origin: event.origin,
       ordinal: 0,
       size,
@@ -62,6 +63,18 @@ test('a signed message is an event like one of a row, and stays so when its byte
   }
   expect(asked[0]).toEqual([1, event.origin]);
   expect(refused).toEqual([]);
+});
+
+test('a message may say when its event expires', () => {
+  const { decoder, refused } = midway();
+  const fields = [...EMITTED, '2026-11-20 15:00:00.5+00'];
+  expect(decoder.decode(message({ fields }))).toMatchObject({
+    kind: 'event',
+    expiresAt: '2026-11-20T15:00:00.500000Z',
+  });
+  expect(decoder.decode(message({}))).toMatchObject({ kind: 'event', expiresAt: null });
+  expect(decoder.decode(message({ fields: [...fields, 'more'] }))).toBeUndefined();
+  expect(refused).toEqual(['unsigned']);
 });
 
 test('rows and messages of one transaction are numbered in the order in which they were written', () => {

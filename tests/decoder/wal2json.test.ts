@@ -47,6 +47,7 @@ test('a transaction becomes begin, events and commit', () => {
     eventType: 'a\n"b"',
     ordinal: 0,
     createdAt: null,
+    expiresAt: null,
   });
   expect(wireBytes(event.payload)).toEqual(Buffer.from('{"é": 0.10, "s": "\\u2028\u2028"}'));
   expect(decode(COMMIT)).toEqual({ kind: 'commit', commitLsn: 0x16b3748n, endLsn: 0x16b3778n });

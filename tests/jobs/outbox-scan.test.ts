@@ -32,7 +32,7 @@ afterEach(async () => {
 });
 
 interface ScanAsked {
-  readonly source?: object;
+  readonly source?: object | undefined;
   readonly after?: string | null;
   readonly before?: string | null;
   readonly filter?: JobFilter;
@@ -159,6 +159,21 @@ test('an event of the table is that of the stream, but for what the table does n
     ordinal: null,
     source: 'table',
   });
+});
+
+test('expires_at comes along where the table has it, under its name or another, and may be missing', async () => {
+  await database.query(
+    `INSERT INTO walpost.outbox (organization_id, event_type, payload, expires_at)
+     SELECT $1, 'a', '{}', t FROM unnest('{2030-01-01 00:00:00.5+00,infinity,NULL}'::timestamptz[]) WITH ORDINALITY AS e (t, n) ORDER BY n`,
+    [ORGANIZATION],
+  );
+  const times = async (source?: object) => events((await scan({ source })).pages).map(({ expiresAt }) => expiresAt);
+  expect(await times()).toEqual(['2030-01-01T00:00:00.500000Z', null, null]);
+  await database.query('CREATE TABLE public.own AS SELECT * FROM walpost.outbox ORDER BY seq');
+  await database.query('ALTER TABLE public.own RENAME COLUMN expires_at TO valid_until');
+  expect(await times({ table: 'public.own' })).toEqual([null, null, null]);
+  const columns = { expires_at: 'valid_until' };
+  expect(await times({ table: 'public.own', columns })).toEqual(['2030-01-01T00:00:00.500000Z', null, null]);
 });
 
 test('a row of a mapped table that is no event is a poison', async () => {

@@ -168,6 +168,7 @@ function eventOf({ id, organization, bytes }: ModelEvent, origin: Origin, ordina
     payload: asWire('{}'),
     headers: asWire('{}'),
     createdAt: null,
+    expiresAt: null,
     origin,
     ordinal,
     size: bytes,

@@ -39,10 +39,11 @@ test('an event has what it was given, and the defaults of walpost.publish', asyn
     target: 'browser',
     headers: { tenant: 'a', n: -(2n ** 64n) },
     eventVersion: 2,
+    expiresAt: new Date('2030-01-01T00:00:00.500Z'),
   });
   await publish(tx, { organizationId, eventType: 'a.b', payload: null, topic: null });
   const columns =
-    'event_id, event_type, event_version, topic, entity_type, entity_id, target, payload::text, headers::text';
+    'event_id, event_type, event_version, topic, entity_type, entity_id, target, payload::text, headers::text, expires_at';
   expect(await outbox(columns)).toEqual([
     {
       event_id: id,
@@ -54,8 +55,16 @@ test('an event has what it was given, and the defaults of walpost.publish', asyn
       target: 'browser',
       payload: '{"mark": "\\"bigint:1\\"", "text": "größe \\"1\\"", "job_id": 1208925819614629174706176}',
       headers: '{"n": -18446744073709551616, "tenant": "a"}',
+      expires_at: new Date('2030-01-01T00:00:00.500Z'),
     },
-    expect.objectContaining({ event_version: 1, topic: 'default', entity_type: null, payload: 'null', headers: '{}' }),
+    expect.objectContaining({
+      event_version: 1,
+      topic: 'default',
+      entity_type: null,
+      payload: 'null',
+      headers: '{}',
+      expires_at: null,
+    }),
   ]);
 });
 

@@ -152,6 +152,46 @@ describe('max_age', () => {
   });
 });
 
+describe('expires_at', () => {
+  const at = (harness: Harness, ms: number): string => new Date(harness.clock.wallTime() + ms).toISOString();
+
+  test('of an event holds for a sink without max_age, from that moment on', async () => {
+    const harness = new Harness();
+    const accepted = { 1: null, 2: at(harness, 250), 3: at(harness, 251), 4: at(harness, -3_600_000) };
+    for (const [id, expiresAt] of Object.entries(accepted)) harness.router.accept(event('x', id, { expiresAt }));
+    await harness.clock.advance(250);
+    expect(harness.batches).toEqual(['x:1,3']);
+    expect(lettersOf(harness)).toEqual([expired('2'), expired('4')]);
+    expect(harness.letters[0]?.detail).toBe('its expires_at has passed');
+    expect(harness.settled).toBe(4);
+  });
+
+  test('passes while the sink is away: the event leaves the parked lane as a dead letter, with its tries', async () => {
+    const harness = new Harness();
+    let up = false;
+    const delivered = recording(harness, () => up);
+    harness.router.accept(event('x', 'brief', { expiresAt: at(harness, 60_000) }));
+    harness.router.accept(event('x', 'lasting', { expiresAt: at(harness, 3_600_000) }));
+    await harness.clock.advance(120_000);
+    up = true;
+    await harness.clock.advance(60_000);
+    expect([...delivered.keys()]).toEqual(['lasting']);
+    expect(lettersOf(harness)).toMatchObject([{ id: 'brief', reason: 'expired' }]);
+    expect(harness.letters[0]?.attempts).toBeGreaterThan(0);
+  });
+
+  test('and max_age hold together, and the reason says which', async () => {
+    const harness = shortLived();
+    harness.router.accept(event('x', '1', { expiresAt: at(harness, 3_600_000), createdAt: at(harness, -60_001) }));
+    harness.router.accept(event('x', '2', { expiresAt: at(harness, 0), createdAt: at(harness, 0) }));
+    await harness.clock.advance(250);
+    expect(harness.letters.map(({ detail }) => detail)).toEqual([
+      'older than max_age, which is 60 s',
+      'its expires_at has passed',
+    ]);
+  });
+});
+
 describe('the age of an event', () => {
   const clock = new ManualClock();
   const now = clock.wallTime();

@@ -51,6 +51,7 @@ export function event(organizationId: string, eventId: string, overrides: Partia
     payload: asWire('{}'),
     headers: asWire('{}'),
     createdAt: null,
+    expiresAt: null,
     origin: makeOrigin(),
     ordinal: 0,
     size: 100,

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { EarlierFailures } from '../../src/router/lanes/earlier-failures.ts';
 import { Lane } from '../../src/router/lanes/lane.ts';
 import type { BatchLimits } from '../../src/router/lanes/lane-queue.ts';
+import { Expiry } from '../../src/router/lanes/expiry.ts';
 import { LaneResults } from '../../src/router/lanes/results.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { event, makeOrigin } from './harness.ts';
@@ -30,7 +31,7 @@ test('a redrive that gives up leaves what is not visible yet where it is', () =>
     sink: 'hook',
     policy: { quickRetries: 0, maxAttempts: 3, backoff: [1000], parkAfter: 0, unavailableFor: 0, longestWait: 60_000 },
     blocks: true,
-    expiry: undefined,
+    expiry: new Expiry(undefined, new ManualClock()),
     parking: {
       park: () => undefined,
       remove: () => undefined,

@@ -115,6 +115,16 @@ test.each([
       'event 1: event_version must be a whole number from 1 to 32767, not ',
     ],
   ),
+  ...[
+    ['"tomorrowish"', '22007', "event 1: expires_at is no time but 'tomorrowish'"],
+    ['1', '22007', "event 1: expires_at is no time but '1'"],
+    ['"2026-02-30T00:00:00Z"', '22007', 'event 1: expires_at is no time but'],
+    ['"infinity"', '22023', 'event 1: expires_at must be a time in the years 1 to 9999'],
+  ].map(([time = '', code = '', message = '']): [string, string, string] => [
+    `[{"organization_id": "ID", "event_type": "a", "payload": 1, "expires_at": ${time}}]`,
+    code,
+    message,
+  ]),
   ...['"x"', '""', '"1e2"', 'true', '{}', '[1]'].map((version): [string, string, string] => [
     `[{"organization_id": "ID", "event_type": "a", "payload": 1, "event_version": ${version}}]`,
     '22P02',

@@ -20,11 +20,13 @@ test('every argument arrives in its column, and the payload keeps its digits', a
     `SELECT walpost.publish(
        organization_id => $1, event_type => 'job.completed', payload => '{"n": 12345678901234567890.10}',
        topic => 'cataloging', entity_type => 'job', entity_id => '42', target => 'slack',
-       headers => '{"traceparent": "00-ab"}', idempotency_key => 'k-1', event_version => 3) AS id`,
+       headers => '{"traceparent": "00-ab"}', idempotency_key => 'k-1', event_version => 3,
+       expires_at => '2030-01-01 00:00:00+00') AS id`,
     [organization],
   );
   const rows =
-    await database.query(`SELECT *, payload::text, created_xid::text, seq::int, created_at IS NOT NULL AS dated
+    await database.query(`SELECT *, payload::text, created_xid::text, seq::int, created_at IS NOT NULL AS dated,
+                                              expires_at::text AS expires
                                        FROM walpost.outbox`);
   expect(rows).toMatchObject([
     {
@@ -41,8 +43,19 @@ test('every argument arrives in its column, and the payload keeps its digits', a
       payload: '{"n": 12345678901234567890.10}',
       headers: { traceparent: '00-ab' },
       dated: true,
+      expires: '2030-01-01 00:00:00+00',
     },
   ]);
+});
+
+test.each(['infinity', '-infinity', '10000-01-01', '0044-03-15 BC'])('expires_at of %s is refused', async (time) => {
+  for (const call of ['publish', 'emit']) {
+    const sql = `SELECT walpost.${call}($1, 'a', '{}', expires_at => $2::timestamptz)`;
+    await expect(database.query(sql, [organization, time])).rejects.toMatchObject({
+      code: '22023',
+      message: expect.stringContaining(`walpost.${call}: expires_at must be a time in the years 1 to 9999`) as string,
+    });
+  }
 });
 
 test('three arguments are enough, and null means the default', async () => {

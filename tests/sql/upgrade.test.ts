@@ -94,6 +94,47 @@ test(
   },
 );
 
+test('functions with the arguments of before leave in the transaction that makes their successors', async () => {
+  await using database = await createTestDatabase();
+  const before = [
+    'walpost.publish(uuid, text, jsonb, text, text, text, text, jsonb, text, integer, text)',
+    'walpost.emit(uuid, text, jsonb, text, text, text, text, jsonb, integer)',
+  ];
+  for (const name of before) {
+    await database.query(`CREATE FUNCTION ${name} RETURNS uuid LANGUAGE sql AS 'SELECT NULL::uuid'`);
+  }
+  await database.query(`UPDATE walpost.repeatables SET checksum = ''`);
+  await migrate(database.url);
+  for (const name of before) {
+    expect(await database.query('SELECT to_regprocedure($1)::text AS there', [name])).toEqual([{ there: null }]);
+  }
+  const organization = randomUUID();
+  expect(await database.query(`SELECT walpost.publish($1, 'a', '{}') IS NOT NULL AS made`, [organization])).toEqual([
+    { made: true },
+  ]);
+});
+
+test('a partitioned outbox that was made before a column came gets it, and its next days have it too', async () => {
+  const all = await readMigrations();
+  await using database = await createTestDatabase();
+  await database.query('ALTER TABLE walpost.outbox DROP COLUMN expires_at CASCADE');
+  await database.query('SELECT walpost.partition_outbox()');
+  await database.query('ALTER TABLE walpost.parked DROP COLUMN expires_at');
+  await database.query('ALTER TABLE walpost.dead_letters DROP COLUMN expires_at CASCADE');
+  await database.query(`DELETE FROM walpost.migrations WHERE name LIKE '013%'`);
+  await database.query(`INSERT INTO walpost.outbox (organization_id, event_type, payload) VALUES ($1, 'old', '{}')`, [
+    randomUUID(),
+  ]);
+  expect(await migrate(database.url)).toHaveLength(1 + (await readRepeatables()).length);
+  expect(all.some(({ name }) => name.startsWith('013'))).toBe(true);
+  await database.query(`SELECT walpost.publish($1, 'new', '{}', expires_at => now())`, [randomUUID()]);
+  const rows = await database.query('SELECT event_type, expires_at IS NULL AS lasts FROM walpost.outbox ORDER BY seq');
+  expect(rows).toEqual([
+    { event_type: 'old', lasts: true },
+    { event_type: 'new', lasts: false },
+  ]);
+});
+
 test('the schema is the one of schema.txt, and applying all files a second time changes nothing', async () => {
   await using database = await createTestDatabase();
   const client = await database.client();

@@ -16,7 +16,7 @@ function typeOf(field: EventField): number {
   if (field === 'event_id' || field === 'organization_id') return OID.uuid;
   if (field === 'payload' || field === 'headers') return OID.jsonb;
   if (field === 'event_version') return OID.int2;
-  return field === 'created_at' ? OID.timestamptz : OID.text;
+  return field === 'created_at' || field === 'expires_at' ? OID.timestamptz : OID.text;
 }
 
 const ROW: Readonly<Record<EventField, Cell>> = {
@@ -32,6 +32,7 @@ const ROW: Readonly<Record<EventField, Cell>> = {
   payload: '{"n": 1}',
   headers: '{"traceparent": "00-1"}',
   created_at: '2026-11-20 14:00:00.123456+00',
+  expires_at: null,
 };
 
 export function outboxCells(fields: Partial<Record<EventField, Cell>> = {}): Cell[] {

@@ -17,6 +17,7 @@ export function sampleEvent(fields: SampleFields = {}): Event {
   return {
     ...sample,
     kind: 'event',
+    expiresAt: fields.expiresAt ?? null,
     origin: fields.origin ?? plainOrigin(),
     size: fields.size ?? wireString(payload).length + wireString(headers).length + 100,
     parkedId: null,
@@ -41,6 +42,7 @@ const FIELDS: readonly (keyof Event)[] = [
   'payload',
   'headers',
   'createdAt',
+  'expiresAt',
   'origin',
   'ordinal',
   'size',

@@ -139,7 +139,7 @@ async function checkSchema(pool: pg.Pool, isOwner: boolean): Promise<void> {
 async function checkTable(pool: pg.Pool, slot: string, source: Config['source']): Promise<void> {
   const { publication, table, plugin, row_filter: rowFilter } = source;
   const mapping = columnMapping(source);
-  const columns = requiredColumns(mapping);
+  const columns = requiredColumns(source);
   const tableId = await checkSource({ db: pool, publication, table, columns, plugin, slot, rowFilter });
   await refuseColumnTypes({ db: pool, table, tableId, mapping, plugin });
 }

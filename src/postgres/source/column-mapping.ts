@@ -14,6 +14,7 @@ export const EVENT_FIELDS = [
   'payload',
   'headers',
   'created_at',
+  'expires_at',
 ] as const;
 
 export type EventField = (typeof EVENT_FIELDS)[number];
@@ -22,6 +23,8 @@ export type EventField = (typeof EVENT_FIELDS)[number];
 export type ColumnMapping = Readonly<Record<EventField, string | null>>;
 
 const REQUIRED_FIELDS: readonly EventField[] = ['event_id', 'organization_id', 'event_type', 'payload'];
+/** A preset names their columns, and a table that was made before them lacks those. Only the configuration asks for them. */
+export const OPTIONAL_FIELDS: readonly EventField[] = ['expires_at'];
 
 const WALPOST = Object.fromEntries(EVENT_FIELDS.map((field) => [field, field])) as Record<EventField, string>;
 
@@ -39,6 +42,7 @@ const DEBEZIUM: ColumnMapping = {
   payload: 'payload',
   headers: null,
   created_at: null,
+  expires_at: null,
 };
 
 export interface ColumnOptions {
@@ -81,9 +85,16 @@ function mappingOf({ preset, columns }: ColumnOptions): ColumnMapping {
   return { ...PRESETS[preset], ...Object.fromEntries(known) };
 }
 
-/** Every column that the mapping names, once; the table must have all of them when the relay starts. */
-export function requiredColumns(mapping: ColumnMapping): string[] {
+/** Every column that the mapping names, once. */
+export function mappedColumns(mapping: ColumnMapping): string[] {
   return [...new Set(EVENT_FIELDS.map((field) => mapping[field]).filter((column) => column !== null))];
+}
+
+/** Those that the table must have when the relay starts. Throws CONFIG_INVALID. */
+export function requiredColumns(source: ColumnOptions): string[] {
+  const mapping = columnMapping(source);
+  const left = OPTIONAL_FIELDS.filter((field) => !Object.hasOwn(source.columns, field));
+  return mappedColumns({ ...mapping, ...Object.fromEntries(left.map((field) => [field, null])) });
 }
 
 function isEventField(name: string): name is EventField {

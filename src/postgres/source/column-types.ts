@@ -5,7 +5,7 @@
 import { WalpostError } from '../../errors.ts';
 import { quoteIdentifier, quoteQualified } from '../identifiers.ts';
 import { ask, type Queryable } from '../queryable.ts';
-import { type ColumnMapping, EVENT_FIELDS, type EventField, requiredColumns } from './column-mapping.ts';
+import { type ColumnMapping, EVENT_FIELDS, type EventField, mappedColumns } from './column-mapping.ts';
 
 export interface ColumnTypeOptions {
   readonly db: Queryable;
@@ -43,6 +43,7 @@ const CARRIERS: Partial<Record<EventField, readonly string[]>> = {
   headers: ['jsonb', 'json'],
   event_version: ['int4', 'int2', 'int8', 'numeric', ...TEXTS],
   created_at: ['timestamptz', 'timestamp', ...TEXTS],
+  expires_at: ['timestamptz', 'timestamp', ...TEXTS],
 };
 /** wal2json names a domain, and not what is behind it. */
 const NEEDS_DESCRIPTION: ReadonlySet<EventField> = new Set<EventField>(['payload', 'headers']);
@@ -50,7 +51,7 @@ const NEEDS_DESCRIPTION: ReadonlySet<EventField> = new Set<EventField>(['payload
 /** Throws with the first column, in the order of the fields. */
 export async function refuseColumnTypes(options: ColumnTypeOptions): Promise<void> {
   const { db, tableId, mapping, plugin } = options;
-  const rows = await ask<TypedColumn>(db, TYPES, [tableId, requiredColumns(mapping)]);
+  const rows = await ask<TypedColumn>(db, TYPES, [tableId, mappedColumns(mapping)]);
   for (const field of EVENT_FIELDS) {
     const found = rows.find(({ column }) => column === mapping[field]);
     if (!found) continue;

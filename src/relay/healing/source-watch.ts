@@ -14,7 +14,7 @@
  * because the rows are still missing. (An operator who does not need them writes that into walpost.cursor.source.)
  */
 import { WalpostError } from '../../errors.ts';
-import { columnMapping, requiredColumns } from '../../postgres/source/column-mapping.ts';
+import { requiredColumns } from '../../postgres/source/column-mapping.ts';
 import { jobName } from '../../jobs/job.ts';
 import { readJob, requestJob } from '../../jobs/job-rows.ts';
 import { requireScanColumns } from '../../jobs/outbox-scan.ts';
@@ -61,7 +61,7 @@ export class SourceWatch {
     const { config, term, log } = this.options;
     const { publication, table, plugin, row_filter: rowFilter } = config.source;
     try {
-      const columns = requiredColumns(columnMapping(config.source));
+      const columns = requiredColumns(config.source);
       await checkSource({ db: term.pool, publication, table, columns, plugin, slot: term.slot, rowFilter });
       this.hidden = undefined;
     } catch (error) {

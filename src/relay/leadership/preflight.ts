@@ -56,7 +56,7 @@ export async function preflight({ config, log, pool }: PreflightOptions): Promis
 async function checkSourceOf(slot: string, config: Config, pool: pg.Pool): Promise<number> {
   const { publication, table, plugin, row_filter: rowFilter } = config.source;
   const mapping = columnMapping(config.source);
-  const columns = requiredColumns(mapping);
+  const columns = requiredColumns(config.source);
   try {
     const tableId = await checkSource({ db: pool, publication, table, columns, plugin, slot, rowFilter });
     await refuseColumnTypes({ db: pool, table, tableId, mapping, plugin });

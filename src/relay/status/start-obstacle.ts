@@ -4,7 +4,7 @@ import type { Config } from '../../config/schema.ts';
 import { WalpostError } from '../../errors.ts';
 import { scrub } from '../../observe/redact.ts';
 import { assertMigrated } from '../../postgres/schema/migrate.ts';
-import { columnMapping, requiredColumns } from '../../postgres/source/column-mapping.ts';
+import { requiredColumns } from '../../postgres/source/column-mapping.ts';
 import { checkSource } from '../../postgres/source/source-checks.ts';
 import { checkServer } from '../../slot/server-checks.ts';
 import { inspectSlot, slotProblem } from '../../slot/slot-state.ts';
@@ -30,7 +30,7 @@ async function look(config: Config, pool: pg.Pool): Promise<void> {
   await assertMigrated(pool);
   const { slot, isFirst, facts } = await lookAtSlotName(config, pool);
   if (!isFirst) {
-    const columns = requiredColumns(columnMapping(config.source));
+    const columns = requiredColumns(config.source);
     await checkSource({ db: pool, publication, table, columns, plugin, slot, rowFilter });
   }
   await decideFrom(facts, config, pool);

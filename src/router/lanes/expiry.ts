@@ -1,5 +1,5 @@
 /**
- * What is too old to be sent (`max_age` of a sink).
+ * What is not to be sent any more: an event whose own `expires_at` has passed, and for a sink with `max_age` one that is too old.
  *
  * The age counts from `created_at`: it is part of the row, so a first delivery, a retry, a parked event, a heal and a replay all
  * come to the same answer. A commit time is known for events of the stream alone. It stands in where a table has no
@@ -15,22 +15,23 @@ export interface SortedByAge {
 }
 
 export class Expiry {
-  /** Milliseconds. */
-  private readonly maxAge: number;
+  /** Milliseconds; undefined: only the events themselves say when they expire. */
+  private readonly maxAge: number | undefined;
   private readonly clock: Clock;
 
-  constructor(maxAge: number, clock: Clock) {
+  constructor(maxAge: number | undefined, clock: Clock) {
     this.maxAge = maxAge;
     this.clock = clock;
   }
 
-  /** Why an event is given up. */
-  get reason(): string {
+  /** Why an event is given up that is expired. */
+  reasonFor(event: Event): string {
+    if (this.maxAge === undefined || this.hasPassed(event)) return 'its expires_at has passed';
     return `older than max_age, which is ${this.maxAge / 1000} s`;
   }
 
   isExpired(event: Event): boolean {
-    return this.bornAt(event) < this.clock.wallTime() - this.maxAge;
+    return this.hasPassed(event) || this.isTooOld(event);
   }
 
   /** Without a copy while nothing is too old. */
@@ -38,6 +39,14 @@ export class Expiry {
     const isExpired = (event: Event): boolean => this.isExpired(event);
     if (!events.some(isExpired)) return { due: events, expired: [] };
     return { due: events.filter((event) => !isExpired(event)), expired: events.filter(isExpired) };
+  }
+
+  private hasPassed({ expiresAt }: Event): boolean {
+    return expiresAt !== null && Date.parse(expiresAt) <= this.clock.wallTime();
+  }
+
+  private isTooOld(event: Event): boolean {
+    return this.maxAge !== undefined && this.bornAt(event) < this.clock.wallTime() - this.maxAge;
   }
 
   /** Milliseconds since the Unix epoch. */

@@ -27,14 +27,14 @@ import { waitForDestination, type RetryPolicy, startProbing, type FailureState }
 export interface ProbeOutcomes {
   setFailure(lane: Lane, failure: FailureState | null): void;
   settle(lane: Lane, events: readonly Event[]): void;
-  /** It is too old to be sent. */
+  /** It is not to be sent any more. */
   expire(lane: Lane, event: Event, attempts: number): void;
   deadLetter(lane: Lane, event: Event, given: { verdict: Verdict; attempts: number }): void;
 }
 
 export interface LaneProbingOptions {
   readonly policy: RetryPolicy;
-  readonly expiry: Expiry | undefined;
+  readonly expiry: Expiry;
   readonly parking: Pick<LaneParking, 'park' | 'readOne' | 'drop'>;
   readonly clock: Clock;
   readonly random: () => number;
@@ -88,7 +88,7 @@ export class LaneProbing {
     if (!failure?.probing) return undefined;
     if (event) {
       const passed = passBy(failure.probing, event, last ?? '');
-      if (!passed && this.options.expiry?.isExpired(event) !== true) return event;
+      if (!passed && !this.options.expiry.isExpired(event)) return event;
       if (passed) this.options.parking.drop(events);
       else this.options.outcomes.expire(lane, event, triesOf(failure.probing, event));
       const { maxAttempts } = this.options.policy;

@@ -33,7 +33,7 @@ export interface LaneResultsOptions {
   readonly policy: RetryPolicy;
   /** A dead letter blocks its lane. */
   readonly blocks: boolean;
-  readonly expiry: Expiry | undefined;
+  readonly expiry: Expiry;
   readonly parking: Pick<LaneParking, 'park' | 'remove' | 'readOne' | 'drop'>;
   readonly clock: Clock;
   readonly random: () => number;
@@ -200,13 +200,12 @@ export class LaneResults implements ProbeOutcomes {
   }
 
   /**
-   * The events of the next batch that are not too old. The others become dead letters. They hold up nothing, and count as no
+   * The events of the next batch that are still to be sent. The others become dead letters. They hold up nothing, and count as no
    * failure: not theirs, and not the destination's.
    */
   withoutExpired(lane: Lane, events: readonly Event[]): readonly Event[] {
-    const { expiry } = this.options;
-    if (!expiry || events.length === 0) return events;
-    const { due, expired } = expiry.sort(events);
+    if (events.length === 0) return events;
+    const { due, expired } = this.options.expiry.sort(events);
     if (expired.length === 0) return events;
     const { failure } = lane;
     for (const event of expired) this.expire(lane, event, failure ? triesIn(failure, event) : 0);
@@ -215,7 +214,7 @@ export class LaneResults implements ProbeOutcomes {
   }
 
   expire(lane: Lane, event: Event, attempts: number): void {
-    const { reason = '' } = this.options.expiry ?? {};
+    const reason = this.options.expiry.reasonFor(event);
     this.deadLetter(lane, event, { verdict: { kind: 'rejected', reason }, attempts, expired: true });
   }
 

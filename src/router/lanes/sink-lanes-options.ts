@@ -30,7 +30,7 @@ export interface SinkLanesOptions {
   readonly window: number;
   readonly mode: BatchingMode;
   /** Absent when no event is ever too old. */
-  readonly expiry: Expiry | undefined;
+  readonly expiry: Expiry;
   readonly policy: RetryPolicy;
   /** A dead letter blocks its lane. */
   readonly blocks: boolean;

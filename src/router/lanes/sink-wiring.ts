@@ -32,7 +32,7 @@ export function lanesOf(destination: Destination, parts: RouterParts): SinkLanes
     lot,
     ...batchingOf(destination.name, config),
     ...policyOf(config),
-    expiry: expiryOf(destination.name, parts),
+    expiry: new Expiry(parts.config.sinks[destination.name]?.max_age, parts.clock),
     limiter: limiterOf(destination.name, parts),
     signal,
     failure,
@@ -65,11 +65,6 @@ function policyOf({ delivery }: RouterOptions['config']) {
     },
     blocks: delivery.on_dead_letter === 'block',
   };
-}
-
-function expiryOf(name: string, { config, clock }: RouterParts): Expiry | undefined {
-  const maxAge = config.sinks[name]?.max_age;
-  return maxAge === undefined ? undefined : new Expiry(maxAge, clock);
 }
 
 function limiterOf(name: string, { config, clock }: RouterParts): RateLimiter | undefined {

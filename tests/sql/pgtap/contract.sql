@@ -9,16 +9,16 @@ SELECT has_role(r) FROM unnest('{walpost_publisher,walpost_relay,walpost_operato
 
 SELECT columns_are('walpost', 'outbox', ARRAY[
   'event_id', 'seq', 'organization_id', 'event_type', 'event_version', 'topic', 'entity_type', 'entity_id', 'target',
-  'idempotency_key', 'payload', 'headers', 'created_at', 'created_xid']);
+  'idempotency_key', 'payload', 'headers', 'created_at', 'created_xid', 'expires_at']);
 SELECT col_type_is('walpost', 'outbox', 'created_xid', 'xid8', 'created_xid is a whole transaction id');
 SELECT col_is_pk('walpost', 'outbox', 'event_id', 'the event is its id');
 SELECT has_index('walpost', 'outbox', 'outbox_created_xid_seq_idx', ARRAY['created_xid', 'seq'], 'the order of scans');
 
 SELECT function_returns('walpost', 'publish',
-  ARRAY['uuid', 'text', 'jsonb', 'text', 'text', 'text', 'text', 'jsonb', 'text', 'integer', 'text'], 'uuid');
+  ARRAY['uuid', 'text', 'jsonb', 'text', 'text', 'text', 'text', 'jsonb', 'text', 'integer', 'text', 'timestamp with time zone'], 'uuid');
 SELECT function_returns('walpost', 'publish_many', ARRAY['jsonb', 'text'], 'setof uuid');
 SELECT function_returns('walpost', 'emit',
-  ARRAY['uuid', 'text', 'jsonb', 'text', 'text', 'text', 'text', 'jsonb', 'integer'], 'uuid');
+  ARRAY['uuid', 'text', 'jsonb', 'text', 'text', 'text', 'text', 'jsonb', 'integer', 'timestamp with time zone'], 'uuid');
 SELECT function_returns('walpost', 'rotate_emit_key', ARRAY['interval'], 'integer');
 SELECT function_returns('walpost', 'prune', ARRAY['interval', 'integer'], 'bigint');
 SELECT function_returns('walpost', 'event_status', ARRAY['uuid'], 'text');
