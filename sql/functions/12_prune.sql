@@ -91,6 +91,67 @@ BEGIN
 END;
 $function$;
 
+CREATE OR REPLACE FUNCTION walpost_internal.is_redacted_topic(topic text) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+  SELECT coalesce(
+    (SELECT s.value = 'true' FROM walpost.settings AS s
+      WHERE s.name = 'redact_when_settled' AND s.topic IN (is_redacted_topic.topic, '*') ORDER BY s.topic = '*' LIMIT 1),
+    false);
+END;
+
+-- Transactions before the oldest xmin are over, and all that they wrote is settled: once that is redacted it needs no second look. Behind it
+-- each row is asked for by itself, so that a transaction that stays open holds nothing back.
+CREATE OR REPLACE FUNCTION walpost_internal.redact_settled(snapshots pg_snapshot[], batch_size integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  done_before CONSTANT xid8 := (SELECT pg_snapshot_xmin(s) FROM unnest(snapshots) AS s ORDER BY pg_snapshot_xmin(s) LIMIT 1);
+  horizon     CONSTANT xid8 := (SELECT pg_snapshot_xmax(s) FROM unnest(snapshots) AS s ORDER BY pg_snapshot_xmax(s) LIMIT 1);
+  wanted      text;
+  mark        xid8;
+  reached     xid8[];
+  removed     bigint := 0;
+  part        bigint;
+BEGIN
+  DELETE FROM walpost.redaction_marks AS m
+   WHERE NOT EXISTS (SELECT FROM walpost.settings AS s WHERE s.name = 'redact_when_settled' AND s.topic = m.topic AND s.value = 'true');
+  FOR wanted IN SELECT s.topic FROM walpost.settings AS s WHERE s.name = 'redact_when_settled' AND s.value = 'true' ORDER BY s.topic LOOP
+    mark := coalesce((SELECT m.below FROM walpost.redaction_marks AS m WHERE m.topic = wanted), '0');
+    WITH first AS (
+      SELECT o.event_id, o.created_at, o.created_xid, o.seq FROM walpost.outbox AS o
+       WHERE o.created_xid >= mark AND o.created_xid < horizon AND o.redacted_at IS NULL
+         AND (SELECT bool_and(pg_visible_in_snapshot(o.created_xid, s)) FROM unnest(snapshots) AS s)
+         AND CASE WHEN wanted = '*'
+                  THEN NOT EXISTS (SELECT FROM walpost.settings AS s WHERE s.name = 'redact_when_settled' AND s.topic = o.topic)
+                  ELSE o.topic = wanted END
+       ORDER BY o.created_xid, o.seq LIMIT batch_size
+    ), done AS (
+      UPDATE walpost.outbox AS o SET payload = 'null', headers = '{}', redacted_at = clock_timestamp()
+        FROM first WHERE o.event_id = first.event_id AND o.created_at = first.created_at
+    )
+    SELECT array_agg(first.created_xid ORDER BY first.created_xid, first.seq) INTO reached FROM first;
+    part := coalesce(cardinality(reached), 0);
+    removed := removed + part;
+    INSERT INTO walpost.redaction_marks (topic, below) VALUES (wanted, CASE WHEN part = batch_size AND reached[part] < done_before THEN reached[part] ELSE done_before END)
+    ON CONFLICT ON CONSTRAINT redaction_marks_pkey DO UPDATE SET below = excluded.below;
+  END LOOP;
+
+  IF wanted IS NOT NULL THEN
+    UPDATE walpost.dead_letters AS d SET payload = 'null', headers = '{}', redacted_at = clock_timestamp()
+     WHERE d.id = ANY (ARRAY(
+       SELECT old.id FROM walpost.dead_letters AS old
+        WHERE old.reason = 'expired' AND old.redacted_at IS NULL AND walpost_internal.is_redacted_topic(old.topic)
+        ORDER BY old.id LIMIT batch_size
+          FOR UPDATE SKIP LOCKED)); -- an operator may lock them
+    GET DIAGNOSTICS part = ROW_COUNT;
+    removed := removed + part;
+  END IF;
+  RETURN removed;
+END;
+$function$;
+
 CREATE OR REPLACE FUNCTION walpost.prune(retention interval DEFAULT '72 hours', batch_size integer DEFAULT 5000) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -131,6 +192,7 @@ BEGIN
              LIMIT batch_size) AS old
      WHERE o.event_id = old.event_id AND o.created_at = old.created_at;
     GET DIAGNOSTICS removed = ROW_COUNT;
+    removed := removed + walpost_internal.redact_settled(snapshots, batch_size);
   END IF;
 
   removed := removed + walpost_internal.prune_by_age(now, batch_size);
@@ -144,5 +206,8 @@ COMMENT ON FUNCTION walpost_internal.outbox_scan_pending() IS
   'Whether a heal or a replay is queued or running: then no row may leave the outbox.';
 COMMENT ON FUNCTION walpost_internal.prune_by_age(timestamptz, integer) IS
   'The part of walpost.prune that goes by age alone: a batch of old keys, results, log rows and jobs that are over.';
+COMMENT ON FUNCTION walpost_internal.is_redacted_topic(text) IS 'Whether redact_when_settled is on for this topic.';
+COMMENT ON FUNCTION walpost_internal.redact_settled(pg_snapshot[], integer) IS
+  'Replaces payload and headers of one batch of settled rows, and of expired dead letters, of topics with redact_when_settled; returns how many.';
 COMMENT ON FUNCTION walpost.prune(interval, integer) IS
-  'Removes one batch of proven events older than the retention, and of old keys, results, log rows and jobs that are over; returns how many rows (or daily partitions) that were. 0 means that nothing is left to do, or that a heal or a replay has still to read the outbox; while another session prunes it waits, and after 5 seconds says whom for.';
+  'Redacts one batch of settled events of topics with redact_when_settled. Removes one batch of proven events older than the retention, and of old keys, results, log rows and jobs that are done_before; returns how many rows (or daily partitions) that were. 0 means that nothing is left to do, or that a heal or a replay has still to read the outbox; while another session prunes it waits, and after 5 seconds says whom for.';

@@ -8,7 +8,7 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
   SELECT jsonb_object_agg(walpost_internal.role_prefix() || g.key, g.value) FROM jsonb_each($json$ {
   "walpost_publisher": [
-    "INSERT (event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers, expires_at), SELECT (event_id, seq, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers, created_at, created_xid, expires_at) ON walpost.outbox",
+    "INSERT (event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers, expires_at), SELECT (event_id, seq, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers, created_at, created_xid, expires_at, redacted_at) ON walpost.outbox",
     "SELECT ON walpost.settings",
     "SELECT, INSERT (organization_id, idempotency_key, event_id, hash) ON walpost.idempotency_keys",
     "USAGE ON SEQUENCE walpost.idempotency_conflicts",
@@ -17,7 +17,7 @@ BEGIN ATOMIC
   ],
   "walpost_reader": [
     "SELECT ON walpost.outbox, walpost.parked, walpost.checkpoints, walpost.settings, walpost.organization_health, walpost.queue_status, walpost.error_summary, walpost.event_timeline",
-    "SELECT (id, slot, system_identifier, epoch, sink, lane, reason, detail, attempts, commit_lsn, ordinal, event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers, created_at, expires_at, committed_at, poison_row, stored_at, blocks) ON walpost.dead_letters",
+    "SELECT (id, slot, system_identifier, epoch, sink, lane, reason, detail, attempts, commit_lsn, ordinal, event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers, created_at, expires_at, redacted_at, committed_at, poison_row, stored_at, blocks) ON walpost.dead_letters",
     "SELECT (id, slot, sink, organization_id, lane, first_event_id, last_event_id, event_ids, events, attempt, job, outcome, reason, duration_ms, at) ON walpost.delivery_log",
     "SELECT (slot, sink, organization_id, lane, state, failing_since, attempts, code, reason, next_try_at, paused_by, paused_at, pause_reason) ON walpost.lanes",
     "SELECT (slot, system_identifier, lsn, advanced_at) ON walpost.cursor",

@@ -27,7 +27,7 @@ export async function replay(config: Config, flags: ReplayFlags & ReplayConduct)
   const plan = await planReplay(pool, { slot, ...request.window });
   const routing = { routes: config.routes, sinks: Object.keys(config.sinks), only: request.spec.sinks };
   const count = await countOutbox(pool, outboxTable(config.source), { ...plan.range, filter: request.spec, routing });
-  const nothing = count.events + count.unrouted + count.elsewhere === 0;
+  const nothing = count.events + count.unrouted + count.elsewhere + count.redacted === 0;
   if (nothing) await refuseUnknownNames(pool, config, { organization: flags.organization });
   if (!flags.json) for (const line of planText(plan, count, request.spec.rate)) say(line);
   if (flags.dryRun) {
@@ -87,10 +87,11 @@ function planText({ from, between }: ReplayPlan, count: OutboxCount, rate: numbe
 }
 
 /** Rows of the range that are not among the events to send. */
-function leftText({ unrouted, elsewhere }: OutboxCount): string[] {
+function leftText({ unrouted, elsewhere, redacted }: OutboxCount): string[] {
   return [
     ...(unrouted > 0 ? [`Match no route: ${unrouted}`] : []),
     ...(elsewhere > 0 ? [`Are for other sinks only: ${elsewhere}`] : []),
+    ...(redacted > 0 ? [`Are redacted and cannot be sent: ${redacted}`] : []),
   ];
 }
 
@@ -117,6 +118,7 @@ function planJson({ from, between }: ReplayPlan, count: OutboxCount): object {
     sinks: count.sinks,
     unrouted: count.unrouted,
     elsewhere: count.elsewhere,
+    redacted: count.redacted,
     organizations: count.organizations,
     more_organizations: count.moreOrganizations,
     event_types: count.eventTypes,

@@ -93,7 +93,7 @@ export class DeadLetterScan implements ScanSource {
 export function letterCondition({ slot, spec, createdAt }: LetterChoice, values: Values): string {
   const conditions = [
     `slot = ${values.add(slot)}`,
-    "reason <> 'poison' AND poison_row IS NULL",
+    "reason <> 'poison' AND poison_row IS NULL AND redacted_at IS NULL",
     filterCondition(spec, COLUMNS, values),
   ];
   if (createdAt !== undefined) conditions.push(`stored_at <= ${values.add(createdAt)}::timestamptz`);

@@ -3,7 +3,14 @@ import { databaseError } from '../postgres/database-error.ts';
 import { quoteIdentifier, quoteQualified } from '../postgres/identifiers.ts';
 import { inTransaction } from '../postgres/transaction.ts';
 import { textOf, Values } from './job-filter.ts';
-import { filterColumns, type OutboxRange, type OutboxTable, spanCondition, wantedCondition } from './outbox-range.ts';
+import {
+  filterColumns,
+  type OutboxRange,
+  type OutboxTable,
+  redactedCondition,
+  spanCondition,
+  wantedCondition,
+} from './outbox-range.ts';
 import { watchRowSecurity } from './outbox-scan.ts';
 import { rowFilterCondition } from './row-filter.ts';
 import { isRouted, routedTo, type RouteColumns, type Routing, sinksOf } from './route-condition.ts';
@@ -17,6 +24,8 @@ export interface OutboxCount {
   readonly unrouted: number;
   /** That go to other sinks only. */
   readonly elsewhere: number;
+  /** That are redacted and therefore left out. */
+  readonly redacted: number;
   /** Those with the most events, and how many more there are. */
   readonly organizations: readonly CountOf[];
   readonly moreOrganizations: number;
@@ -53,6 +62,7 @@ export async function countOutbox(
         sinks: of('sink').filter(({ events }) => events > 0),
         unrouted: one('unrouted'),
         elsewhere: one('elsewhere'),
+        redacted: one('redacted'),
         organizations: of('organization'),
         moreOrganizations: Math.max(0, one('organizations') - TOP),
         eventTypes: of('event_type'),
@@ -97,6 +107,8 @@ function statement(
     UNION ALL ${total('unrouted', 'unrouted')}
     UNION ALL ${total('elsewhere', 'elsewhere')}
     ${sinks.map((sink, index) => `UNION ALL ${total('sink', `n${index}`, values.add(sink))}`).join('\n    ')}
+    UNION ALL SELECT 'redacted', NULL, count(*)::text FROM ${quoteQualified(source.table)}
+     WHERE ${spanCondition(range, null, values)} AND ${redactedCondition(range, source, values)} AND ${rowFilter}
     UNION ALL ${different('organizations', 'organization')}
     UNION ALL ${different('event_types', 'event_type')}
     UNION ALL SELECT w, n, e::text FROM ${top('organization')} AS o (w, n, e)

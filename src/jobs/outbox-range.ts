@@ -1,6 +1,7 @@
 /** Rows of the outbox by what a checkpoint saw of them, as conditions in SQL. */
 import type { Event, Origin, Poison } from '../event.ts';
 import { quoteIdentifier } from '../postgres/identifiers.ts';
+import { OWN_TABLE } from '../postgres/own-table.ts';
 import { parseSnapshot } from '../postgres/snapshot.ts';
 import { type FilterColumns, filterCondition, type JobFilter, type Values } from './job-filter.ts';
 import type { ScanPlace } from './scan.ts';
@@ -51,7 +52,26 @@ export function spanCondition(range: OutboxRange, after: ScanPlace | null, value
 }
 
 /** Which rows of it are to be sent. */
-export function wantedCondition(range: OutboxRange, source: Pick<OutboxTable, 'mapping'>, values: Values): string {
+export function wantedCondition(
+  range: OutboxRange,
+  source: Pick<OutboxTable, 'table' | 'mapping'>,
+  values: Values,
+): string {
+  const whole = source.table === OWN_TABLE ? 'redacted_at IS NULL' : 'true';
+  return `(${whole} AND ${askedCondition(range, source, values)})`;
+}
+
+/** Those that are asked for and can not be sent, since walpost.prune has redacted them; only rows of our own table are. */
+export function redactedCondition(
+  range: OutboxRange,
+  source: Pick<OutboxTable, 'table' | 'mapping'>,
+  values: Values,
+): string {
+  if (source.table !== OWN_TABLE) return 'false';
+  return `(redacted_at IS NOT NULL AND ${askedCondition(range, source, values)})`;
+}
+
+function askedCondition(range: OutboxRange, source: Pick<OutboxTable, 'mapping'>, values: Values): string {
   const { afterSnapshot, filter } = range;
   const unseen =
     afterSnapshot === null

@@ -30,6 +30,11 @@ export interface LivePastOptions {
   readonly sink: string;
 }
 
+/** A scan leaves redacted rows out, and the reader would never learn of them. */
+const REDACTED = `
+  SELECT FROM walpost.outbox
+   WHERE created_xid >= pg_snapshot_xmin($1::pg_snapshot) AND NOT pg_visible_in_snapshot(created_xid, $1::pg_snapshot)
+     AND redacted_at IS NOT NULL AND organization_id::text = $2 LIMIT 1`;
 const LIMITS: ScanLimits = { maxRows: 500, maxBytes: 256 * 1024 };
 /** Of all organizations: beyond, reading the state anew costs less than reading the rows. */
 const MOST_SCANNED = 200_000;
@@ -74,6 +79,8 @@ export class LivePast {
         ? undefined
         : await lastSettledBefore(pool, { slot, systemIdentifier: server.systemIdentifier }, { lsn: from });
     if (!checkpoint) throw new PastGoneError('no checkpoint is that old');
+    const { rows } = await pool.query(REDACTED, [checkpoint.snapshot, organization]);
+    if (rows.length > 0) throw new PastGoneError('rows are redacted');
     return new OutboxScan({
       source: outboxTable(config.source),
       afterSnapshot: checkpoint.snapshot,

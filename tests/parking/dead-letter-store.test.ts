@@ -104,6 +104,7 @@ test('the whole event is kept, byte for byte', async () => {
       payload: '{"n": 12345678901234567890.10, "s": "é\\u0000 \\" \'"}',
       headers: '{}',
       expires_at: null,
+      redacted_at: null,
       created_at: '2026-11-20 14:00:00.123456+00',
       committed_at: '2026-11-19 14:00:01.123456+00',
       poison_row: null,

@@ -9,7 +9,7 @@ SELECT has_role(r) FROM unnest('{walpost_publisher,walpost_relay,walpost_operato
 
 SELECT columns_are('walpost', 'outbox', ARRAY[
   'event_id', 'seq', 'organization_id', 'event_type', 'event_version', 'topic', 'entity_type', 'entity_id', 'target',
-  'idempotency_key', 'payload', 'headers', 'created_at', 'created_xid', 'expires_at']);
+  'idempotency_key', 'payload', 'headers', 'created_at', 'created_xid', 'expires_at', 'redacted_at']);
 SELECT col_type_is('walpost', 'outbox', 'created_xid', 'xid8', 'created_xid is a whole transaction id');
 SELECT col_is_pk('walpost', 'outbox', 'event_id', 'the event is its id');
 SELECT has_index('walpost', 'outbox', 'outbox_created_xid_seq_idx', ARRAY['created_xid', 'seq'], 'the order of scans');
@@ -38,7 +38,7 @@ SELECT column_privs_are('walpost', 'outbox', c, 'walpost_publisher', ARRAY['SELE
 SELECT column_privs_are('walpost', 'outbox', 'payload', 'walpost_publisher', ARRAY['INSERT', 'SELECT'], 'a publisher sets the payload');
 SELECT table_privs_are('walpost', 'emit_keys', r, CASE r WHEN 'walpost_relay' THEN ARRAY['SELECT'] ELSE ARRAY[]::text[] END, 'keys and ' || r)
   FROM unnest('{walpost_publisher,walpost_relay,walpost_operator,walpost_reader}'::name[]) AS r;
-SELECT function_privs_are('walpost', 'emit', ARRAY['uuid', 'text', 'jsonb', 'text', 'text', 'text', 'text', 'jsonb', 'integer'], r,
+SELECT function_privs_are('walpost', 'emit', ARRAY['uuid', 'text', 'jsonb', 'text', 'text', 'text', 'text', 'jsonb', 'integer', 'timestamp with time zone'], r,
     CASE r WHEN 'walpost_publisher' THEN ARRAY['EXECUTE'] ELSE ARRAY[]::text[] END, 'emit and ' || r)
   FROM unnest('{walpost_publisher,walpost_relay,walpost_operator,walpost_reader}'::name[]) AS r;
 SELECT policies_are('walpost', 'emit_keys', ARRAY['relay'], 'policies of emit_keys');
