@@ -1,9 +1,10 @@
 /**
  * Outbound proxies as other programs know them: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in capitals or small letters. They
- * stand for the `proxy` of each sink that has none of its own. This machine is never reached through a proxy.
+ * stand for the `proxy` of each sink, and of the alerts, that have none of their own. This machine is never reached through a proxy.
  */
 import { isLoopback } from '../loopback.ts';
 import { outsideFile, type ConfigDraft } from './config-draft.ts';
+import type { OptionPath } from './config-problem.ts';
 import type { Environment } from './interpolation.ts';
 import { childOf } from './option-schema.ts';
 import { outsideFault } from './outside-values.ts';
@@ -12,24 +13,35 @@ import { hasHttpOptions } from './sinks/http-options.ts';
 import { SLACK_API } from './sinks/slack.ts';
 
 export function applyProxyEnvironment(draft: ConfigDraft, env: Environment): void {
+  const alerts = childOf(draft.root, 'alerts');
+  if (isMap(alerts)) useProxy(draft, env, { path: ['alerts'], section: alerts, url: childOf(alerts, 'url') });
   const sinks = childOf(draft.root, 'sinks');
-  if (typeof sinks !== 'object' || sinks === null) return;
-  for (const [name, sink] of Object.entries(sinks)) {
-    const url: unknown = childOf(sink, 'url') ?? usualUrl(childOf(sink, 'type'));
-    if (
-      !hasHttpOptions(childOf(sink, 'type')) ||
-      childOf(sink, 'proxy') !== undefined ||
-      typeof url !== 'string' ||
-      !/^\s*https?:/i.test(url)
-    )
-      continue;
-    const found = proxyFor(url, env);
-    if (found)
-      draft.override(['sinks', name, 'proxy'], found.proxy, {
-        ...outsideFile(found.variable),
-        fault: outsideFault(found.proxy),
-      });
+  if (!isMap(sinks)) return;
+  for (const [name, section] of Object.entries(sinks)) {
+    const type: unknown = childOf(section, 'type');
+    const url: unknown = childOf(section, 'url') ?? usualUrl(type);
+    if (hasHttpOptions(type)) useProxy(draft, env, { path: ['sinks', name], section, url });
   }
+}
+
+interface ProxyUser {
+  readonly path: OptionPath;
+  readonly section: unknown;
+  readonly url: unknown;
+}
+
+function useProxy(draft: ConfigDraft, env: Environment, { path, section, url }: ProxyUser): void {
+  if (childOf(section, 'proxy') !== undefined || typeof url !== 'string' || !/^\s*https?:/i.test(url)) return;
+  const found = proxyFor(url, env);
+  if (!found) return;
+  draft.override([...path, 'proxy'], found.proxy, {
+    ...outsideFile(found.variable),
+    fault: outsideFault(found.proxy),
+  });
+}
+
+function isMap(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }
 
 function usualUrl(type: unknown): string | undefined {

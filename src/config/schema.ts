@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { connectionStringProblem } from '../connection-string.ts';
+import { alerts } from './alerts.ts';
 import { crossCheck } from './cross-checks.ts';
 import { live } from './live.ts';
 import { ROLE_PREFIX } from './role-prefix.ts';
@@ -216,6 +217,7 @@ export const optionsSchema = z.strictObject({
     .prefault({})
     .describe('The HTTP server.'),
   live: live.prefault({}),
+  alerts: alerts.optional(),
   prune: z
     .strictObject({
       enabled: z.boolean().default(true).describe('The leader removes old events that have been delivered.'),

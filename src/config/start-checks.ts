@@ -14,6 +14,10 @@ export function* startProblems(config: unknown): Generator<CrossProblem> {
     const sink = asMap(value);
     for (const { path, message } of sinkProblems(sink)) yield { path: ['sinks', name, ...path], message, input: sink };
   }
+  const alerts = asMap(asMap(config)['alerts']);
+  for (const { path, message } of sinkProblems({ ...alerts, type: 'webhook' })) {
+    yield { path: ['alerts', ...path], message, input: alerts };
+  }
   for (const { option, value, message } of liveProblems(asMap(asMap(config)['live']))) {
     yield { path: ['live', option], message, input: value };
   }

@@ -25,6 +25,7 @@ import type { Readiness, RunningRelay, StatusReport } from '../observe/status-re
 import type { Destination } from '../pipeline.ts';
 import { CaptureWatch } from '../postgres/schema/captures.ts';
 import { RoleModelWatch } from '../postgres/schema/role-model.ts';
+import { AlertPush } from './alerts/alert-push.ts';
 import { RelayConnection } from './connection.ts';
 import { acquireLeadership } from './leadership/leadership.ts';
 import { LiveService } from './live-service.ts';
@@ -45,6 +46,7 @@ export class Relay implements RunningRelay {
   private readonly stopping = new AbortController();
   private sinks: readonly GuardedSink[] = [];
   private live: LiveService | undefined;
+  private alerts: AlertPush | undefined;
   private finished: Promise<void> | undefined;
   private connection: RelayConnection | undefined;
   private isDraining = false;
@@ -73,6 +75,7 @@ export class Relay implements RunningRelay {
     this.live = await LiveService.start(this.options);
     this.sinks = await openSinks({ ...this.options, onAttempt, channels: this.live?.hub });
     this.reporter.sinks = this.sinks;
+    this.alerts = await AlertPush.open(this.options);
     this.finished = keepTrying(() => this.connect(ended), {
       clock,
       signal: ended,
@@ -115,6 +118,7 @@ export class Relay implements RunningRelay {
     await Promise.all(this.sinks.map((sink) => sink.close()));
     this.sinks = [];
     await this.live?.[Symbol.asyncDispose]();
+    await this.alerts?.[Symbol.asyncDispose]();
   }
 
   private async connect(signal: AbortSignal): Promise<void> {
@@ -141,6 +145,7 @@ export class Relay implements RunningRelay {
     this.connection = connection;
     await using _live = this.live?.lead(term, () => connection.parts.ledger.watermark);
     const detach = this.reporter.attach(connection);
+    await using _alerts = this.alerts?.lead(term, (pool) => this.reporter.alerts(pool));
     let isDefect = false;
     try {
       await runDuringTerm(connection, term, signal);

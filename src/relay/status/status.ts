@@ -1,10 +1,11 @@
 /** What the relay reports about itself: its readiness from memory, its status with facts of the database. */
+import type pg from 'pg';
 import type { MessageRefusal } from '../../emit-key.ts';
 import { WalpostError } from '../../errors.ts';
 import type { Event, Origin } from '../../event.ts';
 import { holderText, strangerProblem } from '../../leader/lock-holder.ts';
 import { FailingLog } from '../../observe/failing-log.ts';
-import type { Readiness, StatusReport } from '../../observe/status-report.ts';
+import type { Alert, Readiness, StatusReport } from '../../observe/status-report.ts';
 import type { WalHolder } from '../../observe/wal-status.ts';
 import { unixMs } from '../../pg-time.ts';
 import type { DeadLetter, FailingLane, LaneName } from '../../pipeline.ts';
@@ -12,7 +13,7 @@ import type { RelayConnection } from '../connection.ts';
 import type { RelayDependencies, RelayWatcher } from '../dependencies.ts';
 import type { Standby } from '../term.ts';
 import type { PipelineParts } from '../wiring.ts';
-import { ownAlerts } from './alerts.ts';
+import { joinAlerts, ownAlerts, readAlerts } from './alerts.ts';
 import { NO_FACTS, readDatabaseFacts } from './database-facts.ts';
 import { type DatedFacts, type FactsSource, RecentFacts } from './recent-facts.ts';
 import { stallHolder, withOwn } from './holders.ts';
@@ -139,17 +140,10 @@ export class RelayStatus {
     const parts = this.attached?.parts;
     const source = parts?.term ?? this.standby;
     const { role, detail } = this.readiness();
-    const { facts: read, at } = await this.readFacts(source, parts?.slot, numbersOnly);
-    const { sessions, walEnd, heldBy, ...facts } = read;
+    const read = await this.readFacts(source, parts?.slot, numbersOnly);
+    const { sessions } = read.facts;
     const { seconds, ...memory } = parts ? this.inMemory(parts) : NOTHING_IN_MEMORY;
-    const lag = { ...read.lag, seconds };
-    const judged = {
-      ...facts,
-      lag,
-      heldBy: heldBy && (parts ? withOwn(heldBy, this.ownHolders(parts)) : heldBy),
-      wal: walBudget(lag, config.source.wal_warn, this.walRate.seen(walEnd, at)),
-      stalls: parts?.storedEvents.stalls ?? null,
-    };
+    const judged = this.judge(read, parts, seconds);
     return {
       version: VERSION,
       at: new Date(clock.wallTime()).toISOString(),
@@ -162,6 +156,34 @@ export class RelayStatus {
       failing: parts ? this.failing() : null,
       budgetBytes: config.memory.budget,
       alerts: ownAlerts(judged, sessions, clock.wallTime()),
+    };
+  }
+
+  /** Of the leader: its own alerts and those of the database. Undefined while nothing is known; throws when the database fails. */
+  async alerts(pool: pg.Pool): Promise<readonly Alert[] | undefined> {
+    const parts = this.attached?.parts;
+    if (!parts) return undefined;
+    const { term, slot } = parts;
+    const received = maxLsn(slot.received, slot.serverEnd);
+    const facts = await readDatabaseFacts(pool, term.slot, { received });
+    const judged = this.judge({ facts, at: this.options.clock.now() }, parts, null);
+    if (judged.heldBy === null) return undefined; // what could not be asked has not ended
+    const own = ownAlerts(judged, facts.sessions, this.options.clock.wallTime());
+    const all = joinAlerts(own, await readAlerts(pool));
+    // While this process heals, nobody reads from its slot.
+    return all.filter(({ name, subject }) => name !== 'slot_inactive' || subject !== term.slot);
+  }
+
+  /** What both the process and the database tell. */
+  private judge({ facts: read, at }: DatedFacts, parts: PipelineParts | undefined, seconds: number | null) {
+    const { sessions: _sessions, walEnd, heldBy, ...facts } = read;
+    const lag = { ...read.lag, seconds };
+    return {
+      ...facts,
+      lag,
+      heldBy: heldBy && (parts ? withOwn(heldBy, this.ownHolders(parts)) : heldBy),
+      wal: walBudget(lag, this.options.config.source.wal_warn, this.walRate.seen(walEnd, at)),
+      stalls: parts?.storedEvents.stalls ?? null,
     };
   }
 
