@@ -75,17 +75,19 @@ SELECT 'transaction' AS kind, NULL::text AS slot, format('server process %s', a.
               a.pid, coalesce(quote_ident(a.usename), 'unknown'), a.application_name, coalesce(quote_ident(a.datname), 'none'),
               walpost_internal.time_text(a.xact_start), walpost_internal.time_text(a.query_start)) AS message,
        format('End it in its application, or with SELECT pg_terminate_backend(%s);', a.pid) AS remedy
-  FROM (SELECT * FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND wait_event IS DISTINCT FROM 'SyncRep'
-         ORDER BY age(backend_xid) DESC LIMIT 1) AS a
-       CROSS JOIN bounds AS b
- WHERE a.xact_start < b.begun_before
-    OR a.xact_start IS NULL AND EXISTS (SELECT FROM ours AS o WHERE pg_wal_lsn_diff(o.confirmed_flush_lsn, o.restart_lsn) > b.bytes)
+  FROM bounds AS b
+       CROSS JOIN LATERAL ( -- filtered first: one that has just begun must not hide the next
+         SELECT * FROM pg_stat_activity AS s
+          WHERE s.backend_xid IS NOT NULL AND s.wait_event IS DISTINCT FROM 'SyncRep'
+            AND (s.xact_start < b.begun_before
+                 OR s.xact_start IS NULL AND EXISTS (SELECT FROM ours AS o WHERE pg_wal_lsn_diff(o.confirmed_flush_lsn, o.restart_lsn) > b.bytes))
+          ORDER BY age(s.backend_xid) DESC LIMIT 1) AS a
  UNION ALL
 SELECT 'prepared_transaction', NULL, p.gid, p.prepared,
        format('prepared transaction %L (role %s, database %I) is open since %s', p.gid, coalesce(quote_ident(p.owner), 'unknown'), p.database, walpost_internal.time_text(p.prepared)),
        format('In database %I: COMMIT PREPARED %L; or ROLLBACK PREPARED %L;', p.database, p.gid, p.gid)
-  FROM (SELECT * FROM pg_prepared_xacts ORDER BY age(transaction) DESC LIMIT 1) AS p
-       JOIN bounds AS b ON p.prepared < b.begun_before
+  FROM bounds AS b
+       CROSS JOIN LATERAL (SELECT * FROM pg_prepared_xacts AS x WHERE x.prepared < b.begun_before ORDER BY age(x.transaction) DESC LIMIT 1) AS p
  UNION ALL
 SELECT 'slot', NULL, s.slot_name::text, NULL,
        format('slot %I keeps %s of WAL, more than any slot of walpost here; %s', s.slot_name,

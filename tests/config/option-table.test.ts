@@ -52,8 +52,14 @@ test('every default is one that the option itself allows', () => {
     if (fallback === undefined || section.includes('sinks') || section.includes('[') || deeper.length > 0) continue;
     groups.set(section, { ...groups.get(section), [key]: fallback });
   }
-  const least = { database: { url: 'postgres://x' }, sinks: { a: { type: 'stdout' } }, routes: [{ to: ['a'] }] };
-  const explicit = { ...Object.fromEntries(groups), ...least };
+  const alerts = { url: 'https://example.com', secret: 'hunter2hunter2hunter2' };
+  const least = {
+    database: { url: 'postgres://x' },
+    sinks: { a: { type: 'stdout' } },
+    routes: [{ to: ['a'] }],
+    alerts,
+  };
+  const explicit = { ...Object.fromEntries(groups), ...least, alerts: { ...groups.get('alerts'), ...alerts } };
   expect(configSchema.parse(explicit)).toEqual(configSchema.parse(least));
 });
 
