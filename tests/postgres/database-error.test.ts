@@ -27,6 +27,7 @@ test('what the server refuses', async () => {
   wrongPassword.password = 'hunter2';
   const refused = await connecting(wrongPassword.href);
   expect(refused).toMatchObject({ code: 'AUTHENTICATION', policy: 'operator' });
+  expect(refused.message).toContain('. Password authentication failed for user');
   expect(refused.message).not.toContain('hunter2');
 
   const noDatabase = new URL(database.url);

@@ -96,6 +96,18 @@ describe.each<PostgresMajor>(['15', '17'])('PostgreSQL %s', { timeout: 60_000 },
     await client.query('ROLLBACK');
   });
 
+  test('an older transaction whose beginning may not be seen does not hide one that may', async () => {
+    await using role = await createRole(database, { in: ['walpost_operator'] });
+    const older = await database.client();
+    await older.query('BEGIN; SELECT pg_current_xact_id()');
+    const client = await role.client();
+    await client.query('BEGIN; SELECT pg_current_xact_id()');
+    const operator = await role.client();
+    const { rows } = await operator.query('SELECT kind, subject FROM walpost.wal_holders');
+    expect(rows).toEqual([{ kind: 'transaction', subject: `server process ${await pidOf(client)}` }]);
+    await Promise.all([older, client].map((one) => one.query('ROLLBACK')));
+  });
+
   test('a prepared transaction: gid, owner, since', async () => {
     const client = await database.client();
     await client.query(`BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'order ''7'''`);
