@@ -159,3 +159,33 @@ test(
     expect(rows.map(({ numbers }) => numbers)).toEqual(Array.from({ length: expected / 40 }, () => inOrder));
   },
 );
+
+test('an event that is refused for good becomes a dead letter, and the others arrive in order', async () => {
+  await using database = await withTables();
+  await using started = new Receivers();
+  const receiver = await started.start(database, 'node', { REFUSE_AT: '5' });
+  await using relay = await RelayInProcess.start({
+    database,
+    sinks: { node: { type: 'webhook', url: receiver.url(), secret: SECRET, allow_private: true } },
+    config: {
+      batching: { window: '50ms', max_events: 10 },
+      delivery: { max_attempts: 2, backoff: ['50ms'], breaker: { reset_after: '200ms' } },
+    },
+  });
+  await database.query(
+    `SELECT walpost.publish($1, 'counted', jsonb_build_object('n', n)) FROM generate_series(1, 20) AS n`,
+    [randomUUID()],
+  );
+  await poll(
+    'the others are there',
+    async () => (await database.query('SELECT FROM effects')).length >= 19 || undefined,
+  );
+  const letters = await poll('the dead letter is there', async () => {
+    const rows = await database.query('SELECT reason, payload FROM walpost.dead_letters');
+    return rows.length > 0 ? rows : undefined;
+  });
+  expect(letters).toMatchObject([{ reason: 'failed', payload: '{"n": 5}' }]);
+  await relay.stop();
+  const rows = await database.query<{ n: number }>('SELECT n FROM effects ORDER BY seq');
+  expect(rows.map(({ n }) => n)).toEqual(Array.from({ length: 20 }, (_, index) => index + 1).filter((n) => n !== 5));
+});

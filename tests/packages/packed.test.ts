@@ -5,21 +5,38 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { batchBody } from '../../src/envelope.ts';
-import { signingKeys } from '../../src/signing-secret.ts';
-import { signatureOf } from '../../src/sinks/webhook/webhook-signature.ts';
-import { wireBytes } from '../../src/wire-text.ts';
 import { newPool } from '../support/client.ts';
 import { createTestDatabase } from '../support/database.ts';
-import { sampleBatch, sampleEvent } from '../support/sample-event.ts';
+import { sampleEvent } from '../support/sample-event.ts';
+import { SECRET, signedWebhook } from '../support/signed-webhook.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '../..');
 const compiler = join(root, 'node_modules/typescript/bin/tsc');
 const PACKAGES = ['client', 'consumer'] as const;
 let project = '';
+
+const DOORS = `
+import { createServer } from 'node:http';
+import pg from 'pg';
+import { createWebhookHandler, memoryDedupe, postgresInbox } from '@walpost/consumer';
+import { expressWebhook } from '@walpost/consumer/express';
+import { fastifyWebhook } from '@walpost/consumer/fastify';
+import { honoWebhook } from '@walpost/consumer/hono';
+import { nodeWebhook } from '@walpost/consumer/node';
+export const handler = createWebhookHandler({
+  secrets: 'a text',
+  dedupe: postgresInbox<pg.PoolClient>(new pg.Pool()),
+  events: { '*': async (event, client) => (await client.query<{ n: number }>('SELECT 1 AS n')).rows[0]?.n },
+});
+createWebhookHandler({ secrets: ['a text'], dedupe: memoryDedupe(), events: { a: (event) => console.log(event.lsn) } });
+export const POST: (request: Request) => Promise<Response> = handler;
+createServer(nodeWebhook(handler));
+export const doors = [expressWebhook(handler), fastifyWebhook(handler), honoWebhook(handler)].map((door) => typeof door);
+`;
 
 beforeAll(async () => {
   await run(process.execPath, [compiler, '-b', ...PACKAGES.map((name) => `packages/${name}`)], { cwd: root });
@@ -72,24 +89,42 @@ test.each(PACKAGES)('%s holds what is needed, and depends on nothing', async (na
 });
 
 test('the example of consumer compiles without Node, and takes a request of the service', async () => {
-  const { receive } = (await example('consumer')) as {
-    receive: (request: Request, secrets: readonly string[]) => Promise<Response>;
+  const { receiver } = (await example('consumer')) as {
+    receiver: (pool: pg.Pool, secrets: readonly string[]) => (request: Request) => Promise<Response>;
   };
-  const secret = `whsec_${Buffer.from('a key of the service').toString('base64')}`;
-  const body = wireBytes(batchBody({ sink: 'hook', batch: sampleBatch([sampleEvent({ payload: '{"job_id": 1}' })]) }));
-  const timestamp = Math.floor(Date.now() / 1000);
-  const request = (id: string): Request =>
-    new Request('http://127.0.0.1/', {
-      method: 'POST',
-      body,
-      headers: {
-        'webhook-id': id,
-        'webhook-timestamp': String(timestamp),
-        'webhook-signature': signatureOf(signingKeys(secret), { id: 'batch_1', timestamp, body }),
-      },
-    });
-  expect((await receive(request('batch_1'), [secret])).status).toBe(204);
-  expect((await receive(request('batch_2'), [secret])).status).toBe(401);
+  await using database = await createTestDatabase({ migrated: false });
+  await database.query('CREATE TABLE completed (job_id integer)');
+  await database.query('CREATE TABLE walpost_received (event_id text PRIMARY KEY)');
+  const pool = newPool({ connectionString: database.url });
+  const receive = receiver(pool, [SECRET]);
+  const init = signedWebhook([sampleEvent({ eventType: 'job.completed', payload: '{"job_id": 7}' })]);
+  const statusOf = async (more: RequestInit) =>
+    (await receive(new Request('http://127.0.0.1/', { ...init, ...more }))).status;
+  expect([await statusOf({}), await statusOf({}), await statusOf({ body: '{}' })]).toEqual([200, 200, 401]);
+  await pool.end();
+  expect(await database.query('SELECT job_id FROM completed')).toEqual([{ job_id: 7 }]);
+});
+
+test('the doors of consumer load and have their types, with those of node-postgres and Node', async () => {
+  const place = join(project, 'doors');
+  await mkdir(place);
+  await mkdir(join(place, 'node_modules'));
+  for (const module of ['pg', '@types']) {
+    await symlink(join(root, 'node_modules', module), join(place, 'node_modules', module));
+  }
+  await writeFile(join(place, 'doors.ts'), DOORS);
+  const options = ['--strict', '--exactOptionalPropertyTypes', '--module', 'nodenext', '--target', 'es2022'];
+  await run(process.execPath, [compiler, ...options, '--types', 'node', 'doors.ts'], { cwd: place }).catch(
+    (error: { stdout: string }) => expect(error.stdout).toBe(''),
+  );
+  expect(await import(join(place, 'doors.js'))).toMatchObject({ doors: ['function', 'function', 'function'] });
+});
+
+test('consumer stays small', async () => {
+  const home = join(project, 'node_modules/@walpost/consumer/dist');
+  const files = (await readdir(home, { recursive: true })).filter((file) => file.endsWith('.js'));
+  const sizes = await Promise.all(files.map(async (file) => gzipSync(await readFile(join(home, file))).length));
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(12 * 1024);
 });
 
 test('the example of client compiles with node-postgres, and publishes', async () => {
