@@ -1,6 +1,8 @@
 /** @walpost/consumer in the frameworks that receivers use: requests one by one, and a relay whose receivers are killed. */
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { compiled } from '../support/compiled.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { FrameworkReceiver, FrameworkScript } from '../support/framework-receiver.ts';
 import { RelayInProcess } from '../support/relay-in-process.ts';
@@ -9,6 +11,9 @@ import { SECRET, signedWebhook } from '../support/signed-webhook.ts';
 import { poll } from '../support/slot-session.ts';
 
 const FRAMEWORKS = ['node', 'express', 'fastify', 'hono', 'fetch'] as const;
+
+/** As the set-up of the run has compiled it. */
+const DOORS = compiled(join(import.meta.dirname, '../../packages/consumer/src'));
 
 let script: FrameworkScript;
 beforeAll(async () => {
@@ -46,6 +51,23 @@ class Receivers implements AsyncDisposable {
     for (const receiver of this.all) await receiver.kill();
   }
 }
+
+test('the types of the doors fit those of the frameworks', async () => {
+  const source = `
+import { createWebhookHandler, memoryDedupe } from '${DOORS}/index.js';
+import { expressWebhook } from '${DOORS}/doors/express.js';
+import { fastifyWebhook } from '${DOORS}/doors/fastify.js';
+import { honoWebhook } from '${DOORS}/doors/hono.js';
+import express from 'express';
+import { fastify } from 'fastify';
+import { Hono } from 'hono';
+const handler = createWebhookHandler({ secrets: 'a text', dedupe: memoryDedupe(), events: { a: () => undefined } });
+express().post('/hook', expressWebhook(handler));
+await fastify().register(fastifyWebhook(handler), { prefix: '/hook' });
+new Hono().post('/hook', honoWebhook(handler));
+`;
+  expect(await script.faultsOf(source)).toBe('');
+});
 
 describe('requests', () => {
   let database: TestDatabase;

@@ -1,11 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 import { compiled } from './compiled.ts';
 import { installedPackages } from './installed-packages.ts';
 
+const COMPILER = join(import.meta.dirname, '../../node_modules/typescript/bin/tsc');
 const CONSUMER = compiled(join(import.meta.dirname, '../../packages/consumer/src'));
 
 /** The script of tests/frameworks, copied beside the packages that it imports. */
@@ -24,6 +26,17 @@ export class FrameworkScript implements AsyncDisposable {
 
   get path(): string {
     return join(this.directory, 'receiver.mjs');
+  }
+
+  /** What the compiler says of a text that imports the frameworks and @walpost/consumer; empty when it is content. */
+  async faultsOf(text: string): Promise<string> {
+    await writeFile(join(this.directory, 'text.ts'), text);
+    const options = ['--ignoreConfig', '--noEmit', '--strict', '--exactOptionalPropertyTypes', '--skipLibCheck'];
+    const target = ['--module', 'nodenext', '--target', 'es2022', '--types', 'node', 'text.ts'];
+    return promisify(execFile)(process.execPath, [COMPILER, ...options, ...target], { cwd: this.directory }).then(
+      ({ stdout }) => stdout,
+      ({ stdout }: { stdout: string }) => stdout,
+    );
   }
 
   [Symbol.asyncDispose](): Promise<void> {
