@@ -61,7 +61,6 @@ const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } =
     packages: ['@platformatic/kafka@2'],
     load: async () => (await import('./kafka/kafka-sink.ts')).createKafkaSink,
   },
-  slack: { load: async () => (await import('./slack/slack-sink.ts')).createSlackSink },
   email: {
     packages: ['nodemailer'],
     load: async () => (await import('./email/email-sink.ts')).createEmailSink,
