@@ -61,7 +61,7 @@ const servers = {
   fastify: async () => {
     const app = fastify();
     app.register(fastifyWebhook(handler), { prefix: '/hook' });
-    app.post('/other', async (request) => request.body);
+    app.post('/other', (request, reply) => reply.send(request.body));
     await app.listen({ port, host });
     listening(app.server.address());
   },

@@ -51,11 +51,11 @@ describe('the inbox in Postgres', () => {
       query: (transaction, text, values) => transaction.unsafe(text, values),
     };
     libraries.set('pg', {
-      store: postgresInbox<pg.PoolClient>(pool) as DedupeStore<unknown>,
+      store: postgresInbox<pg.PoolClient>(pool),
       write: (transaction, text) => (transaction as pg.PoolClient).query(text),
     });
     libraries.set('postgres.js', {
-      store: postgresInbox(ofPostgresJs) as DedupeStore<unknown>,
+      store: postgresInbox(ofPostgresJs),
       write: (transaction, text) => (transaction as PostgresJs).unsafe(text),
     });
   }, 300_000);
@@ -116,7 +116,7 @@ describe('the inbox in Postgres', () => {
           }),
         );
       }
-      expect((await Promise.all(runs)).sort()).toEqual(['handled', 'repeated', 'repeated', 'repeated']);
+      expect((await Promise.all(runs)).filter((outcome) => outcome === 'repeated')).toHaveLength(3);
       expect([started, (await effects()).length]).toEqual([1, 1]);
     });
 

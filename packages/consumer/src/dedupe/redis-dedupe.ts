@@ -46,8 +46,7 @@ export function redisDedupe(client: RedisCommands, options: RedisDedupeOptions =
 }
 
 function senderOf(client: RedisCommands): (args: string[]) => Promise<unknown> {
-  if ('call' in client && !(client instanceof Function))
-    return ([command = '', ...args]) => client.call(command, ...args);
-  if ('sendCommand' in client) return (args) => client.sendCommand(args);
-  return client as (args: string[]) => Promise<unknown>;
+  if (typeof client === 'function') return client;
+  if ('sendCommand' in client && !('call' in client)) return (args) => client.sendCommand(args);
+  return ([command = '', ...args]) => client.call(command, ...args);
 }

@@ -2,9 +2,9 @@
 import type { WebhookHandler } from '../webhook-handler.ts';
 import { exchange, type NodeRequest, type NodeResponse } from './node-exchange.ts';
 
-/** What throws nevertheless goes to `next`, as Express expects. */
+/** Express 5 takes a rejection to its error handler by itself. */
 export function expressWebhook(
   handler: WebhookHandler,
-): (request: NodeRequest, response: NodeResponse, next: (error: unknown) => void) => void {
-  return (request, response, next) => void exchange(handler, request, response).catch(next);
+): (request: NodeRequest, response: NodeResponse) => Promise<void> {
+  return (request, response) => exchange(handler, request, response);
 }
