@@ -2,6 +2,7 @@
 import { CONNECTION_CODES } from './connection-errors.ts';
 import { entry, type ErrorEntry, type ErrorPolicy } from './error-entry.ts';
 import { withPages } from './pages.ts';
+import { SINK_CODES } from './sink-errors.ts';
 
 /** Where walpost may not decide it by itself: `source.on_slot_lost: stop`. */
 const HEAL_ONCE =
@@ -15,36 +16,7 @@ export const ERROR_CODES = {
     'Correct each line named above; `walpost config schema` prints what is allowed.',
   ),
   USAGE: entry('usage', 'The command line is not understood.', 'See `walpost --help`.'),
-  SINK_PACKAGE_MISSING: entry(
-    'usage',
-    'A sink needs a package that is not installed.',
-    'Install the package that is named.',
-  ),
-  SINK_MODULE_MISSING: entry(
-    'usage',
-    'The module of a sink is not there.',
-    'Correct the path: it is relative to the configuration file.',
-  ),
-  SINK_MODULE_FAILED: entry(
-    'usage',
-    'The module of a sink threw an error of its own.',
-    'Repair what the sentence above names; `node <the file>` shows where.',
-  ),
-  SINK_MODULE_INVALID: entry(
-    'usage',
-    'The module of a sink does not export a sink.',
-    "Write `export default defineSink({ contract: 1, create })`, with `defineSink` from 'walpost/sink'.",
-  ),
-  SINK_CONTRACT: entry(
-    'usage',
-    'The module of a sink was written for another contract version.',
-    'Install the version of the module that fits this walpost, or adapt the module.',
-  ),
-  TRACING_UNAVAILABLE: entry(
-    'usage',
-    'Traces are asked for by OTEL_… variables and cannot be sent.',
-    'Install the packages that are named, or set OTEL_SDK_DISABLED=true.',
-  ),
+  ...SINK_CODES,
   HTTP_LISTEN: entry(
     'operator',
     'The HTTP server cannot listen on its address.',

@@ -9,6 +9,7 @@ const STAND_INS = [
   'https://not-set.invalid/',
   'nats://not-set.invalid:4222',
   'amqp://not-set.invalid/',
+  'not-set.invalid:9092',
   'not-set@not-set.invalid',
   'not-set',
 ];

@@ -39,7 +39,7 @@ test('the table of situations at night says of a scene what it checks', () => {
   for (const { symptom, says } of SCENES) {
     const { subject, remedy } = says;
     const checked = ['cause', subject && 'subject', remedy && 'remedy', 'clears'].filter(Boolean).join(', ');
-    expect(shownAtNight(symptom), symptom).toBe(checked);
+    expect({ symptom, shows: shownAtNight(symptom) }).toEqual({ symptom, shows: checked });
   }
 });
 

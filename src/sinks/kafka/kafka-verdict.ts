@@ -43,13 +43,13 @@ export function isBeforeSending(error: unknown): boolean {
 function protocolError(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   // The client makes this one text alone.
-  if (/^Unknown topic /.test(error.message)) return 'UNKNOWN_TOPIC_OR_PARTITION';
+  if (error.message.startsWith('Unknown topic ')) return 'UNKNOWN_TOPIC_OR_PARTITION';
   const id = 'apiId' in error ? error.apiId : undefined;
   return typeof id === 'string' && /^[A-Z_]{1,60}$/.test(id) ? id : undefined;
 }
 
 /** The innermost errors first: they have the cause. */
-function* flatten(error: unknown): Generator<unknown> {
+function* flatten(error: unknown): Generator {
   if (error instanceof AggregateError) for (const each of error.errors) yield* flatten(each);
   if (error instanceof Error && error.cause !== undefined) yield* flatten(error.cause);
   yield error;
