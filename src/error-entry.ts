@@ -14,3 +14,7 @@ export interface ErrorEntry {
 }
 
 export const entry = (policy: ErrorPolicy, cause: string, remedy: string): ErrorEntry => ({ policy, cause, remedy });
+
+/** Where walpost may not decide it by itself: `source.on_slot_lost: stop`. */
+export const HEAL_ONCE =
+  'When it may send what is not proven as delivered: `walpost run --set source.on_slot_lost=heal` once. See docs/operations.md: a lost slot.';

@@ -1,12 +1,8 @@
 /** A closed list of the conditions that a person may have to act on, each with its policy, cause and remedy. */
 import { CONNECTION_CODES } from './connection-errors.ts';
-import { entry, type ErrorEntry, type ErrorPolicy } from './error-entry.ts';
+import { entry, type ErrorEntry, type ErrorPolicy, HEAL_ONCE } from './error-entry.ts';
 import { withPages } from './pages.ts';
 import { SINK_CODES } from './sink-errors.ts';
-
-/** Where walpost may not decide it by itself: `source.on_slot_lost: stop`. */
-const HEAL_ONCE =
-  'When it may send what is not proven as delivered: `walpost run --set source.on_slot_lost=heal` once. See docs/operations.md: a lost slot.';
 
 export const ERROR_CODES = {
   // configuration and usage

@@ -88,6 +88,24 @@ const deadLetters: Scene = {
   },
 };
 
+const paused: Scene = {
+  symptom: '`paused` in the status, `parked` grows',
+  says: { cause: /paused/, subject: /sink crm/, remedy: /walpost sinks resume/ },
+  over: /parked 0/,
+  async play(stage) {
+    await stage.run(STREAMS);
+    await stage.walpost(['sinks', 'pause', 'crm', '--reason', 'the receiver moves']);
+    await stage.publish(ACME, 2);
+    stage.transcript.begins('Somebody has paused the sink, and applications go on writing.');
+    await stage.walpost(['status'], [/paused/, /2 parked/]);
+    await stage.walpost(['sinks', 'list'], [/the receiver moves/]);
+    stage.transcript.remedy('The receiver has moved. What waits goes out in order:');
+    await stage.walpost(['sinks', 'resume', 'crm']);
+    await stage.receiver.received(2);
+    await stage.over(paused, ['status'], [/parked 0/]);
+  },
+};
+
 const refusing: Scene = {
   symptom: 'lanes `refusing`',
   says: {
@@ -137,4 +155,4 @@ const blocked: Scene = {
   },
 };
 
-export const DELIVERY_SCENES: readonly Scene[] = [stalled, breaker, parked, deadLetters, refusing, blocked];
+export const DELIVERY_SCENES: readonly Scene[] = [stalled, breaker, parked, deadLetters, paused, refusing, blocked];
