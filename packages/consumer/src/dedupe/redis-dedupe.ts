@@ -47,6 +47,7 @@ export function redisDedupe(client: RedisCommands, options: RedisDedupeOptions =
 
 function senderOf(client: RedisCommands): (args: string[]) => Promise<unknown> {
   if (typeof client === 'function') return client;
-  if ('sendCommand' in client && !('call' in client)) return (args) => client.sendCommand(args);
-  return ([command = '', ...args]) => client.call(command, ...args);
+  // ioredis has both, and its sendCommand takes another argument.
+  if ('call' in client) return ([command = '', ...args]) => client.call(command, ...args);
+  return (args) => client.sendCommand(args);
 }
