@@ -147,3 +147,18 @@ test.each(Object.keys(ERROR_TABLE).map((code) => [code]))('%s has a remedy that 
 test.each([301, 401, 404, 429, 500, 503])('so does an answer of %i', (status) => {
   expect(destinationRemedy(`HTTP_${status}`, 'hook')).toContain(status < 500 ? 'sinks.hook' : 'Look at the receiver');
 });
+
+test.each([
+  ['NATS_NO_STREAM', 'sinks.x.subject'],
+  ['NATS_10047', 'storage'],
+  ['NATS_10077', 'limits of the stream'],
+  ['RABBITMQ_UNROUTABLE', 'sinks.x.exchange'],
+  ['RABBITMQ_BLOCKED', 'memory or disk'],
+  ['RABBITMQ_403', 'sinks.x.url'],
+  ['RABBITMQ_320', 'log of RabbitMQ'],
+  ['KAFKA_UNKNOWN_TOPIC_OR_PARTITION', 'sinks.x.topic'],
+  ['KAFKA_TOPIC_AUTHORIZATION_FAILED', 'sinks.x.sasl'],
+  ['KAFKA_NOT_ENOUGH_REPLICAS', 'replicas'],
+])('%s of a broker has a remedy that names %s', (code, what) => {
+  expect(destinationRemedy(code, 'x')).toContain(what);
+});
