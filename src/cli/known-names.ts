@@ -47,7 +47,7 @@ export async function refuseUnknownNames(
   throw usage(`No such organization has events here: "${organization}"; ${there}.`);
 }
 
-/** For commands that only look: an organization whose id is complete may have nothing just now. */
+/** For commands that only look, and for pauses: an organization whose id is complete may have nothing just now. */
 export function refuseBrokenNames(
   pool: pg.Pool,
   config: Pick<Config, 'sinks' | 'source'>,
