@@ -39,8 +39,8 @@ describe.skipIf(missing)(`OpenSMTPD ${missing ?? ''}`, () => {
       [{ kind: 'delivered' }],
     ]);
     const mails = await server.mails(2);
-    expect(mails.map(({ messageId }) => messageId).toSorted()).toEqual(
-      [events[0], events[2]].map((event) => `<${event?.eventId}@example.com>`).toSorted(),
+    expect(new Set(mails.map(({ messageId }) => messageId))).toEqual(
+      new Set([events[0], events[2]].map((event) => `<${event?.eventId}@example.com>`)),
     );
     expect(mails[0]).toMatchObject({ subject: 'Hello Zoë', text: 'Hello Zoë\n.\nand a line behind a dot\n' });
     await sink.close();
