@@ -30,6 +30,7 @@ COPY sql ./sql
 # Errors and warnings point to these pages.
 COPY docs/*.md ./docs/
 COPY docs/sinks/*.md ./docs/sinks/
+COPY docs/guides/*.md ./docs/guides/
 USER node
 EXPOSE 9464
 # Follows WALPOST__HTTP__PORT; a port that only walpost.yaml names needs a health check of its own.

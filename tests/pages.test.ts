@@ -25,7 +25,7 @@ test('a page with a hyphen in its name is one too', () => {
 });
 
 test('the image has the pages', () => {
-  for (const pages of ['docs/*.md', 'docs/sinks/*.md']) {
+  for (const pages of ['docs/*.md', 'docs/sinks/*.md', 'docs/guides/*.md']) {
     expect(read('Dockerfile')).toContain(`COPY ${pages} ./${pages.replace('*.md', '')}`);
     expect(read('.dockerignore')).toContain(`!${pages}`);
   }

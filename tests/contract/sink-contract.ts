@@ -7,6 +7,6 @@ export const contractContext = testContext;
 
 export function describeSinkContract(name: string, makeHarness: () => Promise<SinkHarness>): void {
   describe(`${name} keeps the contract of a sink`, () => {
-    for (const { name: promise, run } of sinkContract(makeHarness)) test(String(promise), run);
+    test.each(sinkContract(makeHarness))('$name', ({ run }) => run());
   });
 }

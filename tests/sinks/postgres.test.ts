@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { SinkConfigOf } from '../../src/config/sinks/sinks.ts';
 import { sinkSchema } from '../../src/config/sinks/sinks.ts';
@@ -9,6 +9,7 @@ import type { Event } from '../../src/event.ts';
 import type { Sink, Verdict } from '../../src/pipeline.ts';
 import { createPostgresSink } from '../../src/sinks/postgres/postgres-sink.ts';
 import { contractContext, describeSinkContract } from '../contract/sink-contract.ts';
+import { newClient } from '../support/client.ts';
 import { sampleBatch, sampleEvent } from '../support/sample-event.ts';
 import { startServer } from '../support/server.ts';
 import { poll } from '../support/slot-session.ts';
@@ -33,8 +34,7 @@ describe('postgres', () => {
   let server: EmbeddedPostgres;
   let admin: pg.Client;
   const connectAdmin = async (): Promise<void> => {
-    admin = new pg.Client(server.url());
-    admin.on('error', () => undefined);
+    admin = newClient(server.url());
     await admin.connect();
   };
   beforeAll(async () => {
@@ -61,7 +61,7 @@ describe('postgres', () => {
   };
 
   describeSinkContract('postgres', async () => {
-    const locker = new pg.Client(server.url());
+    const locker = newClient(server.url());
     await locker.connect();
     return {
       sink: sinkOf(server.url()),
@@ -120,7 +120,7 @@ describe('postgres', () => {
     const through = sinkOf(proxy.url(server.url()));
     const warm = samples(1);
     await deliver(through, warm);
-    const locker = new pg.Client(server.url());
+    const locker = newClient(server.url());
     await locker.connect();
     await locker.query('BEGIN; LOCK TABLE walpost_inbox IN SHARE MODE');
     const events = samples(30);

@@ -72,7 +72,7 @@ export function listedSymptoms(): string[] {
 /** What the table of situations at night says that this scene shows. */
 export function shownAtNight(symptom: string): string | undefined {
   const lines = readFileSync(join(DOCS, 'evidence/night.md'), 'utf8').split('\n');
-  const row = lines.find((line) => /\/scenes\/\w+\.ts\): (.+?) +\|$/.exec(line)?.[1] === symptom);
+  const row = lines.find((line) => /\/scenes\/\w+\.ts`: (.+?) +\|$/.exec(line)?.[1] === symptom);
   return row?.split(' | ')[2]?.trim();
 }
 

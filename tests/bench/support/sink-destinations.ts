@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { jetstream, StorageType } from '@nats-io/jetstream';
 import { headers as natsHeaders } from '@nats-io/transport-node';
-import pg from 'pg';
+import { newPool } from '../../support/client.ts';
 import { addStream, NatsServer } from '../../support/nats-server.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { startEmbeddedPostgres } from '../../../src/demo/postgres/embedded-postgres.ts';
@@ -100,7 +100,7 @@ async function openBullmq(): Promise<OpenDestination> {
 
 async function openPostgres(): Promise<OpenDestination> {
   const server = await startEmbeddedPostgres({ settings: { fsync: 'off', max_wal_size: '4GB' } });
-  const pool = new pg.Pool({ connectionString: server.url(), max: IN_FLIGHT['postgres'] });
+  const pool = newPool({ connectionString: server.url(), max: IN_FLIGHT['postgres'] });
   await pool.query(readFileSync(join(ROOT, 'sql/inbox/walpost_inbox.sql'), 'utf8'));
   const text = `INSERT INTO walpost_inbox (event_id, organization_id, event_type, topic, envelope)
                 SELECT id, id, 'job.completed', 'billing', envelope::json
