@@ -21,7 +21,7 @@ let project = '';
 
 const DOORS = `
 import { createServer } from 'node:http';
-import pg from 'pg';
+import { Pool, type PoolClient } from 'pg';
 import { createWebhookHandler, memoryDedupe, postgresInbox } from '@walpost/consumer';
 import { expressWebhook } from '@walpost/consumer/express';
 import { fastifyWebhook } from '@walpost/consumer/fastify';
@@ -29,7 +29,7 @@ import { honoWebhook } from '@walpost/consumer/hono';
 import { nodeWebhook } from '@walpost/consumer/node';
 export const handler = createWebhookHandler({
   secrets: 'a text',
-  dedupe: postgresInbox<pg.PoolClient>(new pg.Pool()),
+  dedupe: postgresInbox<PoolClient>(new Pool()),
   events: { '*': async (event, client) => (await client.query<{ n: number }>('SELECT 1 AS n')).rows[0]?.n },
 });
 createWebhookHandler({ secrets: ['a text'], dedupe: memoryDedupe(), events: { a: (event) => console.log(event.lsn) } });
