@@ -29,12 +29,13 @@ BEGIN ATOMIC
     "INSERT, UPDATE, DELETE ON walpost.parked, walpost.dead_letters, walpost.checkpoints, walpost.delivery_log, walpost.lanes, walpost.told_alerts",
     "INSERT, UPDATE, DELETE ON walpost.retry_requests",
     "INSERT ON walpost.canaries",
+    "UPDATE (slot) ON walpost.canaries",
     "USAGE ON SEQUENCE walpost.parked_place",
     "SELECT ON SEQUENCE walpost.idempotency_conflicts",
     "EXECUTE ON FUNCTION walpost.prune, walpost.leader_lock, walpost.standbys, walpost_internal.send_canary, walpost_internal.remove_canaries, walpost_internal.begin_restamp, walpost_internal.restamp, walpost.event_status, walpost_internal.pending_events, walpost_internal.proven_snapshot, walpost.is_proven, walpost_internal.uuid_or_null, walpost_internal.uuid_time, walpost_internal.setting, walpost_internal.time_text, walpost_internal.captures, walpost_internal.claimed_organization, walpost_internal.organization_text, walpost_internal.current_organization, walpost_internal.current_organization_id, walpost_internal.reads_every_event, walpost.deviations"
   ],
   "walpost_operator": [
-    "SELECT ON walpost.outbox, walpost.settings, walpost.idempotency_keys, walpost.command_results, walpost.cursor, walpost.checkpoints, walpost.jobs, walpost.parked, walpost.dead_letters, walpost.delivery_log, walpost.lanes, walpost.canaries, walpost.told_alerts, walpost.migrations, walpost.repeatables, walpost.migration_turn, walpost.prune_turn, walpost.installation",
+    "SELECT ON walpost.outbox, walpost.settings, walpost.idempotency_keys, walpost.command_results, walpost.cursor, walpost.checkpoints, walpost.jobs, walpost.parked, walpost.dead_letters, walpost.delivery_log, walpost.lanes, walpost.canaries, walpost.told_alerts, walpost.redaction_marks, walpost.migrations, walpost.repeatables, walpost.migration_turn, walpost.prune_turn, walpost.installation",
     "SELECT ON walpost.health, walpost.organization_health, walpost.cursor_health, walpost.wal_holders, walpost.alerts, walpost.event_timeline, walpost.queue_status, walpost.error_summary, walpost.captures",
     "INSERT, UPDATE ON walpost.jobs",
     "SELECT, INSERT ON walpost.retry_requests",

@@ -52,7 +52,7 @@ async function destination({ url }: AnswerFlags, ask: Ask, sink: SinkChoice): Pr
 function sinkOf(text: string): SinkChoice {
   const found = SINKS.find((sink) => sink === text);
   if (found) return found;
-  throw usage(`--sink takes ${SINKS.join(', ')}, not "${text}".`, 'Other sinks are in docs/sinks.md.');
+  throw usage(`--sink takes ${SINKS.join(', ')}, not "${text}".`, 'Other sinks are in docs/sinks/README.md.');
 }
 
 /** The text is not repeated: it may hold a password. A quote would end the value in .env. */
