@@ -61,7 +61,15 @@ test('a running leader hears of it, parks in order, and sends all of it once it 
     run('sinks', 'pause', 'hook', '--json'),
   ]);
   const pause = { sink: 'hook', organizationId: null, pausedBy: 'ann', reason: 'the receiver moves' };
-  expect(JSON.parse(status.stdout)).toMatchObject({ paused: [pause], alerts: [], heldBy: [] });
+  const report = JSON.parse(status.stdout) as {
+    paused: object[];
+    alerts: { name: string }[];
+    heldBy: { kind: string }[];
+  };
+  expect(report.paused).toMatchObject([pause]);
+  // Slots of other tests may stand on the same server.
+  expect(report.alerts.filter(({ name }) => name !== 'held_by_slot')).toEqual([]);
+  expect(report.heldBy.filter(({ kind }) => kind !== 'slot')).toEqual([]);
   expect(status.stdout).toContain('a person: ann has paused it');
   expect(JSON.parse(list.stdout)).toMatchObject([{ paused_by: 'ann' }, { paused_by: 'ann' }, { paused_by: 'ann' }]);
   expect(sinks.stdout).toMatch(/^hook +webhook +3 +.*paused by ann since .* UTC \(the receiver moves\)$/m);

@@ -110,12 +110,12 @@ export interface StoredMessage {
   readonly header: (name: string) => string;
 }
 
-/** Everything that the stream has stored, in its order. */
+/** Everything that the stream has stored, in its order. A cluster that has just elected a leader may leave questions unanswered. */
 export async function storedIn(connection: NatsConnection, stream = 'EVENTS'): Promise<StoredMessage[]> {
   const manager = await jetstreamManager(connection, { checkAPI: false });
-  const { messages } = (await manager.streams.info(stream)).state;
+  const { messages } = (await answered(() => manager.streams.info(stream))).state;
   if (messages === 0) return [];
-  const consumer = await manager.jetstream().consumers.get(stream);
+  const consumer = await answered(() => manager.jetstream().consumers.get(stream));
   const stored: StoredMessage[] = [];
   const reading = await consumer.consume();
   for await (const { subject, data, headers } of reading) {
@@ -124,4 +124,8 @@ export async function storedIn(connection: NatsConnection, stream = 'EVENTS'): P
     if (stored.length === messages) break;
   }
   return stored;
+}
+
+function answered<T>(ask: () => Promise<T>): Promise<T> {
+  return poll('the stream answers', () => ask().catch(() => undefined), 60_000);
 }
