@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { rfc3339Sql } from '../pg-time.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import { quoteIdentifier, quoteQualified } from '../postgres/identifiers.ts';
-import type { ColumnMapping, EventField } from '../postgres/source/column-mapping.ts';
+import { type ColumnMapping, EVENT_FIELDS, type EventField } from '../postgres/source/column-mapping.ts';
 import { presentMapping } from '../postgres/source/present-mapping.ts';
 import { SQLSTATE, sqlStateOf } from '../postgres/sqlstate.ts';
 
@@ -107,18 +107,9 @@ function noRow(error: unknown): { rows: never[] } {
 
 const idColumn = (mapping: ColumnMapping): string => quoteIdentifier(mapping.event_id ?? '');
 
+/** The two that hold most come last. */
 const STORED_FIELDS: readonly EventField[] = [
-  'event_id',
-  'organization_id',
-  'event_type',
-  'event_version',
-  'topic',
-  'entity_type',
-  'entity_id',
-  'target',
-  'idempotency_key',
-  'created_at',
-  'expires_at',
+  ...EVENT_FIELDS.filter((field) => field !== 'headers' && field !== 'payload'),
   'headers',
   'payload',
 ];

@@ -12,6 +12,9 @@ const FIELDS = {
 
 export type TemplateField = keyof typeof FIELDS;
 
+/** All of them, for a template that may name any. */
+export const TEMPLATE_FIELDS = Object.keys(FIELDS) as readonly TemplateField[];
+
 /** A text with fields of the event in braces, such as `org_{organization_id}`; `where` names the option in errors. */
 export function compileTemplate(
   text: string,

@@ -132,6 +132,14 @@ export class Lane extends LaneQueue {
     return this.dueAt;
   }
 
+  /** The first of these that holds is what a person is told. */
+  get state(): LaneState {
+    if (this.paused) return 'paused';
+    if (this.blocked) return 'blocked';
+    if (this.refuses) return 'refusing';
+    return this.parked ? 'parked' : this.phase;
+  }
+
   /** When the window of the oldest queued event closes. */
   get closesAt(): number {
     return this.windowEnd;

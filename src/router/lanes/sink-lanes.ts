@@ -210,19 +210,7 @@ export class SinkLanes implements LaneScheduler {
   }
 
   countLanes(counts: Record<LaneState, number>): void {
-    for (const lane of this.lanes.values()) {
-      counts[
-        lane.paused
-          ? 'paused'
-          : lane.blocked
-            ? 'blocked'
-            : lane.refuses
-              ? 'refusing'
-              : lane.parked
-                ? 'parked'
-                : lane.phase
-      ] += 1;
-    }
+    for (const lane of this.lanes.values()) counts[lane.state] += 1;
   }
 
   /** The lanes whose destination refuses everything that they send, at most `most` of them. */

@@ -6,7 +6,7 @@ import type { Verdict } from '../../pipeline.ts';
 import type { SinkContext } from '../../sink-context.ts';
 import { wireBytes } from '../../wire-text.ts';
 import { messageHeaders } from '../broker/message-headers.ts';
-import { compileTemplate } from '../event-template.ts';
+import { compileTemplate, TEMPLATE_FIELDS } from '../event-template.ts';
 import type { KafkaMessage } from './kafka-client.ts';
 
 const LONGEST_TOPIC = 249;
@@ -20,9 +20,8 @@ export type MadeMessage =
   | { readonly refused: Extract<Verdict, { kind: 'rejected' }> };
 
 export function messageMaker(config: SinkConfigOf<'kafka'>, { name }: SinkContext): (event: Event) => MadeMessage {
-  const fields = ['organization_id', 'event_type', 'topic', 'entity_type', 'entity_id', 'target'] as const;
-  const topicOf = compileTemplate(config.topic, `sinks.${name}.topic`, fields);
-  const keyOf = compileTemplate(config.key, `sinks.${name}.key`, fields);
+  const topicOf = compileTemplate(config.topic, `sinks.${name}.topic`, TEMPLATE_FIELDS);
+  const keyOf = compileTemplate(config.key, `sinks.${name}.key`, TEMPLATE_FIELDS);
   return (event) => {
     const topic = topicOf(event);
     const problem = topicProblem(topic);

@@ -5,16 +5,8 @@
  * its place. Only the last token may become several: `{event_type}` there keeps the dots of `job.completed`.
  */
 import type { Event } from '../../event.ts';
-import { compileTemplate, type TemplateField } from '../event-template.ts';
+import { compileTemplate, TEMPLATE_FIELDS } from '../event-template.ts';
 
-const FIELDS: readonly TemplateField[] = [
-  'organization_id',
-  'event_type',
-  'topic',
-  'entity_type',
-  'entity_id',
-  'target',
-];
 const PARTITION = /^partition:(\d+)$/;
 const UNSAFE = /[\s*>\p{Cc}]/gu;
 /** The server reads a subject with its sizes in one line of 4,096 bytes, and clients set more tokens before it. */
@@ -40,7 +32,7 @@ export function compileSubject({ template, where, partitionBy }: SubjectOptions)
   function field(name: string): (event: Event) => string {
     const partitions = Number(PARTITION.exec(name)?.[1] ?? 0);
     if (partitions > 0) return (event) => String(partitionOf(keyOf(event, partitionBy), partitions));
-    return compileTemplate(`{${name}}`, where, FIELDS);
+    return compileTemplate(`{${name}}`, where, TEMPLATE_FIELDS);
   }
   return (event) => checked(tokens.map((token) => token(event)).join('.'));
 }

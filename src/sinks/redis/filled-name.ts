@@ -1,16 +1,7 @@
 /** Names of streams and queues that are filled from the event. */
 import { hash } from 'node:crypto';
 import type { Event } from '../../event.ts';
-import { compileTemplate, type TemplateField } from '../event-template.ts';
-
-const FIELDS: readonly TemplateField[] = [
-  'organization_id',
-  'event_type',
-  'topic',
-  'entity_type',
-  'entity_id',
-  'target',
-];
+import { compileTemplate, TEMPLATE_FIELDS } from '../event-template.ts';
 
 /** A problem is the rule that the event breaks, in words that hold nothing of it; the name is empty then. */
 export interface FilledName {
@@ -50,7 +41,7 @@ export function compileName(text: string, options: NameOptions): (event: Event) 
 
 function filler(part: string, where: string): (event: Event) => string {
   const count = /^entity_hash:(\d+)$/.exec(part)?.[1];
-  if (count === undefined) return compileTemplate(`{${part}}`, where, FIELDS);
+  if (count === undefined) return compileTemplate(`{${part}}`, where, TEMPLATE_FIELDS);
   return (event) => String(entityHash(event, Number(count)));
 }
 
