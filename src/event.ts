@@ -6,7 +6,7 @@ import type { WireText } from './wire-text.ts';
  * a job's scan (PageTicket in jobs/). An event settles at its origin, without a look-up: `expect` is called before anything
  * can wait, `settle` once for each that was expected.
  *
- * `visible` and `visibleAt` are written by the visibility gate, `receivedAt` by the relay. The rest belongs to the ticket.
+ * `visible` and `visibleAt` are written by the visibility gate, `receivedAt` and `carriesCanary` by the relay. The rest belongs to the ticket.
  */
 export interface Origin {
   /** Start of the transaction's commit record; null when a table scan found the event. */
@@ -21,6 +21,8 @@ export interface Origin {
   visibleAt?: number;
   /** When it arrived, in milliseconds on the clock's `now`. */
   receivedAt: number;
+  /** One of its events is a canary. Written when it arrives, since asking each event again cuts its whole row once more. */
+  carriesCanary?: boolean;
   /** The job that sends it, by name: `replay-17`; null for live events. A batch holds events of one job. */
   readonly job: string | null;
   /** The last of its events was handed on, and all of them are settled. */

@@ -13,6 +13,7 @@ export class TransactionTicket implements Origin {
   visible = false;
   visibleAt = 0;
   receivedAt = 0;
+  carriesCanary = false;
   private readonly onSettled: () => void;
   private end: Lsn | null = null;
   private unsettled = 0;

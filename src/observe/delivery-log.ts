@@ -12,7 +12,6 @@ import { Fifo } from '../fifo.ts';
 import { ownCopy } from '../own-copy.ts';
 import { type Batch, OWN_LANE, type Verdict, type Verdicts } from '../pipeline.ts';
 import { asciiText, refusesContent } from '../postgres/storable.ts';
-import { CANARY_TYPE } from '../reserved.ts';
 
 export interface DeliveryLogOptions {
   readonly mode: Config['delivery']['log'];
@@ -182,7 +181,7 @@ const OWN_VALUES = 6;
 
 /** `walpost verify --sink` looks for its canaries in the log. */
 function hasCanary({ events }: Batch): boolean {
-  return events.some(({ eventType }) => eventType === CANARY_TYPE);
+  return events.some(({ origin }) => origin.carriesCanary === true);
 }
 
 function inAscii({ values, size }: Row): Row {

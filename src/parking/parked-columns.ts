@@ -1,6 +1,7 @@
 /** Columns of walpost.parked: what goes into them from an event, and how an event comes out again. */
 import type { Event, Origin } from '../event.ts';
 import { formatLsn, parseLsn } from '../lsn.ts';
+import { CANARY_TYPE } from '../reserved.ts';
 import { storedEvent, type StoredEventRow } from '../stored-event.ts';
 import { wireToText } from '../wire-text.ts';
 
@@ -50,6 +51,7 @@ export function eventOf(row: ParkedRow, now: number): Event {
     committedAtMicros: row.committed === null ? null : BigInt(row.committed),
     visible: true,
     receivedAt: now - Number(row.waited),
+    carriesCanary: row.event_type === CANARY_TYPE,
     job: row.job,
     isSettled: true,
     expect: settledBefore,

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { Ledger } from '../ack/ledger.ts';
-import type { Origin } from '../event.ts';
+import type { Event, Origin } from '../event.ts';
 import type { Lsn } from '../lsn.ts';
 import type { CanaryArrivals } from '../parking/canary-arrivals.ts';
 import type { Decoder, FrameHandler } from '../pipeline.ts';
@@ -41,7 +41,7 @@ export class StreamConsumer implements FrameHandler {
         return options.visibility.begin(step.origin);
       case 'event':
         this.received += 1;
-        if (step.eventType === CANARY_TYPE) options.canaries.arrived(step);
+        if (step.eventType === CANARY_TYPE) this.canaryArrived(step);
         return options.router.accept(step);
       case 'poison':
         this.received += 1;
@@ -53,6 +53,11 @@ export class StreamConsumer implements FrameHandler {
         return;
       case undefined:
     }
+  }
+
+  private canaryArrived(canary: Event): void {
+    canary.origin.carriesCanary = true;
+    this.options.canaries.arrived(canary);
   }
 
   private receivedAll(): void {

@@ -77,10 +77,10 @@ test('a sink with log: false is left out, and no other', async () => {
 });
 
 describe('the buffer', () => {
-  const made = (): { log: DeliveryLog; dropped: () => number } => {
+  const made = (mode: 'all' | 'failures' = 'all'): { log: DeliveryLog; dropped: () => number } => {
     let dropped = 0;
     const log = new DeliveryLog({
-      mode: 'all',
+      mode,
       clock: systemClock,
       onDropped: (count) => void (dropped += count),
       onError: () => undefined,
@@ -109,6 +109,19 @@ describe('the buffer', () => {
     );
     expect(range).toEqual({ count: 5_000, first: '1', oldest: 'e2000' });
     await pool.end();
+  });
+
+  test('reads no field of an event that it does not log: each costs another cut of the whole row', () => {
+    const { log } = made('failures');
+    const event = new Proxy(sampleEvent(), {
+      get: (target, name) => {
+        if (name === 'origin') return target.origin;
+        throw new Error(`${String(name)} was read`);
+      },
+    });
+    const batch = { organizationId: 'x', attempt: 1, events: [event] };
+    log.attempted({ sink: 'hook', batch, verdicts: DELIVERED, milliseconds: 1 });
+    expect(log.waiting).toBe(0);
   });
 
   test('keeps the reason and the answer apart', async () => {

@@ -297,7 +297,8 @@ export class SinkLanes implements LaneScheduler {
 
   private departureOf(lane: Lane, given: Pick<Gathered, 'busy' | 'windowOpen' | 'resumes'>): Departure {
     const { mode, limits } = this.options;
-    return departureOf({ ...given, mode, full: lane.isFull(limits), draining: this.draining });
+    const { busy, windowOpen, resumes } = given;
+    return departureOf({ mode, busy, full: lane.isFull(limits), windowOpen, resumes, draining: this.draining });
   }
 
   /** What is in flight, or is being read, comes back first. */
