@@ -1,10 +1,15 @@
 import { Command } from 'commander';
+import type { ConfigError } from '../config/config-problem.ts';
 import { ERROR_CODES } from '../errors.ts';
 import { printableLines } from '../observe/printable.ts';
 import { type ConfigFlags, readConfigWithSources, withConfigOptions } from './config-options.ts';
 import { EXIT } from './exit-code.ts';
 import { say, sayJson } from './output.ts';
 import { shown } from './print-error.ts';
+
+interface JsonFlags extends ConfigFlags {
+  readonly json?: boolean;
+}
 
 export function configCommand(): Command {
   return new Command('config')
@@ -19,31 +24,44 @@ export function configCommand(): Command {
 function checkCommand(): Command {
   return withConfigOptions(new Command('check'))
     .description('List every problem of the configuration, with line and column.')
-    .action(async (flags: ConfigFlags) => {
-      const { ConfigError, formatProblem } = await import('../config/config-problem.ts');
-      const { idleSinks, idleSinkText } = await import('../config/idle-sinks.ts');
+    .option('--json', 'as JSON')
+    .action(async (flags: JsonFlags) => {
+      const { ConfigError } = await import('../config/config-problem.ts');
       try {
-        const { config, draft, path, warnings } = await readConfigWithSources(flags);
-        const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
-        const parts = [count(Object.keys(config.sinks).length, 'sink'), count(config.routes.length, 'route')];
-        say(`${path} is valid: ${parts.join(', ')}.`);
-        for (const name of idleSinks(config)) draft.report(['sinks', name], idleSinkText(name), { at: 'key' });
-        const said = [...warnings, ...draft.problems];
-        process.stderr.write(said.map((problem) => `warning: ${shown(formatProblem(problem))}\n`).join(''));
+        await tellValid(flags);
       } catch (error) {
         if (!(error instanceof ConfigError)) throw error;
-        process.stderr.write(error.problems.map((problem) => `${shown(formatProblem(problem))}\n`).join(''));
-        if (error.remedy !== ERROR_CODES.CONFIG_INVALID.remedy) process.stderr.write(`${shown(error.remedy)}\n`);
+        await tellProblems(error, flags);
         process.exitCode = EXIT.usage;
       }
     });
+}
+
+async function tellValid(flags: JsonFlags): Promise<void> {
+  const { formatProblem } = await import('../config/config-problem.ts');
+  const { idleSinks, idleSinkText } = await import('../config/idle-sinks.ts');
+  const { config, draft, path, warnings } = await readConfigWithSources(flags);
+  for (const name of idleSinks(config)) draft.report(['sinks', name], idleSinkText(name), { at: 'key' });
+  const said = [...warnings, ...draft.problems];
+  const [sinks, routes] = [Object.keys(config.sinks).length, config.routes.length];
+  if (flags.json) return sayJson({ valid: true, path, sinks, routes, warnings: said, problems: [] });
+  const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
+  say(`${path} is valid: ${count(sinks, 'sink')}, ${count(routes, 'route')}.`);
+  process.stderr.write(said.map((problem) => `warning: ${shown(formatProblem(problem))}\n`).join(''));
+}
+
+async function tellProblems({ problems, remedy }: ConfigError, { json }: JsonFlags): Promise<void> {
+  const { formatProblem } = await import('../config/config-problem.ts');
+  if (json) return sayJson({ valid: false, problems, remedy });
+  process.stderr.write(problems.map((problem) => `${shown(formatProblem(problem))}\n`).join(''));
+  if (remedy !== ERROR_CODES.CONFIG_INVALID.remedy) process.stderr.write(`${shown(remedy)}\n`);
 }
 
 function printCommand(): Command {
   return withConfigOptions(new Command('print'))
     .description('Print what is in effect and where each value comes from; secrets are masked.')
     .option('--json', 'as JSON')
-    .action(async (flags: ConfigFlags & { json?: boolean }) => {
+    .action(async (flags: JsonFlags) => {
       const { effectiveOptions, effectiveYaml } = await import('../config/effective-config.ts');
       const { formatPath } = await import('../config/config-problem.ts');
       const { draft } = await readConfigWithSources(flags);

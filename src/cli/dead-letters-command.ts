@@ -43,6 +43,7 @@ export function deadLettersCommand(): Command {
   letters.addCommand(
     withChangeOptions(filtered('discard'))
       .description('Delete them for good; lanes that they block go on.')
+      .option('--json', 'as JSON')
       .action(async (flags: DeadLetterFlags) =>
         (await import('./dead-letters.ts')).discardDeadLetters(await readConfigWithoutSecrets(flags), flags),
       ),

@@ -76,7 +76,7 @@ export async function redrive(config: Config, flags: RedriveFlags): Promise<void
     else say(count === 0 ? NONE : `${letters(count)} would be sent again${to === '' ? '' : ` (${to})`}.`);
     return;
   }
-  if (!(await confirm(`Send ${letters(count)} again?`, flags.yes))) return;
+  if (!(await confirm(`Send ${letters(count)} again?`, flags))) return;
   const range = { fromLsn: null, afterSnapshot: null, beforeXid: null };
   const job = await requestJob(pool, { slot, kind: 'redrive', reason: null, spec, ...range });
   const ended = await followJob({ pool, job, expected: count, output: flags.json ? process.stderr : process.stdout });

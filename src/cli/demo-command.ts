@@ -6,6 +6,7 @@ interface DemoFlags {
   readonly rate: string;
   readonly organizations: string;
   readonly plain: boolean;
+  readonly json: boolean;
 }
 
 /** `walpost demo`: needs no database and no configuration. */
@@ -16,6 +17,7 @@ export function demoCommand(): Command {
     .option('--rate <count>', 'committed events a second', '500')
     .option('--organizations <count>', 'how many organizations write', '20')
     .option('--plain', 'one line a second instead of the live view', false)
+    .option('--json', 'the comparison as JSON; all else goes to standard error', false)
     .action(async (flags: DemoFlags) => {
       process.exitCode = await demo(flags);
     });
@@ -38,8 +40,9 @@ async function demo(flags: DemoFlags): Promise<number> {
       durationMs,
       rate: count('--rate', flags.rate, 100_000),
       organizations: count('--organizations', flags.organizations, 10_000),
-      plain: flags.plain,
-      output: process.stdout,
+      plain: flags.plain || flags.json,
+      output: flags.json ? process.stderr : process.stdout,
+      ...(flags.json && { result: process.stdout }),
       stop: stop.signal,
       abandon: abandon.signal,
     });

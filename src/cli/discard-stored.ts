@@ -3,7 +3,7 @@ import { countStored, discardStored, type StoredTable } from '../parking/stored-
 import { confirm } from './confirm.ts';
 import { openJobDatabase } from './job-database.ts';
 import { refuseUnknownNames } from './known-names.ts';
-import { say } from './output.ts';
+import { say, sayJson } from './output.ts';
 import { progressLine } from './progress-line.ts';
 import { type ChangeFlags, type FilterFlags, storedFilter } from './stored-filter.ts';
 
@@ -25,10 +25,16 @@ export async function discardFrom(
   const filter = storedFilter(flags, database.slot);
   const count = await countStored(database.pool, table, filter);
   if (count === 0) await refuseUnknownNames(database.pool, config, flags);
-  if (flags.dryRun || count === 0) return say(count === 0 ? none : `${counted(count)} would be deleted.`);
-  if (!(await confirm(`Delete ${counted(count)} for good?`, flags.yes))) return;
-  using progress = progressLine((gone) => `deleted ${gone} of ${count}`);
-  const gone = await discardStored(database.pool, table, filter, progress.show);
-  progress.clear();
-  say(`Deleted ${counted(gone)}.`);
+  const dryRun = flags.dryRun === true;
+  const goesOn = !dryRun && count > 0 && (await confirm(`Delete ${counted(count)} for good?`, flags));
+  const deleted = goesOn ? await discardAll() : 0;
+  if (flags.json) return sayJson({ dry_run: dryRun, matched: count, deleted });
+  if (count === 0) say(none);
+  else if (dryRun) say(`${counted(count)} would be deleted.`);
+  else if (goesOn) say(`Deleted ${counted(deleted)}.`);
+
+  async function discardAll(): Promise<number> {
+    using progress = progressLine((gone) => `deleted ${gone} of ${count}`);
+    return discardStored(database.pool, table, filter, progress.show);
+  }
 }

@@ -12,5 +12,6 @@ export function initCommand(): Command {
     .option('--port <port>', 'port of health, status and metrics')
     .option('-y, --yes', 'ask nothing: what is not given has its default')
     .option('--force', 'write over files that are there; .env is only added to')
+    .option('--json', 'as JSON; questions are asked on standard error')
     .action(async (flags: InitFlags) => (await import('./init.ts')).init(flags));
 }

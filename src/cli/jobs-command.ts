@@ -22,6 +22,7 @@ export function jobsCommand(): Command {
     withConfigOptions(new Command('cancel'))
       .description('Cancel a job; what it has sent stays sent.')
       .argument('<id>', 'number of the job')
+      .option('--json', 'as JSON')
       .action(cancel),
   );
   return jobs;
@@ -47,7 +48,11 @@ async function cancel(id: string, flags: JobsFlags): Promise<void> {
   ]);
   if (!/^\d{1,18}$/.test(id)) throw new WalpostError('USAGE', { detail: 'A job is named by its number.' });
   await using database = await openJobDatabase(config);
-  if (await cancelJob(database.pool, id)) return void process.stdout.write(`Job ${id} is cancelled.\n`);
+  if (await cancelJob(database.pool, id)) {
+    if (flags.json) sayJson({ job: id, cancelled: true });
+    else process.stdout.write(`Job ${id} is cancelled.\n`);
+    return;
+  }
   const job = await readJob(database.pool, id);
   if (!job) throw new WalpostError('JOB_UNKNOWN', { detail: `It is ${id}.` });
   const why = job.kind === 'heal' && !job.report ? 'a healing cannot be cancelled' : `it is ${job.state}`;

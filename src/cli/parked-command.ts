@@ -22,6 +22,7 @@ export function parkedCommand(): Command {
     filtered('retry')
       .description('Try their lanes at once instead of when they are due.')
       .option('--dry-run', 'count, and change nothing')
+      .option('--json', 'as JSON')
       .action(async (flags: ParkedFlags) =>
         (await import('./parked.ts')).retryParked(await readConfigWithoutSecrets(flags), flags),
       ),
@@ -32,6 +33,7 @@ export function parkedCommand(): Command {
       .requiredOption('--from <sink>', 'the sink that they wait for')
       .requiredOption('--to <sink>', 'the sink that takes them')
       .option('--force', 'also to a sink that the configuration does not name')
+      .option('--json', 'as JSON')
       .action(async (flags: MoveFlags) =>
         (await import('./parked.ts')).move(await readConfigWithoutSecrets(flags), flags),
       ),
@@ -39,6 +41,7 @@ export function parkedCommand(): Command {
   parked.addCommand(
     withChangeOptions(filtered('discard'))
       .description('Delete them for good; nothing of them is kept.')
+      .option('--json', 'as JSON')
       .action(async (flags: ParkedFlags) =>
         (await import('./parked.ts')).discardParked(await readConfigWithoutSecrets(flags), flags),
       ),

@@ -1,6 +1,13 @@
 /** `walpost parked`: what operators do about events that wait for a sink. */
 import type { Config } from '../config/schema.ts';
-import { countStored, listStored, moveParked, type StoredRow, wakeLanes } from '../parking/stored-rows.ts';
+import {
+  countStored,
+  listStored,
+  moveParked,
+  type StoredFilter,
+  type StoredRow,
+  wakeLanes,
+} from '../parking/stored-rows.ts';
 import { inspectSlot } from '../slot/slot-state.ts';
 import { confirm } from './confirm.ts';
 import { discardFrom } from './discard-stored.ts';
@@ -50,8 +57,10 @@ export async function retryParked(config: Config, flags: ParkedFlags): Promise<v
   const filter = storedFilter(flags, database.slot);
   const count = await countStored(database.pool, 'parked', filter);
   if (count === 0) await refuseUnknownNames(database.pool, config, flags);
-  if (flags.dryRun || count === 0) return say(count === 0 ? NONE : `${events(count)} would be tried.`);
-  const lanes = await wakeLanes(database.pool, filter);
+  const dryRun = flags.dryRun === true;
+  const lanes = dryRun || count === 0 ? 0 : await wakeLanes(database.pool, filter);
+  if (flags.json) return sayJson({ dry_run: dryRun, matched: count, lanes, streamed: !(await isAlone(database)) });
+  if (dryRun || count === 0) return say(count === 0 ? NONE : `${events(count)} would be tried.`);
   say(`${events(count)} in ${lanes} lane${lanes === 1 ? '' : 's'} are due now.`);
   await noteWhenAlone(database);
 }
@@ -69,12 +78,21 @@ export async function move(config: Config, flags: MoveFlags): Promise<void> {
   const filter = storedFilter({ ...flags, sink: from }, database.slot);
   const count = await countStored(database.pool, 'parked', filter);
   if (count === 0) await refuseUnknownNames(database.pool, config, flags);
-  if (flags.dryRun || count === 0) return say(count === 0 ? NONE : `${events(count)} of ${from} would go to ${to}.`);
-  if (!(await confirm(`Move ${events(count)} of ${from} to ${to}?`, flags.yes))) return;
+  const dryRun = flags.dryRun === true;
+  const goesOn = !dryRun && count > 0 && (await confirm(`Move ${events(count)} of ${from} to ${to}?`, flags));
+  const moved = goesOn ? await moveAll(database, { filter, to, count }) : 0;
+  if (flags.json) return sayJson({ dry_run: dryRun, from, to, matched: count, moved });
+  if (count === 0) say(NONE);
+  else if (dryRun) say(`${events(count)} of ${from} would go to ${to}.`);
+  else if (goesOn) say(`Moved ${events(moved)} of ${from} to ${to}.`);
+}
+
+async function moveAll(
+  { pool }: JobDatabase,
+  { filter, to, count }: { filter: StoredFilter; to: string; count: number },
+): Promise<number> {
   using progress = progressLine((moved) => `moved ${moved} of ${count}`);
-  const moved = await moveParked(database.pool, { filter, to }, progress.show);
-  progress.clear();
-  say(`Moved ${events(moved)} of ${from} to ${to}.`);
+  return moveParked(pool, { filter, to }, progress.show);
 }
 
 export function discardParked(config: Config, flags: ParkedFlags): Promise<void> {
@@ -88,11 +106,13 @@ export function limitOf(text: string | undefined): number {
 }
 
 /** Nobody hears a notification while no relay streams. */
-export async function noteWhenAlone({ pool, slot }: JobDatabase): Promise<void> {
+export async function noteWhenAlone(database: JobDatabase): Promise<void> {
+  if (await isAlone(database)) say(`No relay streams from ${database.slot} now: the next one begins with them.`);
+}
+
+async function isAlone({ pool, slot }: JobDatabase): Promise<boolean> {
   const state = await inspectSlot(pool, slot);
-  if (state.kind === 'missing' || state.facts.holder === null) {
-    say(`No relay streams from ${slot} now: the next one begins with them.`);
-  }
+  return state.kind === 'missing' || state.facts.holder === null;
 }
 
 function cells(row: StoredRow): string[] {

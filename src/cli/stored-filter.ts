@@ -17,6 +17,7 @@ export interface FilterFlags extends ConfigFlags {
 export interface ChangeFlags {
   readonly dryRun?: boolean;
   readonly yes?: boolean;
+  readonly json?: boolean;
 }
 
 const collect = (text: string, before: readonly string[] = []): string[] => [...before, text];

@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+import type pg from 'pg';
 import type { Config } from '../config/schema.ts';
 import { WalpostError } from '../errors.ts';
 import { leaderLockKey } from '../leader/lock-key.ts';
@@ -6,7 +8,8 @@ import { planRemoval, type RemovalPlan } from '../postgres/schema/removal-plan.t
 import { remove } from '../postgres/schema/removal.ts';
 import { connectSession, sessionClient } from '../postgres/session.ts';
 import { confirm } from './confirm.ts';
-import { say } from './output.ts';
+import { usage } from './flag-values.ts';
+import { say, sayJson } from './output.ts';
 import type { ChangeFlags } from './stored-filter.ts';
 
 /** Shows what goes and what stays, asks, and removes walpost from the database. */
@@ -19,19 +22,45 @@ export async function uninstall(config: Config, flags: ChangeFlags): Promise<voi
   try {
     await connectSession(client);
     const plan = await planRemoval(client);
-    if (plan === undefined) return say('walpost is not installed in this database.');
+    if (plan === undefined) return tellAbsent(flags);
     refuseRunning(plan);
-    for (const line of goes(plan)) say(line);
-    if (flags.dryRun) return;
-    if (!(await confirm('Remove all of this for good?', flags.yes))) return say('Nothing was changed.');
-    const kept = await remove({ client, plan, lockKey: leaderLockKey });
-    say('walpost is removed.');
-    for (const line of stays(plan, kept)) say(line);
+    if (!flags.json) for (const line of goes(plan)) say(line);
+    const goesOn = !flags.dryRun && (await confirm('Remove all of this for good?', flags));
+    const kept = goesOn ? await removeAsShown(client, plan) : undefined;
+    if (flags.json) return sayJson(removalJson(plan, { dryRun: flags.dryRun === true, kept }));
+    if (kept) for (const line of ['walpost is removed.', ...stays(plan, kept)]) say(line);
+    else if (!flags.dryRun) say('Nothing was changed.');
   } catch (error) {
     throw databaseError(error);
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+/** A prompt can stand for long: what nobody has seen is not removed. */
+async function removeAsShown(client: pg.ClientBase, shown: RemovalPlan): Promise<string[]> {
+  const plan = await planRemoval(client);
+  if (plan) refuseRunning(plan);
+  if (!isDeepStrictEqual({ ...plan, waiting: '' }, { ...shown, waiting: '' })) {
+    throw usage('What would go has changed since it was shown; nothing was changed.', 'Run `walpost uninstall` again.');
+  }
+  return remove({ client, plan: shown, lockKey: leaderLockKey });
+}
+
+function tellAbsent({ json, dryRun }: ChangeFlags): void {
+  if (json) sayJson({ dry_run: dryRun === true, installed: false, removed: false });
+  else say('walpost is not installed in this database.');
+}
+
+function removalJson(plan: RemovalPlan, { dryRun, kept }: { dryRun: boolean; kept: readonly string[] | undefined }) {
+  const { slots, publications, captured, roles, waiting } = plan;
+  return {
+    dry_run: dryRun,
+    installed: true,
+    removed: kept !== undefined,
+    goes: { schemas: ['walpost', 'walpost_internal'], events: waiting, slots, publications, captured, roles },
+    stays: { publications: plan.keptPublications, tables: plan.sources, callers: plan.callers, other: kept ?? [] },
+  };
 }
 
 function refuseRunning({ relays }: RemovalPlan): void {

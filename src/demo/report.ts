@@ -37,6 +37,25 @@ export function formatReport(outcome: DemoOutcome): string {
   return ['', 'What was committed, and what arrived:', '', ...table, '', verdict(outcome), ''].join('\n');
 }
 
+/** For programs; latencies in milliseconds, null when nothing arrived. */
+export function outcomeJson(outcome: DemoOutcome): object {
+  const { audit, latencies, refused, relayFailure } = outcome;
+  return {
+    ok: isSuccess(outcome),
+    committed: audit.committed,
+    delivered: audit.delivered,
+    missing: audit.missing,
+    duplicates: audit.duplicates,
+    out_of_order: audit.outOfOrder,
+    rolled_back: audit.rolledBack,
+    rolled_back_delivered: audit.rolledBackDelivered,
+    unexpected: audit.unexpected,
+    unsigned: refused,
+    relay_failure: relayFailure ?? null,
+    latency_ms: { p50: latencies.quantile(0.5) ?? null, p99: latencies.quantile(0.99) ?? null },
+  };
+}
+
 function verdict(outcome: DemoOutcome): string {
   if (outcome.relayFailure !== undefined) return `FAILED: walpost ended early (${outcome.relayFailure}).`;
   if (!isSuccess(outcome)) return 'FAILED: what arrived is not what was committed.';

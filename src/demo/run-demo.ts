@@ -4,13 +4,14 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type Clock, pause, systemClock } from '../clock.ts';
+import { printableJson } from '../observe/printable.ts';
 import { audit } from './audit.ts';
 import { DemoRecord } from './demo-record.ts';
 import { DemoStage } from './demo-stage.ts';
 import { createDisplay, type DemoOutput, type Display } from './display.ts';
 import { FiguresMeter } from './figures.ts';
 import type { ReceiverOptions } from './receiver.ts';
-import { formatReport, isSuccess } from './report.ts';
+import { formatReport, isSuccess, outcomeJson } from './report.ts';
 import { seededRandom } from './transaction-plan.ts';
 import { Writer } from './writer.ts';
 
@@ -22,6 +23,8 @@ export interface DemoOptions {
   /** One line a second instead of the live view. */
   readonly plain: boolean;
   readonly output: DemoOutput;
+  /** Gets the comparison as JSON. */
+  readonly result?: DemoOutput;
   /** Ends the writing early; the comparison still follows. */
   readonly stop?: AbortSignal;
   /** Also ends the wait for deliveries. */
@@ -51,6 +54,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     const { written, arrivals, latencies, refused } = record;
     const outcome = { audit: audit(written, arrivals), latencies, refused, relayFailure };
     output.write(formatReport(outcome));
+    options.result?.write(`${printableJson(outcomeJson(outcome))}\n`);
     if (!isSuccess(outcome)) {
       output.write(`The log of walpost: ${stage.relay.logFile}\n`);
       return 1;

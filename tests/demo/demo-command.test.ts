@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { demoCommand } from '../../src/cli/demo-command.ts';
+import { walpost } from '../support/walpost-cli.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
 
@@ -65,6 +66,17 @@ describe('walpost demo', { timeout: 60_000 }, () => {
     expect(demo.text()).toContain('Every committed event arrived');
     expect(code).toBe(0);
     expect(await leftovers()).toEqual([]);
+  });
+
+  test('--json prints the comparison alone on standard output', async () => {
+    const { code, stdout, stderr } = await walpost(['demo', '--duration', '500ms', '--organizations', '2', '--json'], {
+      env: { TMPDIR: temporary },
+    });
+    expect(code).toBe(0);
+    const told = JSON.parse(stdout) as { committed: number };
+    expect(told).toMatchObject({ ok: true, delivered: told.committed, missing: 0, relay_failure: null });
+    expect(told.committed).toBeGreaterThan(0);
+    expect(stderr).toContain('Every committed event arrived');
   });
 
   test('killed, it still leaves nothing behind', async () => {
