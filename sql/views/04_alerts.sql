@@ -40,6 +40,8 @@ waits AS MATERIALIZED ( -- how much waits, since when, and where most of it is: 
          walpost_internal.setting('alert_wal_bytes', 4294967296) AS warns
     FROM slots AS s
    WHERE s.slot_status IN ('reserved', 'extended', 'unreserved')
+), strangers AS MATERIALIZED ( -- sessions that hold the lock of a leader and are no relay
+  SELECT s.slot, l.* FROM slots AS s CROSS JOIN LATERAL walpost.leader_lock(s.slot) AS l WHERE l.is_stranger
 ), measured (name, severity, subject, value, threshold, message, remedy) AS (
   SELECT 'undelivered', 'critical', w.subject, w.events::numeric,
          walpost_internal.setting('alert_undelivered', 1000), 'events wait for delivery',
@@ -88,7 +90,9 @@ waits AS MATERIALIZED ( -- how much waits, since when, and where most of it is: 
    UNION ALL
   SELECT 'slot_inactive', 'warning', s.slot, 1, 0, 'nobody reads from the slot',
          'Start `walpost run`; the server keeps WAL until then. A slot that is not needed any more: see another name for the slot in docs/operations.md.'
-    FROM slots AS s WHERE NOT s.active
+    FROM slots AS s -- the server keeps nothing for one that is gone, and no start helps while a stranger holds the lock
+   WHERE NOT s.active AND s.slot_status NOT IN ('missing', 'lost', 'other_database')
+     AND NOT EXISTS (SELECT FROM strangers AS l WHERE l.slot = s.slot)
    UNION ALL
   SELECT 'two_streams', 'critical', min(c.slot), count(*), 1,
          format('relays stream %s through publication %s, each from a slot of its own (%s): every event is delivered once by each',
@@ -98,12 +102,12 @@ waits AS MATERIALIZED ( -- how much waits, since when, and where most of it is: 
    WHERE c.source_table IS NOT NULL AND c.publication IS NOT NULL
    GROUP BY c.source_table, c.publication
    UNION ALL
-  SELECT 'leader_lock_taken', 'critical', s.slot, 1, 0,
+  SELECT 'leader_lock_taken', 'critical', l.slot, 1, 0,
          format('server process %s (role %s, application %L) holds the lock of the leader and is none',
                 coalesce(l.pid::text, 'none'), quote_ident(l.role), l.application_name),
          coalesce('End the session with SELECT pg_terminate_backend(' || l.pid || '), and see why its role took the lock.',
                   'End it: ROLLBACK PREPARED with the gid that is named.')
-    FROM slots AS s CROSS JOIN LATERAL walpost.leader_lock(s.slot) AS l WHERE l.is_stranger
+    FROM strangers AS l
 )
 SELECT m.name, m.severity, m.subject, round(m.value, 3) AS value, m.threshold, m.message, m.remedy
   FROM measured AS m WHERE m.value > m.threshold

@@ -180,5 +180,7 @@ test('alerts hold beyond their thresholds, which walpost.settings can change', a
   const { dead_letters: _, ...rest } = all;
   expect(await alerts()).toEqual(rest);
   await database.query('SELECT pg_drop_replication_slot($1)', [database.slotName]);
-  expect(await alerts()).toMatchObject({ slot_missing: 'critical' });
+  // The server keeps nothing for it, and the remedy of slot_inactive would be false.
+  const { slot_inactive: __, ...others } = rest;
+  expect(await alerts()).toEqual({ ...others, slot_missing: 'critical' });
 });

@@ -71,7 +71,7 @@ export async function readDatabaseFacts(
       holders &&
       inOrder([
         ...holders.filter(({ kind }) => isStreamed || kind !== 'lane'),
-        ...(status.slot ? missingRelay(status.slot) : []),
+        ...(status.slot ? missingRelay(status.slot, sessions?.stranger?.remedy) : []),
       ]),
     sessions,
     walEnd: walEnd(state),

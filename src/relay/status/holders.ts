@@ -32,11 +32,15 @@ export function inOrder(holders: readonly WalHolder[]): readonly WalHolder[] {
   return holders.toSorted((one, other) => ORDER.indexOf(one.kind) - ORDER.indexOf(other.kind));
 }
 
-/** Nobody streams from a slot that is there. */
-export function missingRelay(slot: SlotStatus): readonly WalHolder[] {
+/**
+ * Nobody streams from a slot that is there.
+ *
+ * @param remedy of what keeps every process from leading, where something does
+ */
+export function missingRelay(slot: SlotStatus, remedy = 'Start `walpost run`.'): readonly WalHolder[] {
   if (slot.active || slot.walStatus === 'missing' || slot.walStatus === 'lost') return [];
   const message = `nobody streams from slot ${slot.name}, so the server keeps its WAL`;
-  return [{ kind: 'relay', subject: slot.name, since: null, message, remedy: 'Start `walpost run`.' }];
+  return [{ kind: 'relay', subject: slot.name, since: null, message, remedy }];
 }
 
 export function stallHolder({ what, waiting, message }: Stall): WalHolder {
