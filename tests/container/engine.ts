@@ -11,6 +11,9 @@ const ROOT = join(import.meta.dirname, '../..');
 
 /** Why there is none, in a few words; undefined when there is. */
 export async function engineMissing(): Promise<string | undefined> {
+  // .ci/with-engine has tried to start one.
+  const reason = process.env['WALPOST_NO_ENGINE'];
+  if (reason) return reason;
   try {
     await promisify(execFile)('docker', ['info']);
     await getContainerRuntimeClient();

@@ -31,7 +31,7 @@ function fileWith(...statuses: string[]): ReportedFile {
   };
 }
 
-function summaryOf(files: readonly ReportedFile[], CI = '') {
+function summaryOf(files: readonly ReportedFile[], CI = '', WALPOST_NO_ENGINE = '') {
   const count = (status: string): number =>
     files.flatMap((file) => file.assertionResults).filter((test) => test.status === status).length;
   const directory = mkdtempSync(join(tmpdir(), 'walpost-summary-'));
@@ -48,7 +48,7 @@ function summaryOf(files: readonly ReportedFile[], CI = '') {
     const { stdout, status } = spawnSync(process.execPath, [script, path], {
       cwd: root,
       encoding: 'utf8',
-      env: { ...process.env, CI },
+      env: { ...process.env, CI, WALPOST_NO_ENGINE },
     });
     return { lines: stdout.trimEnd().split('\n'), status };
   } finally {
@@ -74,6 +74,15 @@ test('with CI=true what needs Node 22 may be skipped before it, by name, and not
   const { lines, status } = summaryOf([fileWith('passed'), newer], 'true');
   expect(lines).toEqual(['skipped: tests/node22/y.test.ts > the suite test 0', '1 passed, 0 failed, 1 skipped']);
   expect(status).toBe(Number.parseInt(process.versions.node, 10) < 22 ? 0 : 1);
+});
+
+test('with CI=true containers may be skipped where no engine can run, by name, and not where one could', () => {
+  const contained = { ...fileWith('skipped'), name: join(root, 'tests/container/y.test.ts') };
+  const reason = 'dockerd does not start: operation not permitted';
+  const named = ['skipped: tests/container/y.test.ts > the suite test 0', '0 passed, 0 failed, 1 skipped'];
+  expect(summaryOf([contained], 'true', reason)).toEqual({ lines: named, status: 0 });
+  expect(summaryOf([contained], 'true')).toEqual({ lines: named, status: 1 });
+  expect(summaryOf([contained, fileWith('skipped')], 'true', reason).status).toBe(1);
 });
 
 test('names each test that did not simply pass, with its file and the first line of its first error', () => {
