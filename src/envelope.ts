@@ -84,30 +84,38 @@ export interface BatchIdentity {
   readonly sink: string;
   /** The replay or redrive job that sends the batch; null for live events. */
   readonly job: string | null;
+  /** Absent for the own lane of the organization. */
+  readonly lane?: string | undefined;
   readonly events: readonly Pick<Event, 'eventId' | 'organizationId'>[];
 }
 
 /**
  * Names a batch by what is in it: `batch_` and half of the SHA-256 of a JSON array of sink, job, organization and event
- * ids. The same batch has the same id after a restart; another grouping, or a replay, has another.
+ * ids. The same batch has the same id after a restart; another grouping, or a replay, has another, and so has the same
+ * grouping in another lane. The lane of one event alone (`order: none`) counts as that which the event has left.
  */
-export function batchId({ sink, job, events }: BatchIdentity): string {
-  let text = `[${quoteJson(sink)},${quoteJsonOrNull(job)},${quoteJson(events[0]?.organizationId ?? '')}`;
+export function batchId({ sink, job, lane, events }: BatchIdentity): string {
+  const organization = quoteJson(events[0]?.organizationId ?? '');
+  const tenant =
+    lane === undefined || lane === events[0]?.eventId ? organization : `[${organization},${quoteJson(lane)}]`;
+  let text = `[${quoteJson(sink)},${quoteJsonOrNull(job)},${tenant}`;
   for (const event of events) text += `,${quoteJson(event.eventId)}`;
   return `batch_${hash('sha256', `${text}]`, 'hex').slice(0, 32)}`;
 }
 
 export interface BatchBody {
   readonly sink: string;
-  readonly batch: Pick<Batch, 'organizationId' | 'attempt' | 'job'> & { readonly events: readonly EnvelopeFields[] };
+  readonly batch: Pick<Batch, 'organizationId' | 'lane' | 'attempt' | 'job'> & {
+    readonly events: readonly EnvelopeFields[];
+  };
   /** By default the batch's own, for whoever has not worked it out already. */
   readonly id?: string;
 }
 
 /** `{"batch_id","organization_id","sink","attempt","events":[…]}` */
 export function batchBody({ sink, batch, id }: BatchBody): WireText {
-  const { events, organizationId, attempt } = batch;
-  let text = `{"batch_id":${quoteJson(id ?? batchId({ sink, job: batch.job ?? null, events }))},"organization_id":${quoteJson(organizationId)}`;
+  const { events, organizationId, attempt, lane } = batch;
+  let text = `{"batch_id":${quoteJson(id ?? batchId({ sink, job: batch.job ?? null, lane, events }))},"organization_id":${quoteJson(organizationId)}`;
   text += `,"sink":${quoteJson(sink)},"attempt":${attempt},"events":[`;
   let separator = '';
   for (const event of events) {

@@ -36,7 +36,7 @@ export interface Origin {
 /** Makes the origin of a transaction that begins; the arguments are the fields of Origin with these names. */
 export type BeginTransaction = (commitLsn: Lsn, xid: number, committedAtMicros: bigint) => Origin;
 
-/** One outbox row, typed and immutable. Text is decoded; `payload` and `headers` stay as Postgres printed them. */
+/** One outbox row, typed and immutable but for `otherHolders`, which the memory budget keeps. Text is decoded; `payload` and `headers` stay as Postgres printed them. */
 export interface Event {
   readonly kind: 'event';
   readonly eventId: string;
@@ -68,6 +68,8 @@ export interface Event {
   readonly jobRow?: string;
   /** Its row in walpost.parked, when it was read from there; it is settled already, and the row goes once it is delivered. */
   readonly parkedId: string | null;
+  /** Lanes that hold this object, beyond one; absent is 0. Its row is in memory once, whatever their number. */
+  otherHolders?: number;
 }
 
 /** A row that cannot become an event. It is stored with its reason, never skipped. */

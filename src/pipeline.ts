@@ -128,6 +128,8 @@ export interface Destination {
   readonly concurrency: number;
   /** Milliseconds for which it takes nothing (an open breaker); 0 when it does. */
   readonly closedFor: number;
+  /** How it spreads the events of an organization; absent: the `order` of the configuration decides. */
+  readonly laneRule?: LaneRule;
   /** Never rejects: whatever goes wrong is a verdict. */
   deliver(batch: Batch, signal: AbortSignal): Promise<Verdicts>;
 }
@@ -171,15 +173,23 @@ export interface ParkingLot {
   remove(events: readonly Event[], removed: () => void): void;
 }
 
-/** The lane that the router puts all events of an organization at a sink into. Other names are reserved for endpoints. */
+/** The lane that an organization has at every sink. Where the order is of something smaller, it has others beside it. */
 export const OWN_LANE = '';
 
-/** The unit of order. Today each organization has one lane at each sink, OWN_LANE; the name is part of every stored key. */
+/** The unit of order; its name is part of every stored key. */
 export interface LaneName {
   readonly sink: string;
   readonly organizationId: string;
-  /** OWN_LANE, the empty text, until an organization can have several. */
+  /** OWN_LANE, or what the rule of the sink calls it. */
   readonly lane: string;
+}
+
+/** Which lanes of its organization an event goes to at one sink. */
+export interface LaneRule {
+  /** Names, each once; empty when nobody at the sink wants the event, which is settled there then. Called once an event. */
+  lanesFor(event: Event): readonly string[];
+  /** Where an event goes that was given up in the lane `before` and is sent again. */
+  laneAgain(event: Event, before: string): string;
 }
 
 /** A lane whose first event was not accepted; moments are on the clock that never jumps. */
@@ -198,10 +208,12 @@ export interface FailingLane extends LaneName {
   readonly nextTryAt: number | null;
 }
 
-/** What a person has paused: one organization at a sink, or all of them (null). */
+/** What is paused: one organization at a sink, or all of them (null). */
 export interface PausedPart {
   readonly sink: string;
   readonly organizationId: string | null;
+  /** Only this lane of the organization; all of its lanes when it is left out. */
+  readonly lane?: string;
 }
 
 /** A lane that has rows. */

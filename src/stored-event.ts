@@ -26,7 +26,7 @@ export interface StoredEventRow {
 export function storedEvent(
   row: StoredEventRow,
   origin: Origin,
-): Omit<Event, 'ordinal' | 'size' | 'jobRow' | 'parkedId'> {
+): Omit<Event, 'ordinal' | 'size' | 'jobRow' | 'parkedId' | 'otherHolders'> {
   return {
     kind: 'event',
     eventId: row.event_id,

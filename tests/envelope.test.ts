@@ -136,6 +136,14 @@ describe('the id of a batch', () => {
     expect(new Set(ids).size).toBe(ids.length);
     expect(id('n8n', null, { ...a, ordinal: 9 }, b)).toBe(ids[0]);
   });
+
+  test('is another in another lane, but for an event that has one to itself', () => {
+    const inLane = (lane?: string) => batchId({ sink: 'n8n', job: null, lane, events: [a, b] });
+    expect(new Set([inLane(), inLane('p'), inLane('q')]).size).toBe(3);
+    expect(batchId({ sink: 'n8n', job: null, lane: 'a', events: [a] })).toBe(id('n8n', null, a));
+    const batch = { ...sampleBatch([a, b]), lane: 'p' };
+    expect(JSON.parse(wireToText(batchBody({ sink: 'n8n', batch })))).toMatchObject({ batch_id: inLane('p') });
+  });
 });
 
 test('a body holds the envelopes of its batch', () => {

@@ -10,7 +10,7 @@ import type { Event, Origin } from '../event.ts';
 import type { WireText } from '../wire-text.ts';
 
 /** What is in the row. */
-export type EventFields = Omit<Event, 'kind' | 'origin' | 'ordinal' | 'size' | 'parkedId'>;
+export type EventFields = Omit<Event, 'kind' | 'origin' | 'ordinal' | 'size' | 'parkedId' | 'otherHolders'>;
 
 /** Cuts the fields from the text of a row. */
 export interface FieldSource {
@@ -34,6 +34,7 @@ export class RowEvent implements Event {
   readonly expiresAt: string | null;
   readonly origin: Origin;
   readonly ordinal: number | null;
+  otherHolders = 0;
   private readonly source: FieldSource;
   private readonly text: string;
   private readonly ascii: boolean;

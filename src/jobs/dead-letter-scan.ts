@@ -27,6 +27,7 @@ export type LetterChoice = Pick<Job, 'slot' | 'spec'> & { readonly createdAt?: s
 
 interface LetterRow extends StoredEventRow {
   readonly sink: string | null;
+  readonly lane: string;
 }
 
 const COLUMNS = {
@@ -55,7 +56,7 @@ export class DeadLetterScan implements ScanSource {
     const last = rows.at(-1);
     const items = rows.map((row): ScanItem => {
       const item = eventOf(row, origin);
-      return row.sink === null ? { item } : { item, at: row.sink };
+      return row.sink === null ? { item } : { item, at: { sink: row.sink, lane: row.lane } };
     });
     return {
       items,
@@ -78,7 +79,7 @@ export class DeadLetterScan implements ScanSource {
       `(sink IS NULL OR sink = ANY (${values.add(sinks)}::text[]))`,
     ];
     return `
-      SELECT id::text, sink, event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target,
+      SELECT id::text, sink, lane, event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target,
              idempotency_key, payload, headers,
              ${rfc3339Sql('created_at')} AS created_at, ${rfc3339Sql('expires_at')} AS expires_at
         FROM (SELECT *, sum(octet_length(payload) + octet_length(headers)) OVER (ORDER BY id)

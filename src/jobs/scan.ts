@@ -26,8 +26,8 @@ export interface ScanItem {
   readonly item: Event | Poison;
   /** Of the sinks that the routes name only these; all when it is left out. */
   readonly sinks?: readonly string[];
-  /** This sink, whatever the routes name by now. */
-  readonly at?: string;
+  /** This sink, whatever the routes name by now, and the lane there that gave it up. */
+  readonly at?: { readonly sink: string; readonly lane: string };
 }
 
 export interface ScanPage {
@@ -59,7 +59,8 @@ export interface ScanOutlet {
   acceptOfJob(event: Event, sinks?: readonly string[]): readonly string[] | null;
   /** Like an event of the stream that no route matches. */
   acceptUnrouted(event: Event): void;
-  acceptAt(event: Event, sink: string): void;
+  /** Into the lane of one sink that gave it up. */
+  acceptAt(event: Event, sink: string, lane: string): void;
   acceptPoison(poison: Poison): void;
   /** All events of the job are settled: lanes that it led go on with what waited behind. */
   endJob(job: string): void;
@@ -176,8 +177,8 @@ function handOn({ items, keepsUnrouted }: ScanPage, outlet: ScanOutlet): Handed 
       outlet.acceptPoison(item);
       continue;
     }
-    const sinks = at === undefined ? outlet.acceptOfJob(item, each.sinks) : [at];
-    if (at !== undefined) outlet.acceptAt(item, at);
+    const sinks = at === undefined ? outlet.acceptOfJob(item, each.sinks) : [at.sink];
+    if (at !== undefined) outlet.acceptAt(item, at.sink, at.lane);
     if (sinks === null) {
       handed.unrouted.add(each);
       if (!keepsUnrouted) outlet.acceptUnrouted(item);

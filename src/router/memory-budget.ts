@@ -8,6 +8,29 @@ export function footprint(event: Event): number {
   return event.size * 2 + 900;
 }
 
+/** What a further lane adds that holds the same event: a place in a queue, and its share of what is made while it is sent. */
+const PLACE = 200;
+
+/** What an event adds that goes into so many lanes. The payload is held once; the lanes give it back one by one. */
+export function takenBy(event: Event, lanes: number): number {
+  if (lanes > 1) event.otherHolders = lanes - 1;
+  return footprint(event) + (lanes - 1) * PLACE;
+}
+
+/** What is free when one lane lets go of the event: all of it with the last. */
+export function freedBy(event: Event): number {
+  const { otherHolders: others = 0 } = event;
+  if (others === 0) return footprint(event);
+  event.otherHolders = others - 1;
+  return PLACE;
+}
+
+/** The part of one lane in what the event holds. */
+export function partOf(event: Event): number {
+  const { otherHolders: others = 0 } = event;
+  return others === 0 ? footprint(event) : footprint(event) / (others + 1) + PLACE;
+}
+
 /** What all events in the process may hold together. Full at the limit, free again at three quarters of it. */
 export class MemoryBudget {
   private readonly limit: number;

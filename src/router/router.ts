@@ -1,6 +1,6 @@
 /**
- * The router: puts each event into the lane of its organization at each sink its routes name, and takes care that a
- * lane's events leave in windows, in order, when they may be seen.
+ * The router: puts each event into its lanes at each sink its routes name, nearly always one lane of its organization, and
+ * takes care that a lane's events leave in windows, in order, when they may be seen.
  *
  * It belongs to one connection. When the connection ends, what it holds is let go: none of it is confirmed, so the slot
  * sends it again.
@@ -9,13 +9,15 @@ import { setMaxListeners } from 'node:events';
 import type { Timer } from '../clock.ts';
 import type { Event, Origin, Poison } from '../event.ts';
 import type { Lsn } from '../lsn.ts';
-import type { FailingLane, LaneName, ParkedLane, PausedPart } from '../pipeline.ts';
+import { type FailingLane, type LaneName, OWN_LANE, type ParkedLane, type PausedPart } from '../pipeline.ts';
 import { TimerHeap } from './timing/timer-heap.ts';
 import { DeadLetterWriter } from './lanes/dead-letters.ts';
-import type { LaneState, Phase } from './lanes/lane.ts';
+import type { LaneState } from './lanes/lane.ts';
+import { nameOfLane } from './lanes/lane-name.ts';
+import type { Phase } from './lanes/phases.ts';
 import type { BlockedLane } from './lanes/blocking.ts';
 import { CANARY_TYPE } from '../reserved.ts';
-import { footprint, MemoryBudget } from './memory-budget.ts';
+import { MemoryBudget, takenBy } from './memory-budget.ts';
 import type { Refusal } from './lanes/refusal.ts';
 import { shedMemory } from './memory-pressure.ts';
 import { RouteTable } from './route-table.ts';
@@ -35,7 +37,7 @@ export interface RouterState {
 }
 
 /** What a lane with unsettled events waits for. */
-export interface WaitingFront extends Pick<LaneName, 'sink' | 'organizationId'> {
+export interface WaitingFront extends LaneName {
   readonly phase: Phase;
   /** Why its first event was not accepted; null when it was not refused. */
   readonly reason: string | null;
@@ -59,6 +61,8 @@ export class Router {
   private readonly deadLetterWriter: DeadLetterWriter;
   private readonly resendBarrier = new ResendBarrier();
   private patrolTimer: Timer | undefined;
+  /** The lanes of the event that is put now, by its targets; kept, so that no event costs an array. */
+  private readonly chosen: (readonly string[])[] = [];
 
   constructor(options: RouterOptions) {
     const { config, clock, destinations } = options;
@@ -110,19 +114,34 @@ export class Router {
     return targets.map(nameOf);
   }
 
+  /** All is expected before the first lane has the event. */
   private put(event: Event, targets: readonly number[]): void {
-    event.origin.expect(targets.length);
-    this.budget.take(footprint(event) * targets.length);
-    for (const index of targets) (this.sinks[index] as SinkLanes).accept(event);
+    const { sinks, chosen } = this;
+    let count = 0;
+    for (let i = 0; i < targets.length; i += 1) {
+      const names = (sinks[targets[i] as number] as SinkLanes).rule.lanesFor(event);
+      chosen[i] = names;
+      count += names.length;
+    }
+    if (count === 0) return;
+    event.origin.expect(count);
+    this.budget.take(takenBy(event, count));
+    for (let i = 0; i < targets.length; i += 1) {
+      const sink = sinks[targets[i] as number] as SinkLanes;
+      for (const name of chosen[i] as readonly string[]) sink.accept(event, name);
+    }
   }
 
-  /** Puts the event into its lane at one sink, whatever its routes name by now; without effect when there is no such sink. */
-  acceptAt(event: Event, name: string): void {
-    const sink = this.sinks.find((sink) => sink.name === name);
+  /**
+   * Puts the event into one lane at one sink, whatever its routes name by now; `lane`: the one that it was given up in. Without
+   * effect when there is no such sink.
+   */
+  acceptAt(event: Event, name: string, lane: string = OWN_LANE): void {
+    const sink = this.sinkNamed(name);
     if (!sink) return;
     event.origin.expect(1);
-    this.budget.take(footprint(event));
-    sink.acceptReturning(event);
+    this.budget.take(takenBy(event, 1));
+    sink.acceptReturning(event, lane);
   }
 
   /** The job has sent its last event: lanes that it led go on with what waited behind. */
@@ -137,14 +156,9 @@ export class Router {
     failing: readonly FailingLane[] = [],
   ): void {
     for (const lane of failing) this.sinkNamed(lane.sink)?.recall(lane);
-    const blocks = this.options.config.delivery.on_dead_letter === 'block';
     const awaitingResend = new Set(parked.filter(({ redeliveredUntil }) => redeliveredUntil !== null).map(laneKey));
-    for (const lane of blocks ? blocked : []) {
-      this.sinkNamed(lane.sink)?.block(lane.organizationId, awaitingResend.has(laneKey(lane)));
-    }
-    for (const { sink, organizationId, redeliveredUntil } of parked) {
-      this.sinkNamed(sink)?.restore(organizationId, redeliveredUntil !== null);
-    }
+    for (const lane of blocked) this.sinkNamed(lane.sink)?.block(lane, awaitingResend.has(laneKey(lane)));
+    for (const lane of parked) this.sinkNamed(lane.sink)?.restore(lane, lane.redeliveredUntil !== null);
     this.resendBarrier.await(parked);
     this.dispatchAll();
   }
@@ -152,13 +166,14 @@ export class Router {
   /** Everything that was committed before this position has been accepted. */
   passed(lsn: Lsn): void {
     const lanes = this.resendBarrier.passed(lsn);
-    for (const { sink, organizationId } of lanes) this.sinkNamed(sink)?.resent(organizationId);
+    for (const lane of lanes) this.sinkNamed(lane.sink)?.resent(lane);
     if (lanes.length > 0) this.dispatchAll();
   }
 
   /** Parked lanes that rest are due now: those of one sink, of one organization, or one lane, which may be new. */
-  wake({ sink, organizationId }: Partial<LaneName> = {}): void {
-    for (const each of this.sinks) if (sink === undefined || each.name === sink) each.wake(organizationId);
+  wake({ sink, organizationId, lane }: Partial<LaneName> = {}): void {
+    const part = organizationId === undefined ? undefined : { organizationId, ...(lane !== undefined && { lane }) };
+    for (const each of this.sinks) if (sink === undefined || each.name === sink) each.wake(part);
   }
 
   /** From now on nothing is sent to these, and to no others: what they get is parked. Before `restore`, and whenever it changes. */
@@ -166,8 +181,8 @@ export class Router {
     for (const sink of this.sinks) sink.pause(parts);
   }
 
-  isPaused({ sink, organizationId }: LaneName): boolean {
-    return this.sinkNamed(sink)?.isPaused(organizationId) === true;
+  isPaused(lane: LaneName): boolean {
+    return this.sinkNamed(lane.sink)?.isPaused(lane) === true;
   }
 
   /** Lanes that wait for a person, and whose dead letters are all stored. */
@@ -248,9 +263,9 @@ export class Router {
     const found = this.sinks.flatMap((sink) => {
       const { lane, sentAt } = sink.laneAt(origin) ?? {};
       if (!lane || sentAt === undefined) return [];
-      const { organizationId, phase, failure, lastFailure } = lane;
+      const { phase, failure, lastFailure } = lane;
       const reason = failure ? (lastFailure?.reason ?? null) : null;
-      return [{ sink: sink.name, organizationId, phase, reason, sentAt }];
+      return [{ ...nameOfLane(sink.name, lane), phase, reason, sentAt }];
     });
     return found.find(({ sentAt }) => sentAt !== null) ?? found[0];
   }

@@ -14,6 +14,6 @@ export function batchBody(sink: string, batch: SinkBatch): WireText {
 }
 
 /** An id that the same batch has again after a retry or a restart. A receiver may drop an id that it has seen. */
-export function batchId(sink: string, { job, events }: SinkBatch): string {
-  return envelope.batchId({ sink, job: job ?? null, events });
+export function batchId(sink: string, { job, lane, events }: SinkBatch): string {
+  return envelope.batchId({ sink, job: job ?? null, lane, events });
 }

@@ -43,6 +43,8 @@ export interface SinkEventOrigin {
 /** Events of one organization, in order. */
 export interface SinkBatch {
   readonly organizationId: string;
+  /** Which lane of the organization, where the sink has several; absent for its own. */
+  readonly lane?: string;
   readonly events: readonly SinkEvent[];
   /** 1 for the first attempt to deliver these events, then counting up. */
   readonly attempt: number;

@@ -5,6 +5,7 @@ import { LaneParking } from '../../src/router/lanes/parking.ts';
 import { LaneResults } from '../../src/router/lanes/results.ts';
 import { RouterAccounts } from '../../src/router/lanes/sink-accounts.ts';
 import { SinkLanes } from '../../src/router/lanes/sink-lanes.ts';
+import { SinkScheduler } from '../../src/router/lanes/sink-scheduler.ts';
 import { Router } from '../../src/router/router.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { EventLog } from '../support/event-log.ts';
@@ -28,7 +29,7 @@ function breakMethod<T extends object>(owner: T, name: keyof T & string, instead
 
 test.each([
   ['when an event is accepted', 204, () => breakMethod(Router.prototype, 'accept')],
-  ['when a window closes', 204, () => breakMethod(SinkLanes.prototype, 'windowClosed')],
+  ['when a window closes', 204, () => breakMethod(SinkScheduler.prototype, 'windowClosed')],
   ['when a batch comes back', 204, () => breakMethod(LaneResults.prototype, 'returned')],
   ['when events are parked', 503, () => breakMethod(RouterAccounts.prototype, 'parked')],
   ['when a parked lane is read', 503, () => breakMethod(LaneParking.prototype, 'read', async () => broken())],

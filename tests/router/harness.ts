@@ -1,6 +1,6 @@
 import { configSchema, type Config } from '../../src/config/schema.ts';
 import type { Event, Origin } from '../../src/event.ts';
-import type { Batch, DeadLetter, Verdicts } from '../../src/pipeline.ts';
+import type { Batch, DeadLetter, LaneRule, Verdicts } from '../../src/pipeline.ts';
 import { DELIVERED } from '../../src/pipeline.ts';
 import { MemoryLot } from './memory-lot.ts';
 import type { Refusal } from '../../src/router/lanes/refusal.ts';
@@ -15,6 +15,8 @@ export interface Sent {
   readonly events: readonly string[];
   readonly at: number;
   readonly attempt: number;
+  /** Absent for the own lane of the organization. */
+  readonly lane?: string;
 }
 
 export type Answer = (batch: Batch, sink: string) => Verdicts | Promise<Verdicts>;
@@ -66,6 +68,7 @@ export interface HarnessOptions {
   readonly concurrency?: number;
   readonly answer?: Answer;
   readonly lot?: MemoryLot;
+  readonly laneRule?: LaneRule;
 }
 
 /** A router between a script of answers and a list of what it did, on a clock that the test turns. */
@@ -101,15 +104,17 @@ export class Harness {
       destinations: names.map((name) => ({
         name,
         concurrency: options.concurrency ?? 4,
+        ...(options.laneRule && { laneRule: options.laneRule }),
         get closedFor() {
           return closedFor();
         },
         deliver: async (batch: Batch) => {
-          const { organizationId: organization, attempt } = batch;
+          const { organizationId: organization, attempt, lane } = batch;
           this.sent.push({
             sink: name,
             organization,
             attempt,
+            ...(lane !== undefined && { lane }),
             events: batch.events.map((e) => e.eventId),
             at: this.clock.now(),
           });

@@ -2,8 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test, vi } from 'vitest';
-import { DELIVERED, type Batch, type Verdict } from '../../src/pipeline.ts';
-import { Lane, type Phase, TRANSITIONS } from '../../src/router/lanes/lane.ts';
+import { DELIVERED, OWN_LANE, type Batch, type Verdict } from '../../src/pipeline.ts';
+import { Lane } from '../../src/router/lanes/lane.ts';
+import { type Phase, TRANSITIONS } from '../../src/router/lanes/phases.ts';
+
 import { sourceFiles } from '../support/import-graph.ts';
 import { event, Harness, makeOrigin } from './harness.ts';
 
@@ -204,7 +206,7 @@ function laneIn(phase: Phase): Lane {
   const ways: { readonly at: Phase; readonly way: readonly Phase[] }[] = [{ at: 'idle', way: [] }];
   for (const { at, way } of ways) {
     if (at === phase) {
-      const lane = new Lane('x');
+      const lane = new Lane('x', OWN_LANE);
       for (const step of way) lane.enter(step);
       return lane;
     }
@@ -225,8 +227,8 @@ test('every transition that is not in the table throws, and leaves the lane wher
   }
 });
 
-test('the drawing at the head of lane.ts is the table', () => {
-  const head = readFileSync(join(src, 'router/lanes/lane.ts'), 'utf8').split('*/')[0] ?? '';
+test('the drawing at the head of phases.ts is the table', () => {
+  const head = readFileSync(join(src, 'router/lanes/phases.ts'), 'utf8').split('*/')[0] ?? '';
   const drawn = [...head.matchAll(/^ \* {3}(\w+) +--> ([\w ]+)$/gm)].map(([, from = '', to = '']) => [
     from,
     to.split(' ').toSorted(),

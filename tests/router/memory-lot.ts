@@ -6,6 +6,7 @@ interface Row {
   readonly id: number;
   readonly place: number;
   readonly sink: string;
+  readonly lane: string;
   readonly event: Event;
 }
 
@@ -31,7 +32,7 @@ export class MemoryLot implements ParkingLot {
       for (const event of events) {
         const rows = this.laneOf({ sink, organizationId: event.organizationId, lane });
         if (!rows.some((row) => row.event.eventId === event.eventId)) {
-          rows.push({ id: ++this.ids, sink, event, place: this.placeOf(event) });
+          rows.push({ id: ++this.ids, sink, lane, event, place: this.placeOf(event) });
         }
         rows.sort((a, b) => a.place - b.place);
       }
@@ -45,7 +46,12 @@ export class MemoryLot implements ParkingLot {
     this.mostRowsRead = Math.max(this.mostRowsRead, rows.length);
     const last = rows.at(-1);
     return {
-      events: rows.map((row) => ({ ...row.event, parkedId: String(row.id), origin: { ...row.event.origin } })),
+      events: rows.map((row) => ({
+        ...row.event,
+        parkedId: String(row.id),
+        origin: { ...row.event.origin },
+        otherHolders: 0,
+      })),
       last: last ? String(last.place) : null,
     };
   }
@@ -71,10 +77,10 @@ export class MemoryLot implements ParkingLot {
     return [...this.byLane.values()].flatMap((rows) => {
       const last = rows.at(-1);
       if (!last) return [];
-      const { sink, event } = last;
+      const { sink, lane, event } = last;
       const { commitLsn } = event.origin;
       const isBehind = settled !== null && commitLsn !== null && commitLsn >= settled;
-      return [{ sink, organizationId: event.organizationId, lane: '', redeliveredUntil: isBehind ? commitLsn : null }];
+      return [{ sink, organizationId: event.organizationId, lane, redeliveredUntil: isBehind ? commitLsn : null }];
     });
   }
 
@@ -97,8 +103,8 @@ export class MemoryLot implements ParkingLot {
     return page;
   }
 
-  private laneOf({ sink, organizationId }: LaneName): Row[] {
-    const key = `${sink} ${organizationId}`;
+  private laneOf({ sink, organizationId, lane }: LaneName): Row[] {
+    const key = `${sink} ${organizationId} ${lane}`;
     let rows = this.byLane.get(key);
     if (!rows) this.byLane.set(key, (rows = []));
     return rows;

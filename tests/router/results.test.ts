@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { OWN_LANE } from '../../src/pipeline.ts';
 import { EarlierFailures } from '../../src/router/lanes/earlier-failures.ts';
 import { Lane } from '../../src/router/lanes/lane.ts';
 import type { BatchLimits } from '../../src/router/lanes/lane-queue.ts';
@@ -19,7 +20,7 @@ class CountingLane extends Lane {
 }
 
 test('a redrive that gives up leaves what is not visible yet where it is', () => {
-  const lane = new CountingLane('a');
+  const lane = new CountingLane('a', OWN_LANE);
   lane.blockBy().letPass('redrive-1');
   lane.leadBy('redrive-1');
   const redriven = ['1', '2'].map((id) => event('a', id, { origin: makeOrigin({ job: 'redrive-1' }) }));

@@ -1,6 +1,7 @@
 /** Which lane keeps the oldest transaction that is not settled, for the status of a leader. */
 import type { Clock } from '../../clock.ts';
 import type { WalHolder } from '../../observe/wal-status.ts';
+import { OWN_LANE } from '../../pipeline.ts';
 import type { PipelineParts } from '../wiring.ts';
 
 /** Younger ones are on their way. */
@@ -28,7 +29,8 @@ export function oldestLane(
     const message = `walpost itself: a transaction that came at ${timeText(since)} is not settled`;
     return { kind: 'lane', subject: 'unknown', since, message, remedy: 'See the log of `walpost run`.' };
   }
-  const subject = `sink ${lane.sink}, organization ${lane.organizationId}`;
+  const named = lane.lane === OWN_LANE ? '' : `, lane ${lane.lane}`;
+  const subject = `sink ${lane.sink}, organization ${lane.organizationId}${named}`;
   const what =
     lane.sentAt === null
       ? `${WHERE[lane.phase] ?? 'waits for its turn'}${lane.reason === null ? '' : ` (${lane.reason})`}`

@@ -1,6 +1,6 @@
 /** On the way to the dead letters: an event counts as held until its letter is durable. */
 import type { Event, Poison } from '../../event.ts';
-import type { DeadLetter, DeadLetterOffice, Verdict } from '../../pipeline.ts';
+import { type DeadLetter, type DeadLetterOffice, OWN_LANE, type Verdict } from '../../pipeline.ts';
 import { footprint, type MemoryBudget } from '../memory-budget.ts';
 
 export interface DeadLetterWriterOptions {
@@ -12,6 +12,8 @@ export interface DeadLetterWriterOptions {
 /** How an event came to an end at a sink. */
 export interface Rejection {
   readonly sink: string;
+  /** Which lane of its organization. */
+  readonly lane: string;
   readonly verdict: Verdict;
   readonly attempts: number;
   /** The lane waits for a person. */
@@ -34,13 +36,14 @@ export class DeadLetterWriter {
   }
 
   /** An event that a lane gave up; it is held already. */
-  rejected(event: Event, { sink, verdict, attempts, blocks, expired }: Rejection, stored: () => void): void {
+  rejected(event: Event, { sink, lane, verdict, attempts, blocks, expired }: Rejection, stored: () => void): void {
     const crash = verdict.kind === 'rejected' && verdict.crash === true;
     const told = verdict.kind === 'delivered' ? 'rejected' : crash ? 'crash' : verdict.kind;
     const reason = expired === true ? 'expired' : told;
     const { reason: detail = '', answer } = verdict.kind === 'delivered' ? {} : verdict;
+    const named = { sink, ...(lane !== OWN_LANE && { lane }) };
     this.store(
-      { item: event, sink, reason, detail, ...(answer !== undefined && { answer }), attempts, blocks },
+      { item: event, ...named, reason, detail, ...(answer !== undefined && { answer }), attempts, blocks },
       stored,
     );
   }

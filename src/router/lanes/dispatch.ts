@@ -6,7 +6,7 @@ import type { Timer } from '../../clock.ts';
 import { asDefect } from '../../errors.ts';
 import type { Event, Origin } from '../../event.ts';
 import { Fifo } from '../../fifo.ts';
-import type { Batch, Verdicts } from '../../pipeline.ts';
+import { type Batch, OWN_LANE, type Verdicts } from '../../pipeline.ts';
 import type { Lane } from './lane.ts';
 import type { EarlierFailures } from './earlier-failures.ts';
 import type { LaneScheduler } from './lane-scheduler.ts';
@@ -15,7 +15,7 @@ import type { LaneResults } from './results.ts';
 import { triesOf } from './probe-policy.ts';
 import type { SinkLanesOptions } from './sink-lanes-options.ts';
 import type { FailureState } from './failure-policy.ts';
-import { FairQueue } from './fair-queue.ts';
+import { FairQueue, type Turn } from './fair-queue.ts';
 
 /** After a read that found nothing while something was on its way, and while nothing more can be read. */
 const READ_AGAIN_MS = 20;
@@ -161,25 +161,26 @@ export class LaneDispatch {
     else this.options.scheduler.requeue(lane);
   }
 
-  private batchOf({ organizationId, failure }: Lane, events: readonly Event[], first: Event): Batch {
+  private batchOf(lane: Lane, events: readonly Event[], first: Event): Batch {
+    const { organizationId, failure, name } = lane;
     const { job } = first.origin;
-    const attempt = (failure ? attemptOf(failure, first) : 1) + this.options.earlier.attempts(organizationId);
-    return job === null ? { organizationId, events, attempt } : { organizationId, events, attempt, job };
+    const attempt = (failure ? attemptOf(failure, first) : 1) + this.options.earlier.attempts(lane);
+    const batch = job === null ? { organizationId, events, attempt } : { organizationId, events, attempt, job };
+    return name === OWN_LANE ? batch : { ...batch, lane: name };
   }
 
   private send(lane: Lane, batch: Batch, back: (verdicts: Verdicts) => void): void {
     const { destination, signal, clock } = this.options;
     lane.enter('sending');
-    const { slow } = lane;
-    this.turns.take(slow);
+    const turn = this.turns.take(lane);
     const sent = { lane, events: batch.events, at: clock.now() };
     this.sent.add(sent);
     const cameBack = (verdicts: Verdicts): void => {
       this.sent.delete(sent);
-      this.endTurn(slow, back, verdicts);
+      this.endTurn(turn, back, verdicts);
     };
     // A destination never rejects; if it does, the connection ends, and this dispatch with it.
-    void destination.deliver(batch, signal).then(cameBack, (error) => this.endTurn(slow, this.fail, error));
+    void destination.deliver(batch, signal).then(cameBack, (error) => this.endTurn(turn, this.fail, error));
   }
 
   /** Reads the next batch of a parked lane, which then has this turn. */
@@ -226,20 +227,19 @@ export class LaneDispatch {
     const release = this.roomToRead();
     if (!release) return this.readLater(lane);
     lane.enter('reading');
-    const { slow } = lane;
-    this.turns.take(slow);
+    const turn = this.turns.take(lane);
     const cameBack = (found: T): void => {
       release();
-      this.endTurn(slow, then, found);
+      this.endTurn(turn, then, found);
     };
-    void read().then(cameBack, (error) => this.endTurn(slow, this.fail, error));
+    void read().then(cameBack, (error) => this.endTurn(turn, this.fail, error));
   }
 
   /** What was sent or read is back. No caller waits for this function, so it must not throw. */
-  private endTurn<T>(slow: boolean, then: (found: T) => void, found: T): void {
+  private endTurn<T>(turn: Turn, then: (found: T) => void, found: T): void {
     const { signal, onIdle } = this.options;
     try {
-      this.turns.giveBack(slow);
+      this.turns.giveBack(turn);
       if (!signal.aborted) {
         then(found);
         this.dispatch();

@@ -8,7 +8,7 @@ import type { PausedLanes } from './pausing.ts';
 export function* failingLanes(sink: string, lanes: Iterable<Lane>, paused: PausedLanes): Generator<FailingLane> {
   for (const lane of lanes) {
     const { failure, phase, backsOffUntil, lastFailure } = lane;
-    if (!failure || paused.has(lane.organizationId)) continue;
+    if (!failure || paused.has(lane.organizationId, lane.name)) continue;
     const attempts = Math.max(failure.outages + failure.failures, failure.loneRefusals);
     if (attempts === 0) continue;
     yield {

@@ -1,6 +1,6 @@
-import { type LaneName, OWN_LANE } from '../../pipeline.ts';
+import type { LaneName } from '../../pipeline.ts';
 
 /** The one place where the router names a lane. */
-export function nameOfLane(sink: string, { organizationId }: { readonly organizationId: string }): LaneName {
-  return { sink, organizationId, lane: OWN_LANE };
+export function nameOfLane(sink: string, lane: { readonly organizationId: string; readonly name: string }): LaneName {
+  return { sink, organizationId: lane.organizationId, lane: lane.name };
 }

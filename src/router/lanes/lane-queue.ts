@@ -1,6 +1,6 @@
 /** What a lane holds in memory: its events in order, and their bytes. */
 import type { Event } from '../../event.ts';
-import { footprint } from '../memory-budget.ts';
+import { partOf } from '../memory-budget.ts';
 
 export interface BatchLimits {
   readonly maxEvents: number;
@@ -25,10 +25,10 @@ export class LaneQueue {
     return this.queue[0];
   }
 
-  /** What its queue holds of the heap. */
+  /** Its part of what its events hold of the heap. */
   get held(): number {
     let held = 0;
-    for (const event of this.queue) held += footprint(event);
+    for (const event of this.queue) held += partOf(event);
     return held;
   }
 

@@ -1,80 +1,23 @@
 /**
- * A lane: the events of one organization for one sink, in order. Only this file changes its phase and its flags;
- * lane-queue.ts keeps its events, parked-part.ts counts its rows.
+ * A lane: events of one organization for one sink, in order. Only this file changes its phase and its flags; lane-queue.ts
+ * keeps its events, parked-part.ts counts its rows, phases.ts says which phase can follow which.
  *
  * Three things about a lane are independent of each other:
- *   turn    what it waits for now: its phase, a machine whose transitions are below
+ *   turn    what it waits for now: its phase, a machine whose transitions are in phases.ts
  *   store   where its later events are: in memory (live), or in Postgres (`parked`). What a parked lane holds in memory is
  *           the front of the lane, and what arrives goes to Postgres behind it. It is live again when all is read back.
  *   owner   whose events go first: live ones, those of a job (`leadingJob`), or those of a redrive that passes a block
- *
- * Every phase, and the phases that can follow:
- *
- *   idle                  --> idle gathering ready blocked
- *   gathering             --> ready blocked
- *   ready                 --> ready reading sending awaiting_visibility awaiting_dead_letters backing_off blocked idle
- *   awaiting_visibility   --> ready blocked
- *   awaiting_dead_letters --> ready blocked
- *   reading               --> sending ready gathering backing_off blocked idle
- *   sending               --> ready gathering backing_off blocked idle
- *   backing_off           --> ready blocked
- *   blocked               --> ready blocked
- *
- *              window closes        turn           batch of live events
- *   idle --> gathering --> ready ---------------------------------> sending --> ready, gathering, backing_off, blocked, idle
- *                            |  \--> reading (a parked lane) --------^
- *                            \-----> awaiting_visibility, awaiting_dead_letters, backing_off --> ready
  *
  * One batch at a time is in flight and what arrives meanwhile queues behind it, so nothing overtakes. Events that were not
  * accepted return to the front.
  */
 import { ownCopy } from '../../own-copy.ts';
+import { OWN_LANE } from '../../pipeline.ts';
 import { Block } from './block.ts';
 import type { FailureState } from './failure-policy.ts';
 import { LaneQueue } from './lane-queue.ts';
 import { ParkedPart } from './parked-part.ts';
-
-export type Phase =
-  /** Nothing is held in memory. */
-  | 'idle'
-  /** A window is open. */
-  | 'gathering'
-  /** It stands in its sink's queue for a turn. */
-  | 'ready'
-  /** No snapshot sees its oldest transaction yet. */
-  | 'awaiting_visibility'
-  /** Its dead letters are not durable yet: after a crash they would come again, behind what was sent after them. */
-  | 'awaiting_dead_letters'
-  /** The next parked events are being read. */
-  | 'reading'
-  /** One batch is in flight. */
-  | 'sending'
-  /** It waits after a failure, for its rate, or before another read. */
-  | 'backing_off'
-  /** A dead letter waits for a person, or a person has paused it. */
-  | 'blocked';
-
-/** The phases that can follow each phase; everything else throws. */
-export const TRANSITIONS: Readonly<Record<Phase, readonly Phase[]>> = {
-  idle: ['idle', 'gathering', 'ready', 'blocked'],
-  gathering: ['ready', 'blocked'],
-  ready: [
-    'ready',
-    'reading',
-    'sending',
-    'awaiting_visibility',
-    'awaiting_dead_letters',
-    'backing_off',
-    'blocked',
-    'idle',
-  ],
-  awaiting_visibility: ['ready', 'blocked'],
-  awaiting_dead_letters: ['ready', 'blocked'],
-  reading: ['sending', 'ready', 'gathering', 'backing_off', 'blocked', 'idle'],
-  sending: ['ready', 'gathering', 'backing_off', 'blocked', 'idle'],
-  backing_off: ['ready', 'blocked'],
-  blocked: ['ready', 'blocked'],
-};
+import { type Phase, TRANSITIONS } from './phases.ts';
 
 /** What a lane is counted as: one that is paused or parked, or whose destination refuses everything, is so whatever it does. */
 export type LaneState = Phase | 'paused' | 'parked' | 'refusing';
@@ -88,6 +31,8 @@ export interface LastFailure {
 
 export class Lane extends LaneQueue {
   readonly organizationId: string;
+  /** OWN_LANE, or the name among the lanes of the organization. */
+  readonly name: string;
   private currentPhase: Phase = 'idle';
   private windowEnd = 0;
   private trailingEnd = 0;
@@ -102,10 +47,12 @@ export class Lane extends LaneQueue {
   private job: string | null = null;
   private block: Block | null = null;
   private isPaused = false;
+  private isWaiting = false;
 
-  constructor(organizationId: string) {
+  constructor(organizationId: string, name: string) {
     super();
     this.organizationId = ownCopy(organizationId);
+    this.name = name === OWN_LANE ? OWN_LANE : ownCopy(name);
   }
 
   // ── turn ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -138,6 +85,15 @@ export class Lane extends LaneQueue {
     if (this.blocked) return 'blocked';
     if (this.refuses) return 'refusing';
     return this.parked ? 'parked' : this.phase;
+  }
+
+  /** It has a place in the sink's queue; it keeps that when it is held meanwhile, and has no second one. */
+  get hasPlace(): boolean {
+    return this.isWaiting;
+  }
+
+  setPlace(hasPlace: boolean): void {
+    this.isWaiting = hasPlace;
   }
 
   /** When the window of the oldest queued event closes. */

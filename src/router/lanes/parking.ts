@@ -155,13 +155,3 @@ export class LaneParking {
     });
   }
 }
-
-/** Lanes that hold more than their share, the heaviest first. */
-export function heaviest(lanes: Iterable<Lane>, share: number): Lane[] {
-  const heavy: { lane: Lane; held: number }[] = [];
-  for (const lane of lanes) {
-    const held = lane.held;
-    if (held > share) heavy.push({ lane, held });
-  }
-  return heavy.sort((a, b) => b.held - a.held).map(({ lane }) => lane);
-}

@@ -6,20 +6,28 @@
  */
 import type { PausedPart, Verdict } from '../../pipeline.ts';
 import type { Lane } from './lane.ts';
+import { LaneMap } from './lane-map.ts';
 
-/** Which organizations of one sink are paused. */
+/** Which organizations of one sink, and which single lanes, are paused. */
 export class PausedLanes {
   private readonly whole: boolean;
   private readonly organizations: ReadonlySet<string>;
+  private readonly lanes = new LaneMap<true>();
 
   constructor(sink: string, parts: readonly PausedPart[] = []) {
     const own = parts.filter((part) => part.sink === sink);
     this.whole = own.some(({ organizationId }) => organizationId === null);
-    this.organizations = new Set(own.flatMap(({ organizationId }) => organizationId ?? []));
+    this.organizations = new Set(
+      own.flatMap(({ organizationId, lane }) => (lane === undefined && organizationId !== null ? organizationId : [])),
+    );
+    for (const { organizationId, lane } of own) {
+      if (organizationId !== null && lane !== undefined) this.lanes.set(organizationId, lane, true);
+    }
   }
 
-  has(organizationId: string): boolean {
-    return this.whole || this.organizations.has(organizationId);
+  has(organizationId: string, name: string): boolean {
+    if (this.whole || this.organizations.has(organizationId)) return true;
+    return this.lanes.size > 0 && this.lanes.get(organizationId, name) === true;
   }
 }
 

@@ -221,9 +221,9 @@ export class LaneResults implements ProbeOutcomes {
   deadLetter(lane: Lane, event: Event, given: { verdict: Verdict; attempts: number; expired?: boolean }): void {
     const { sink, accounts, parking, earlier } = this.options;
     const blocks = this.options.blocks && given.expired !== true;
-    earlier.settled(lane.organizationId);
+    earlier.settled(lane);
     lane.expectDeadLetter(blocks);
-    accounts.deadLettered(event, { sink, blocks, ...given }, () => {
+    accounts.deadLettered(event, { sink, lane: lane.name, blocks, ...given }, () => {
       lane.deadLetterStored(blocks);
       if (event.parkedId !== null) parking.remove(lane, [event]);
       if (lane.pendingDeadLetters === 0) this.options.scheduler.release(lane);
@@ -242,7 +242,7 @@ export class LaneResults implements ProbeOutcomes {
 
   settle(lane: Lane, events: readonly Event[]): void {
     const { parking, accounts, earlier } = this.options;
-    earlier.settled(lane.organizationId);
+    earlier.settled(lane);
     this.accepted += events.length;
     accounts.delivered(events);
     if (!lane.parked) return;

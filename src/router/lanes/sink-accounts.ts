@@ -3,7 +3,7 @@
  * its origin still has to settle.
  *
  *                          memory                     origin
- *   the router accepts     takes                      expects one more
+ *   the router accepts     takes, once for all lanes  expects one more for each lane
  *   delivered              gives back                 settles, unless it was read from Postgres
  *   parked                 gives back                 settles
  *   read from Postgres     takes                      -: it settled when it was parked
@@ -11,7 +11,7 @@
  *   dead-lettered          gives back once durable    settles once durable, unless it was read from Postgres
  */
 import type { Event } from '../../event.ts';
-import { footprint, type MemoryBudget } from '../memory-budget.ts';
+import { footprint, freedBy, type MemoryBudget } from '../memory-budget.ts';
 import type { RouterWatcher } from '../router-options.ts';
 import type { DeadLetterWriter, Rejection } from './dead-letters.ts';
 
@@ -63,11 +63,11 @@ export class RouterAccounts implements SinkAccounts {
   }
 
   read(events: readonly Event[]): void {
-    this.options.budget.take(heapBytes(events));
+    this.options.budget.take(bytesOf(events));
   }
 
   released(events: readonly Event[]): void {
-    this.options.budget.give(heapBytes(events));
+    this.letGo(events);
   }
 
   deadLettered(event: Event, rejection: Rejection, stored: () => void): void {
@@ -79,11 +79,17 @@ export class RouterAccounts implements SinkAccounts {
 
   private settle(events: readonly Event[]): void {
     for (const event of events) if (event.parkedId === null) event.origin.settle();
-    this.options.budget.give(heapBytes(events));
+    this.letGo(events);
+  }
+
+  private letGo(events: readonly Event[]): void {
+    let bytes = 0;
+    for (const event of events) bytes += freedBy(event);
+    this.options.budget.give(bytes);
   }
 }
 
-function heapBytes(events: readonly Event[]): number {
+function bytesOf(events: readonly Event[]): number {
   let bytes = 0;
   for (const event of events) bytes += footprint(event);
   return bytes;

@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.ts';
-import type { Destination, ParkingLot } from '../../pipeline.ts';
+import type { Destination, LaneRule, ParkingLot } from '../../pipeline.ts';
 import type { TimerHeap } from '../timing/timer-heap.ts';
 import type { Lane } from './lane.ts';
 import type { BatchingMode } from './departure.ts';
@@ -24,6 +24,7 @@ export type LaneWatcher = Pick<RouterWatcher, 'refusing' | 'refusingOver' | 'win
 
 export interface SinkLanesOptions {
   readonly destination: Destination;
+  readonly rule: LaneRule;
   readonly lot: ParkingLot;
   readonly limits: BatchLimits;
   /** Milliseconds. */

@@ -1,119 +1,125 @@
-/** All lanes of one sink: who gathers, who sends, who waits. */
+/** All lanes of one sink, as the router sees them: events go in, and people, restarts and full memory act on them. */
 import type { Event, Origin } from '../../event.ts';
-import type { FailingLane, LaneName, PausedPart } from '../../pipeline.ts';
-import { EarlierFailures } from './earlier-failures.ts';
+import type { FailingLane, LaneName, LaneRule, PausedPart } from '../../pipeline.ts';
+import { blockedLanes, type BlockedLane, free } from './blocking.ts';
 import { failingLanes } from './failing-lanes.ts';
-import { Lane, type LaneState } from './lane.ts';
+import type { Lane, LaneState } from './lane.ts';
+import type { LaneMap } from './lane-map.ts';
 import { nameOfLane } from './lane-name.ts';
-import { blockedLanes, type BlockedLane, free, halt } from './blocking.ts';
-import type { LaneScheduler } from './lane-scheduler.ts';
-import { LaneParking } from './parking.ts';
 import { endPause, PausedLanes } from './pausing.ts';
-import { LaneResults } from './results.ts';
-import { type Departure, departureOf, type Gathered } from './departure.ts';
-import { LaneDispatch } from './dispatch.ts';
 import { type Refusal, refusalOf } from './refusal.ts';
 import type { SinkLanesOptions } from './sink-lanes-options.ts';
-import { Windows } from '../timing/windows.ts';
+import { SinkScheduler } from './sink-scheduler.ts';
 
-export class SinkLanes implements LaneScheduler {
+/** A lane of this sink, or all lanes of an organization when it has no name. */
+type LanePart = Pick<LaneName, 'organizationId'> & Partial<Pick<LaneName, 'lane'>>;
+type LaneOfSink = Pick<LaneName, 'organizationId' | 'lane'>;
+
+export class SinkLanes {
   readonly name: string;
+  /** Which lanes an event goes to. */
+  readonly rule: LaneRule;
   private readonly options: SinkLanesOptions;
-  private readonly lanes = new Map<string, Lane>();
-  private unseen = new Set<Lane>();
-  private readonly earlier: EarlierFailures;
-  private readonly parking: LaneParking;
-  private readonly results: LaneResults;
-  private readonly sending: LaneDispatch;
-  private paused: PausedLanes;
-  private readonly windows: Windows<Lane>;
-  private draining = false;
+  private readonly scheduler: SinkScheduler;
+  private readonly lanes: LaneMap<Lane>;
 
   constructor(options: SinkLanesOptions) {
-    const { destination, lot, limits, accounts, clock, window } = options;
     this.options = options;
-    this.name = destination.name;
-    this.parking = new LaneParking({ sink: this.name, lot, limits, accounts, scheduler: this });
-    this.earlier = new EarlierFailures(clock);
-    this.windows = new Windows(clock, window, {
-      onClose: (lane) => this.windowClosed(lane),
-      onTick: () => this.dispatch(),
-    });
-    const shared = { ...options, sink: this.name, parking: this.parking, scheduler: this, earlier: this.earlier };
-    this.results = new LaneResults(shared);
-    this.sending = new LaneDispatch({ ...shared, results: this.results });
-    this.paused = new PausedLanes(this.name);
+    this.name = options.destination.name;
+    this.rule = options.rule;
+    this.scheduler = new SinkScheduler(options);
+    this.lanes = this.scheduler.lanes;
   }
 
-  accept(event: Event): void {
-    const lane = this.laneOf(event.organizationId);
-    const { job } = event.origin;
-    if (job !== null && lane.parked === null) this.parking.leadBy(lane, job);
-    if (lane.parked && (job === null || lane.leadingJob !== job)) return this.acceptBehind(lane, event);
-    lane.push(event);
-    if (lane.phase !== 'gathering') {
-      if (lane.length === 1) this.arrived(lane);
-    } else if (lane.isFull(this.options.limits)) this.due(lane); // most events come here: its window is open
+  accept(event: Event, name: string): void {
+    this.scheduler.add(this.scheduler.laneOf(event.organizationId, name), event);
   }
 
-  /** An event comes back to the sink that it was meant for: it passes a lane that waits for a person. */
-  acceptReturning(event: Event): void {
-    const lane = this.laneOf(event.organizationId);
+  /** An event comes back that was given up in the lane `before`: it passes a lane that waits for a person. */
+  acceptReturning(event: Event, before: string): void {
+    const lane = this.scheduler.laneOf(event.organizationId, this.rule.laneAgain(event, before));
     const { job } = event.origin;
-    if (!lane.blocked || job === null) return this.accept(event);
+    if (!lane.blocked || job === null) return this.scheduler.add(lane, event);
     lane.blocked.letPass(job);
     lane.leadBy(job);
     lane.push(event);
-    if (lane.phase === 'blocked') this.due(lane);
+    if (lane.phase === 'blocked') this.scheduler.due(lane);
   }
 
-  get openWindows(): number {
-    return this.windows.open;
-  }
-
-  /** The window of the lane is over. */
-  windowClosed(lane: Lane): void {
-    if (lane.parked) this.parking.flush(lane);
-    if (lane.phase === 'gathering' && lane.closesAt <= this.options.clock.now()) this.requeue(lane);
-    else this.release(lane);
-  }
-
-  /** The wait of a lane that backs off is over. */
-  rested(lane: Lane): void {
-    if (lane.phase === 'backing_off' && lane.backsOffUntil <= this.options.clock.now()) this.due(lane);
-  }
-
-  /** Parked lanes that back off are ready now: one, when it is named, or all. */
-  wake(organizationId?: string): void {
-    if (organizationId !== undefined) this.restore(organizationId, false);
-    const one = organizationId === undefined ? undefined : this.lanes.get(organizationId);
-    for (const lane of one ? [one] : this.lanes.values()) {
-      if (lane.phase === 'backing_off' && lane.parked) this.requeue(lane);
+  /** The job has no more events: what waited behind it goes on. */
+  endJob(job: string): void {
+    const { scheduler } = this;
+    for (const lane of this.lanes.values()) {
+      if (lane.leadingJob !== job) continue;
+      scheduler.parking.endLead(lane);
+      if (lane.phase === 'idle') scheduler.proceed(lane);
     }
     this.dispatch();
   }
 
-  /** An earlier connection left a dead letter that blocks the lane. */
-  block(organizationId: string, awaitingResend: boolean): void {
-    const lane = this.laneOf(organizationId);
+  // ── what an earlier connection left ──────────────────────────────────────────────────────────────────────────────
+
+  /** A dead letter blocks the lane. */
+  block({ organizationId, lane: name }: LaneOfSink, awaitingResend: boolean): void {
+    if (!this.options.blocks) return;
+    const lane = this.scheduler.laneOf(organizationId, name);
     lane.blockBy();
-    this.parking.restore(lane, awaitingResend);
-    if (lane.phase === 'idle') this.halt(lane);
+    this.scheduler.parking.restore(lane, awaitingResend);
+    if (lane.phase === 'idle') this.scheduler.halt(lane);
+  }
+
+  /** Rows are in Postgres; awaitingResend: they may not be read before `resent`. */
+  restore({ organizationId, lane: name }: LaneOfSink, awaitingResend = false): void {
+    const lane = this.scheduler.laneOf(organizationId, name);
+    this.scheduler.parking.restore(lane, awaitingResend);
+    if (lane.phase === 'idle' && lane.parked?.awaitingResend !== true) this.scheduler.requeue(lane);
+  }
+
+  /** The lane fails. */
+  recall(lane: FailingLane): void {
+    if (!this.isPaused(lane)) this.scheduler.earlier.add(lane);
+  }
+
+  /** The server has sent again what stands before the rows. */
+  resent({ organizationId, lane: name }: LaneOfSink): void {
+    const lane = this.scheduler.laneOf(organizationId, name);
+    this.scheduler.parking.resent(lane);
+    if (lane.phase === 'idle') this.scheduler.requeue(lane);
+  }
+
+  // ── what people do ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Parked lanes that back off are ready now: those of the part, or all. A lane that is named may be new. */
+  wake(part?: LanePart): void {
+    for (const lane of this.lanesToWake(part)) {
+      if (lane.phase === 'backing_off' && lane.parked) this.scheduler.requeue(lane);
+    }
+    this.dispatch();
+  }
+
+  private lanesToWake(part: LanePart | undefined): Iterable<Lane> {
+    if (!part) return this.lanes.values();
+    const { organizationId, lane: name } = part;
+    if (name === undefined) return this.lanes.ofOrganization(organizationId);
+    this.restore({ organizationId, lane: name });
+    return [this.scheduler.laneOf(organizationId, name)];
   }
 
   /** From now on these are paused, and no others. */
   pause(parts: readonly PausedPart[]): void {
-    this.paused = new PausedLanes(this.name, parts);
+    const { scheduler } = this;
+    const paused = new PausedLanes(this.name, parts);
+    scheduler.paused = paused;
     for (const lane of this.lanes.values()) {
-      const isPaused = this.paused.has(lane.organizationId);
-      if (isPaused && !lane.paused) this.hold(lane);
-      else if (!isPaused && lane.paused && endPause(lane)) this.requeue(lane);
+      const isPaused = paused.has(lane.organizationId, lane.name);
+      if (isPaused && !lane.paused) scheduler.hold(lane);
+      else if (!isPaused && lane.paused && endPause(lane)) scheduler.requeue(lane);
     }
     this.dispatch();
   }
 
-  isPaused(organizationId: string): boolean {
-    return this.paused.has(organizationId);
+  isPaused({ organizationId, lane }: LaneOfSink): boolean {
+    return this.scheduler.paused.has(organizationId, lane);
   }
 
   get blocked(): readonly BlockedLane[] {
@@ -122,37 +128,14 @@ export class SinkLanes implements LaneScheduler {
 
   /** No dead letter blocks the lane any more. */
   unblock(blocked: BlockedLane): void {
-    if (free(blocked) && blocked.held.phase === 'blocked') this.due(blocked.held);
+    if (free(blocked) && blocked.held.phase === 'blocked') this.scheduler.due(blocked.held);
   }
+
+  // ── what the router does ─────────────────────────────────────────────────────────────────────────────────────────
 
   /** A snapshot saw more transactions. */
   seen(): void {
-    const lanes = this.unseen;
-    this.unseen = new Set();
-    for (const lane of lanes) {
-      if (lane.parksWhenVisible && !lane.keepsPlace) this.parking.park(lane);
-      this.parking.flush(lane);
-      if (lane.phase === 'awaiting_visibility') this.requeue(lane);
-    }
-    this.dispatch();
-  }
-
-  /** An earlier connection left rows of this organization in Postgres; awaitingResend: they may not be read before `resent`. */
-  restore(organizationId: string, awaitingResend = false): void {
-    const lane = this.laneOf(organizationId);
-    this.parking.restore(lane, awaitingResend);
-    if (lane.phase === 'idle' && lane.parked?.awaitingResend !== true) this.requeue(lane);
-  }
-
-  /** An earlier connection left this lane failing. */
-  recall(lane: FailingLane): void {
-    if (!this.paused.has(lane.organizationId)) this.earlier.add(lane);
-  }
-
-  resent(organizationId: string): void {
-    const lane = this.laneOf(organizationId);
-    this.parking.resent(lane);
-    if (lane.phase === 'idle') this.requeue(lane);
+    this.scheduler.seen();
   }
 
   /** Parks every lane whose oldest event has waited for `parkAfter` milliseconds. Events of one transaction arrived together, so the first says it for all. */
@@ -161,19 +144,33 @@ export class SinkLanes implements LaneScheduler {
     for (const lane of this.lanes.values()) {
       const first = lane.first;
       if (!first || first.parkedId !== null || first.origin.receivedAt > latest) continue;
-      if (lane.phase !== 'gathering' && lane.mayPark) this.parking.park(lane);
+      if (lane.phase !== 'gathering' && lane.mayPark) this.scheduler.parking.park(lane);
     }
     this.dispatch();
   }
 
   /** Parks the lane because it holds too much; it is read back as soon as it has its turn. */
   parkLoad(lane: Lane): void {
-    if (lane.mayPark) this.parking.park(lane);
+    if (lane.mayPark) this.scheduler.parking.park(lane);
   }
+
+  drain(): void {
+    this.scheduler.drain();
+  }
+
+  dispatch(): void {
+    this.scheduler.sending.dispatch();
+  }
+
+  close(): void {
+    this.scheduler.close();
+  }
+
+  // ── how it stands ────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The lane that has an event of this origin in front, or with the destination since `sentAt`. */
   laneAt(origin: Origin): { readonly lane: Lane; readonly sentAt: number | null } | undefined {
-    const sent = this.sending.sentOf(origin);
+    const sent = this.scheduler.sending.sentOf(origin);
     if (sent) return { lane: sent.lane, sentAt: sent.at };
     for (const lane of this.lanes.values()) if (lane.first?.origin === origin) return { lane, sentAt: null };
     return undefined;
@@ -186,27 +183,13 @@ export class SinkLanes implements LaneScheduler {
     return held;
   }
 
-  get lanesHeld(): number {
-    return this.lanes.size;
-  }
-
   all(): Iterable<Lane> {
     return this.lanes.values();
   }
 
-  /** Every window counts as closed from now on. */
-  drain(): void {
-    this.draining = true;
-    for (const lane of this.lanes.values()) {
-      this.parking.flush(lane);
-      if (lane.phase === 'gathering') this.requeue(lane);
-    }
-    this.dispatch();
-  }
-
   /** Nothing is left in memory that could be sent without waiting for a destination to recover. */
   get drained(): boolean {
-    return this.sending.idle && this.unseen.size === 0;
+    return this.scheduler.sending.idle && !this.scheduler.awaitsVisible;
   }
 
   countLanes(counts: Record<LaneState, number>): void {
@@ -219,145 +202,24 @@ export class SinkLanes implements LaneScheduler {
     for (const lane of this.lanes.values()) {
       if (found.length >= most) break;
       const probing = lane.failure?.probing;
-      if (probing && lane.refuses && !lane.paused) found.push(refusalOf(this.laneName(lane), probing));
+      if (probing && lane.refuses && !lane.paused) found.push(refusalOf(nameOfLane(this.name, lane), probing));
     }
     return found;
   }
 
   get failing(): Iterable<FailingLane> {
-    const failing = failingLanes(this.name, this.lanes.values(), this.paused);
-    return this.earlier.with(failing, (id) => this.lanes.has(id) && !this.paused.has(id));
+    const { earlier, paused } = this.scheduler;
+    const failing = failingLanes(this.name, this.lanes.values(), paused);
+    const isHeld = (lane: FailingLane): boolean =>
+      this.lanes.get(lane.organizationId, lane.lane) !== undefined && !this.isPaused(lane);
+    return earlier.with(failing, isHeld);
   }
 
   get inFlight(): number {
-    return this.sending.inFlight;
+    return this.scheduler.sending.inFlight;
   }
 
-  dispatch(): void {
-    this.sending.dispatch();
-  }
-
-  close(): void {
-    this.windows.close();
-    this.sending.close();
-  }
-
-  /** The job has no more events: what waited behind it goes on. */
-  endJob(job: string): void {
-    for (const lane of this.lanes.values()) {
-      if (lane.leadingJob !== job) continue;
-      this.parking.endLead(lane);
-      if (lane.phase === 'idle') this.proceed(lane);
-    }
-    this.dispatch();
-  }
-
-  /** The front of the lane is in Postgres, or belongs to a job. */
-  private acceptBehind(lane: Lane, event: Event): void {
-    const waiting = lane.parked?.addIncoming(event) ?? 0;
-    if (waiting === 1) lane.joinWindow(this.openWindow(lane));
-    else if (waiting >= this.options.limits.maxEvents) this.parking.flush(lane);
-  }
-
-  private laneName(lane: Lane): LaneName {
-    return nameOfLane(this.name, lane);
-  }
-
-  private laneOf(organizationId: string): Lane {
-    let lane = this.lanes.get(organizationId);
-    if (!lane) {
-      lane = new Lane(organizationId);
-      this.lanes.set(lane.organizationId, lane);
-      if (this.paused.has(organizationId)) this.hold(lane);
-    }
-    return lane;
-  }
-
-  /** An event has come to a lane that held none. */
-  private arrived(lane: Lane): void {
-    const windowOpen = this.joinWindow(lane);
-    const busy = lane.phase !== 'idle';
-    const departure = this.departureOf(lane, { busy, windowOpen, resumes: false });
-    if (departure === 'now') this.due(lane);
-    else if (departure === 'window') lane.enter('gathering');
-  }
-
-  /** The first event of a batch joins its window; false when none is open for it. */
-  private joinWindow(lane: Lane): boolean {
-    const { mode, clock, window } = this.options;
-    if (this.draining) return false;
-    if (mode === 'window') {
-      lane.joinWindow(this.openWindow(lane));
-      return true;
-    }
-    const adapts = mode === 'adaptive';
-    lane.joinWindow(adapts ? clock.now() + window : lane.gathersUntil);
-    return !adapts && lane.gathersUntil > clock.now();
-  }
-
-  private departureOf(lane: Lane, given: Pick<Gathered, 'busy' | 'windowOpen' | 'resumes'>): Departure {
-    const { mode, limits } = this.options;
-    const { busy, windowOpen, resumes } = given;
-    return departureOf({ mode, busy, full: lane.isFull(limits), windowOpen, resumes, draining: this.draining });
-  }
-
-  /** What is in flight, or is being read, comes back first. */
-  private hold(lane: Lane): void {
-    lane.setPaused(true);
-    this.earlier.settled(lane.organizationId);
-    if (lane.phase !== 'sending' && lane.phase !== 'reading') this.halt(lane);
-  }
-
-  private halt(lane: Lane): void {
-    if (lane.paused && lane.isPassing) this.results.giveUpPassing(lane);
-    halt(lane, this.parking);
-  }
-
-  requeue(lane: Lane): void {
-    if (lane.standsStill) return this.halt(lane);
-    lane.enter('ready');
-    this.sending.add(lane);
-  }
-
-  private due(lane: Lane): void {
-    this.requeue(lane);
-    this.dispatch();
-  }
-
-  backOff(lane: Lane, delay: number): void {
-    if (lane.standsStill) return this.halt(lane);
-    lane.backOff(this.options.clock.now() + delay);
-    this.options.timers.set({ sink: this, lane }, delay);
-  }
-
-  openWindow(lane: Lane): number {
-    return this.windows.add(lane);
-  }
-
-  awaitVisible(lane: Lane): void {
-    this.unseen.add(lane);
-    this.options.askVisible();
-  }
-
-  /** What the lane does after a batch has settled. */
-  proceed(lane: Lane): void {
-    if (lane.standsStill) return this.halt(lane);
-    const now = this.options.clock.now();
-    if (lane.length === 0 && !lane.parked) {
-      lane.enter('idle');
-      if (lane.gathersUntil <= now) this.release(lane);
-    } else if (lane.length === 0 && lane.parked && this.draining) lane.enter('idle');
-    else {
-      const resumes = lane.parked !== null || lane.failure !== null;
-      const departure = this.departureOf(lane, { busy: false, windowOpen: lane.closesAt > now, resumes });
-      if (departure === 'now') this.requeue(lane);
-      else lane.enter('gathering');
-    }
-  }
-
-  release(lane: Lane): void {
-    if (lane.phase === 'awaiting_dead_letters' && lane.pendingDeadLetters === 0) return this.due(lane);
-    if (lane.phase !== 'idle' || !lane.isForgettable) return;
-    if (this.lanes.get(lane.organizationId) === lane) this.lanes.delete(lane.organizationId);
+  get openWindows(): number {
+    return this.scheduler.openWindows;
   }
 }

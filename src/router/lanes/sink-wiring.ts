@@ -5,6 +5,7 @@ import type { DeadLetterWriter } from './dead-letters.ts';
 import { RouterAccounts } from './sink-accounts.ts';
 import type { BatchingMode } from './departure.ts';
 import { Expiry } from './expiry.ts';
+import { LANE_RULES } from './lane-rule.ts';
 import type { MemoryBudget } from '../memory-budget.ts';
 import { RateLimiter } from '../timing/rate-limiter.ts';
 import type { RouterOptions } from '../router-options.ts';
@@ -29,6 +30,7 @@ export function lanesOf(destination: Destination, parts: RouterParts): SinkLanes
   const accounts = new RouterAccounts({ ...parts, sink: destination.name, maxBytes });
   return new SinkLanes({
     destination,
+    rule: destination.laneRule ?? LANE_RULES.organization,
     lot,
     ...batchingOf(destination.name, config),
     ...policyOf(config),

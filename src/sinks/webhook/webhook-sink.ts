@@ -103,8 +103,8 @@ interface Message {
 }
 
 function batchMessage(batch: Batch, config: WebhookConfig, { name }: SinkContext): Message {
-  const { events, job = null } = batch;
-  const id = batchId({ sink: name, job, events });
+  const { events, lane, job = null } = batch;
+  const id = batchId({ sink: name, job, lane, events });
   if (config.format === 'cloudevents') {
     return { id, events, headers: { 'content-type': CLOUDEVENTS_BATCH_TYPE }, body: cloudEventBatch(events) };
   }
@@ -114,7 +114,7 @@ function batchMessage(batch: Batch, config: WebhookConfig, { name }: SinkContext
 /** Throws a TemplateFailure. */
 function singleMessage(batch: Batch, event: Event, { config, name, template, contentType }: SingleForm): Message {
   const events = [event];
-  const id = batchId({ sink: name, job: batch.job ?? null, events });
+  const id = batchId({ sink: name, job: batch.job ?? null, lane: batch.lane, events });
   const cloud = config.format === 'cloudevents';
   const type = headerText(event.eventType) ?? event.eventId;
   const key = headerText(event.idempotencyKey ?? '') ?? headerText(event.eventId) ?? id;
