@@ -44,7 +44,7 @@ export class EarlierFailures {
       yield before ? { ...lane, since: before.since, attempts: before.attempts + lane.attempts } : lane;
     }
     const forgets = this.clock.now() >= this.until;
-    for (const lane of [...this.lanes.values()]) {
+    for (const lane of this.lanes.values()) {
       if (now.has(lane)) continue;
       if (forgets && !isHeld(lane)) this.lanes.delete(lane.organizationId, lane.lane);
       else yield lane;
