@@ -20,13 +20,16 @@ export const MOODS = [
 ] as const;
 export type Mood = (typeof MOODS)[number];
 
-export const SINKS = ['a', 'b'] as const;
+/** In the order of organizations, of entities, and in none. */
+export const SINKS = ['a', 'b', 'c'] as const;
+export const ORDERS = { a: 'organization', b: 'entity', c: 'none' } as const;
 export const ORGANIZATIONS = ['x', 'y', 'z'] as const;
 type SinkName = (typeof SINKS)[number];
 type Organization = (typeof ORGANIZATIONS)[number];
 
 export interface PlannedEvent {
   readonly organization: string;
+  readonly entity: string | null;
   readonly bytes: number;
   /** The sinks refuse it, or fail at it, whatever the day. */
   readonly poisoned: false | 'refused' | 'crashes';
@@ -53,6 +56,7 @@ export type Command =
 
 const event: fc.Arbitrary<PlannedEvent> = fc.record({
   organization: fc.constantFrom(...ORGANIZATIONS),
+  entity: fc.constantFrom(null, 'p', 'q'),
   bytes: fc.oneof({ weight: 8, arbitrary: fc.constant(100) }, { weight: 1, arbitrary: fc.constant(120_000) }),
   poisoned: fc.oneof(
     { weight: 30, arbitrary: fc.constant(false as const) },
@@ -63,7 +67,9 @@ const event: fc.Arbitrary<PlannedEvent> = fc.record({
 /** Bad ones in a row, of one organization. */
 const badRun: fc.Arbitrary<PlannedEvent[]> = fc
   .record({ organization: fc.constantFrom(...ORGANIZATIONS), length: fc.integer({ min: 2, max: 7 }) })
-  .map(({ organization, length }) => Array.from({ length }, () => ({ organization, bytes: 100, poisoned: 'refused' })));
+  .map(({ organization, length }) =>
+    Array.from({ length }, () => ({ organization, entity: null, bytes: 100, poisoned: 'refused' })),
+  );
 
 const command: fc.Arbitrary<Command> = fc.oneof(
   {

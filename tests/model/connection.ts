@@ -7,7 +7,7 @@ import type { Batch } from '../../src/pipeline.ts';
 import { Router } from '../../src/router/router.ts';
 import { VisibilityGate } from '../../src/router/timing/visibility-gate.ts';
 import { asWire } from '../../src/wire-text.ts';
-import { SINKS } from './commands.ts';
+import { ORDERS, SINKS } from './commands.ts';
 import { ModelLot } from './durable.ts';
 import type { ModelEvent } from './server.ts';
 import type { World } from './world.ts';
@@ -22,7 +22,11 @@ const CONFIG = configSchema.parse({
     breaker: { reset_after: '2s' },
   },
   memory: { budget: '1MiB' },
-  sinks: { a: { type: 'discard' }, b: { type: 'discard', mode: 'adaptive', max_events: 5 } },
+  sinks: {
+    a: { type: 'discard', order: ORDERS.a },
+    b: { type: 'discard', order: ORDERS.b, mode: 'adaptive', max_events: 5 },
+    c: { type: 'discard', order: ORDERS.c, max_events: 4 },
+  },
   routes: [{ to: [...SINKS] }],
 });
 
@@ -153,7 +157,7 @@ export class Connection {
   }
 }
 
-function eventOf({ id, organization, bytes }: ModelEvent, origin: Origin, ordinal: number): Event {
+function eventOf({ id, organization, entity, bytes }: ModelEvent, origin: Origin, ordinal: number): Event {
   return {
     kind: 'event',
     eventId: id,
@@ -161,8 +165,8 @@ function eventOf({ id, organization, bytes }: ModelEvent, origin: Origin, ordina
     eventType: 'model.event',
     eventVersion: 1,
     topic: 'default',
-    entityType: null,
-    entityId: null,
+    entityType: 'model',
+    entityId: entity,
     target: null,
     idempotencyKey: null,
     payload: asWire('{}'),

@@ -10,12 +10,14 @@ import { DELIVERED, type Batch, type Verdict, type Verdicts } from '../../src/pi
 import type { ManualClock } from '../support/manual-clock.ts';
 import type { Transaction } from './server.ts';
 import { MOODS, ORGANIZATIONS, SINKS, type Mood } from './commands.ts';
+import { laneOfEntity } from '../../src/router/lanes/lane-rule.ts';
 
 const TIMEOUT_MS = 2_000;
 const SLOW_MS = 500;
 const MAX_ATTEMPTS = 3;
 const CRASHES: Verdict = { kind: 'unavailable', reason: 'status 500', answered: true };
 const REFUSES: Verdict = { kind: 'failed', reason: 'status 422' };
+const UNSENT: Verdict = { kind: 'unavailable', reason: 'not sent', unsent: true };
 
 const laneKey = (sink: string, organization: string): string => `${sink} ${organization}`;
 
@@ -41,9 +43,9 @@ export class ModelSinks {
     this.isDead = isDead;
   }
 
-  /** Some event meets an error of the sink's own: only others that are accepted meanwhile make that a fault of the event. */
-  get crashes(): boolean {
-    return [...this.poisoned.values()].includes('crashes');
+  /** Some event meets an error of the sink's own, or is alone: only others that are accepted meanwhile make that its fault. */
+  get needsOthers(): boolean {
+    return this.poisoned.size > 0;
   }
 
   setMood(sink: string, organization: string | null, mood: Mood): void {
@@ -63,11 +65,12 @@ export class ModelSinks {
     for (const event of events) {
       assert.equal(event.organizationId, organizationId, 'a batch of two organizations');
       assert.ok(event.origin.visible, `event ${event.eventId} is sent before it is visible`);
+      assert.ok(isInItsLane(sink, batch, event), `event ${event.eventId} is in lane ${batch.lane} of ${sink}`);
     }
     for (const { eventId } of events) bump(this.tries, `${sink} ${eventId}`);
     const verdicts = await this.answer(sink, batch, signal);
-    const said = Array.isArray(verdicts) ? undefined : (verdicts as Verdict);
-    if (said?.kind === 'failed' || (said?.kind === 'unavailable' && said.answered === true)) this.refused(sink, events);
+    if (!Array.isArray(verdicts)) this.noteRefusal(sink, verdicts as Verdict, events);
+    else for (const [at, event] of events.entries()) this.noteRefusal(sink, verdicts[at] as Verdict, [event]);
     return verdicts;
   }
 
@@ -80,7 +83,8 @@ export class ModelSinks {
     assert.ok(since > 0, `healthy event ${eventId} was given up, and ${sink} accepted nothing since it refused it`);
   }
 
-  private refused(sink: string, events: readonly Event[]): void {
+  private noteRefusal(sink: string, said: Verdict, events: readonly Event[]): void {
+    if (said.kind !== 'failed' && (said.kind !== 'unavailable' || said.answered !== true)) return;
     for (const { eventId } of events) {
       const key = `${sink} ${eventId}`;
       if (events.length === 1) bump(this.alone, key);
@@ -113,14 +117,18 @@ export class ModelSinks {
       case 'half': {
         const half = Math.ceil(events.length / 2);
         const taken = this.take(sink, events.slice(0, half));
-        if (taken !== DELIVERED) return taken;
-        return events.map((_, index) => (index < half ? DELIVERED : { kind: 'unavailable', reason: 'status 429' }));
+        if (!Array.isArray(taken) && taken !== DELIVERED) return taken;
+        const each = Array.isArray(taken) ? (taken as readonly Verdict[]) : [];
+        return events.map((_, index) =>
+          index < half ? (each[index] ?? DELIVERED) : { kind: 'unavailable', reason: 'status 429' },
+        );
       }
     }
   }
 
-  /** All or nothing: a batch with an event that the sink never accepts is refused as a whole. */
-  private take(sink: string, events: readonly Event[]): Verdict {
+  /** All or nothing: a batch with an event that the sink never accepts is refused as a whole. `c` takes one after the other. */
+  private take(sink: string, events: readonly Event[]): Verdicts {
+    if (sink === 'c') return this.takeEach(sink, events);
     const bad = events.map(({ eventId }) => this.poisoned.get(eventId)).find((kind) => kind !== undefined);
     if (bad) return bad === 'crashes' ? CRASHES : REFUSES;
     for (const event of events) this.arrive(sink, event);
@@ -128,7 +136,21 @@ export class ModelSinks {
     return DELIVERED;
   }
 
-  private arrive(sink: string, { eventId, organizationId }: Event): void {
+  private takeEach(sink: string, events: readonly Event[]): Verdicts {
+    let isOver = false;
+    return events.map((event): Verdict => {
+      if (isOver) return UNSENT;
+      const bad = this.poisoned.get(event.eventId);
+      isOver = bad !== undefined;
+      if (bad) return bad === 'crashes' ? CRASHES : REFUSES;
+      this.arrive(sink, event);
+      this.accepted.set(sink, (this.accepted.get(sink) ?? 0) + 1);
+      return DELIVERED;
+    });
+  }
+
+  private arrive(sink: string, event: Event): void {
+    const { eventId } = event;
     const key = `${sink} ${eventId}`;
     if (this.delivered.has(key)) {
       this.duplicates += 1;
@@ -136,19 +158,19 @@ export class ModelSinks {
     }
     this.delivered.add(key);
     if (this.isDead(key)) return; // a dead letter has left the order
-    this.checkOrder(sink, organizationId, eventId);
+    if (sink !== 'c') this.checkOrder(sink, event);
   }
 
   /**
    * Whatever of its lane was committed before it and is still to come was refused alone, and an event before them all as
    * often as `max_attempts` says. A crash may have kept the relay from noting that that one has arrived, or is given up.
    */
-  private checkOrder(sink: string, organization: string, eventId: string): void {
+  private checkOrder(sink: string, { eventId, organizationId, entityId }: Event): void {
     let most = 0;
     for (const event of this.log.flatMap(({ events }) => events)) {
       if (Number(event.id) >= Number(eventId)) return;
       const key = `${sink} ${event.id}`;
-      if (event.organization !== organization) continue;
+      if (event.organization !== organizationId || (sink === 'b' && event.entity !== entityId)) continue;
       const alone = this.alone.get(key) ?? 0;
       most = Math.max(most, alone);
       if (this.delivered.has(key) || this.isDead(key)) continue;
@@ -156,6 +178,11 @@ export class ModelSinks {
       assert.ok(allowed, `event ${eventId} overtakes ${event.id}, which ${sink} refused alone ${alone} times`);
     }
   }
+}
+
+function isInItsLane(sink: string, { lane, events }: Batch, event: Event): boolean {
+  if (lane === undefined) return sink !== 'b' || event.entityId === null;
+  return sink === 'b' ? lane === laneOfEntity(event) : sink === 'c' && events.length === 1 && lane === event.eventId;
 }
 
 function bump(counts: Map<string, number>, key: string): void {

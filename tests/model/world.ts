@@ -88,8 +88,11 @@ export class World {
   }
 
   checkRemoval(event: Event): void {
-    const row = this.durable.parked.rows.find(({ id }) => String(id) === event.parkedId);
+    const { rows } = this.durable.parked;
+    const row = rows.find(({ id }) => String(id) === event.parkedId);
     if (!row || this.isResolved(row.sink, event.eventId)) return;
+    const { sink } = row;
+    if (rows.some((other) => other !== row && other.sink === sink && other.event.eventId === event.eventId)) return; // it has moved
     this.fail(new Error(`the row of event ${event.eventId} for ${row.sink} is removed, and it was not delivered`));
   }
 
@@ -140,7 +143,7 @@ export class World {
     const end = this.clock.now() + SETTLES_WITHIN_MS;
     for (let turn = 1; !this.isSettled && this.clock.now() < end; turn += 1) {
       if (this.connection.failed) await this.reconnect(null);
-      if (turn % 20 === 0 && this.sinks.crashes) this.commitHealthy(['bystander']);
+      if (turn % 20 === 0 && this.sinks.needsOthers) this.commitHealthy(['bystander']);
       this.connection.read(1_000);
       this.connection.keepalive();
       await this.clock.advance(250);
@@ -158,7 +161,12 @@ export class World {
 
   /** A bad event at the end of a lane waits for a healthy one behind it, or for others that are accepted. */
   private commitHealthy(organizations: readonly string[]): void {
-    const events = organizations.map((organization) => ({ organization, bytes: 100, poisoned: false as const }));
+    const events = organizations.map((organization) => ({
+      organization,
+      entity: null,
+      bytes: 100,
+      poisoned: false as const,
+    }));
     this.server.commit(events, { gap: 8, visibleAt: this.clock.now() });
   }
 

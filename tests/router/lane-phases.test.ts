@@ -124,6 +124,12 @@ const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     await later(harness);
     harness.router.endJob('replay-1');
   },
+  'an event leaves the lane': async () => {
+    const harness = new Harness({ config: { sinks: { a: { type: 'discard', order: 'none' } } } });
+    harness.answer = () => ({ kind: 'failed', reason: '451' });
+    harness.accept('x', '1');
+    await later(harness);
+  },
   'a dead letter blocks the lane': async () => {
     const harness = new Harness({ config: blocks, answer: byName });
     harness.accept('x', 'bad');

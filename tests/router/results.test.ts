@@ -52,6 +52,7 @@ test('a redrive that gives up leaves what is not visible yet where it is', () =>
       read: () => undefined,
       released: () => undefined,
     },
+    apart: undefined,
     earlier: new EarlierFailures(new ManualClock()),
     scheduler: {
       proceed: () => next.push('proceed'),

@@ -1,6 +1,13 @@
 import { z } from 'zod';
 import { duration, rate } from '../units.ts';
 
+/** What is in order at a sink; see docs/delivery.md. */
+export const order = z
+  .enum(['organization', 'entity', 'none'])
+  .describe(
+    'What keeps its order: an organization, each of its entities, or nothing: then an event that fails alone holds up no other.',
+  );
+
 /** The options of every sink, whatever its type. Only the default concurrency differs from type to type. */
 export function commonOptions(defaults: { readonly concurrency: number }) {
   return {
@@ -28,6 +35,7 @@ export function commonOptions(defaults: { readonly concurrency: number }) {
       .max(10_000)
       .optional()
       .describe('Maximum events in a batch for this sink; batching.max_events when absent.'),
+    order: order.optional(),
     max_age: duration({ min: '1s' })
       .optional()
       .describe('An event that is older when it would be sent becomes a dead letter (expired); never when absent.'),

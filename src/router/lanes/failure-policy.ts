@@ -188,7 +188,22 @@ export function afterAccepted(failure: FailureState, count: number, now: number)
   return left && { ...left, since: now, awaySince: null, leftOfRefused: left.suspects === 1 ? 1 : left.leftOfRefused };
 }
 
-/** After the first event has become a dead letter. */
+/** An event that has no others behind it, which could tell whose fault it is, waits until the destination has accepted some. */
+export function waitForOthers(
+  failure: FailureState,
+  { retryAfter }: Pick<DeliveryFailure, 'retryAfter'>,
+  { backoff }: RetryPolicy,
+): Outcome {
+  const delay = Math.max(backoff.at(-1) ?? 0, retryAfter ?? 0);
+  return { failure, decision: { kind: 'wait', delay, eventToBlame: true } };
+}
+
+/** Of the first event, which has left with what is known of it. */
+export function ofOneEvent(failure: FailureState): FailureState {
+  return { ...failure, suspects: 1, size: 1, leftOfRefused: Math.min(1, failure.leftOfRefused), probing: null };
+}
+
+/** After the first event has left the lane, or become a dead letter. */
 export function afterDeadLetter(failure: FailureState): FailureState | null {
   return without(failure, 1);
 }

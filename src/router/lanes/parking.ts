@@ -147,6 +147,20 @@ export class LaneParking {
     });
   }
 
+  /** A parked event goes on in another lane: its row there is durable before the one here goes. */
+  move(event: Event, { from, to }: { readonly from: Lane; readonly to: Lane }): void {
+    const { sink, lot, accounts } = this.options;
+    const part = to.openPart(true);
+    part.insertBehind(1);
+    from.startRemoving(1); // else it would be read again
+    lot.park(nameOfLane(sink, to), [event], () => {
+      part.durable(1);
+      accounts.released([event]);
+      from.removed(1);
+      this.remove(from, [event]);
+    });
+  }
+
   private store(lane: Lane, part: ParkedPart, events: readonly Event[]): void {
     if (events.length === 0) return;
     this.options.lot.park(nameOfLane(this.options.sink, lane), events, () => {

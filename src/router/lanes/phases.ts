@@ -1,7 +1,7 @@
 /**
  * What a lane waits for. Every phase, and the phases that can follow:
  *
- *   idle                  --> idle gathering ready blocked
+ *   idle                  --> idle gathering ready blocked backing_off
  *   gathering             --> ready blocked
  *   ready                 --> ready reading sending awaiting_visibility awaiting_dead_letters backing_off blocked idle
  *   awaiting_visibility   --> ready blocked
@@ -38,7 +38,7 @@ export type Phase =
 
 /** The phases that can follow each phase; everything else throws. */
 export const TRANSITIONS: Readonly<Record<Phase, readonly Phase[]>> = {
-  idle: ['idle', 'gathering', 'ready', 'blocked'],
+  idle: ['idle', 'gathering', 'ready', 'blocked', 'backing_off'],
   gathering: ['ready', 'blocked'],
   ready: [
     'ready',

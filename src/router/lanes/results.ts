@@ -4,6 +4,7 @@ import type { Event } from '../../event.ts';
 import { BREAKER_OPEN, type Verdict, type Verdicts } from '../../pipeline.ts';
 import type { Lane } from './lane.ts';
 import { nameOfLane } from './lane-name.ts';
+import type { EventsApart } from './apart.ts';
 import type { Expiry } from './expiry.ts';
 import type { EarlierFailures } from './earlier-failures.ts';
 import type { LaneScheduler } from './lane-scheduler.ts';
@@ -22,8 +23,10 @@ import {
   afterExpired,
   afterTooOld,
   newFailureState,
+  ofOneEvent,
   type Outcome,
   waitForDestination,
+  waitForOthers,
   type RetryPolicy,
   type FailureState,
 } from './failure-policy.ts';
@@ -41,6 +44,8 @@ export interface LaneResultsOptions {
   readonly scheduler: LaneScheduler;
   readonly earlier: EarlierFailures;
   readonly watcher: LaneWatcher;
+  /** With `order: none`. */
+  readonly apart: EventsApart | undefined;
 }
 
 export class LaneResults implements ProbeOutcomes {
@@ -90,7 +95,13 @@ export class LaneResults implements ProbeOutcomes {
     );
     lane.setSlow(away && verdict.slow === true);
     const { decision, failure } = outcome;
+    const { apart } = this.options;
+    if (decision.kind !== 'dead_letter' && apart?.mayLeave(lane, cause, { failure, accepted: this.accepted })) {
+      const wait = decision.kind === 'wait' ? outcome : waitForOthers(failure, { retryAfter }, policy);
+      return this.sendApart(lane, verdict, wait);
+    }
     if (decision.kind === 'probe') {
+      if (apart?.has(lane)) return this.waitFor(lane, verdict, waitForOthers(failure, { retryAfter }, policy));
       if (this.probing.start(lane, failure, verdict)) return;
       return this.waitFor(lane, verdict, waitForDestination(failure, { retryAfter }, moment, policy));
     }
@@ -98,6 +109,17 @@ export class LaneResults implements ProbeOutcomes {
     if (decision.kind === 'wait') return this.waitFor(lane, verdict, outcome);
     this.deadLetterFirst(lane, { verdict: { ...verdict, kind: 'failed' }, attempts: decision.attempts });
     if (this.options.blocks) this.setFailure(lane, null);
+    this.options.scheduler.proceed(lane);
+  }
+
+  /** The first event waits in a lane of its own, and those behind it go on. */
+  private sendApart(lane: Lane, verdict: BatchFailure['verdict'], { failure, decision }: Outcome): void {
+    const own = this.options.apart?.leave(lane, this.accepted);
+    this.setFailure(lane, afterDeadLetter(failure));
+    if (own) {
+      this.keepCause(own, verdict);
+      this.waitFor(own, verdict, { failure: ofOneEvent(failure), decision });
+    }
     this.options.scheduler.proceed(lane);
   }
 

@@ -5,6 +5,7 @@ import type { Lane } from './lane.ts';
 import type { BatchingMode } from './departure.ts';
 import type { Expiry } from './expiry.ts';
 import type { BatchLimits } from './lane-queue.ts';
+import type { Order } from './lane-rule.ts';
 import type { RateLimiter } from '../timing/rate-limiter.ts';
 import type { RouterOptions, RouterWatcher } from '../router-options.ts';
 import type { SinkAccounts } from './sink-accounts.ts';
@@ -25,6 +26,7 @@ export type LaneWatcher = Pick<RouterWatcher, 'refusing' | 'refusingOver' | 'win
 export interface SinkLanesOptions {
   readonly destination: Destination;
   readonly rule: LaneRule;
+  readonly order: Order;
   readonly lot: ParkingLot;
   readonly limits: BatchLimits;
   /** Milliseconds. */

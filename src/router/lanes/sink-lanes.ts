@@ -32,7 +32,8 @@ export class SinkLanes {
   }
 
   accept(event: Event, name: string): void {
-    this.scheduler.add(this.scheduler.laneOf(event.organizationId, name), event);
+    const { scheduler } = this;
+    scheduler.add(scheduler.laneOf(event.organizationId, scheduler.apart?.nameFor(event) ?? name), event);
   }
 
   /** An event comes back that was given up in the lane `before`: it passes a lane that waits for a person. */

@@ -1,5 +1,6 @@
 /** What each lane of one sink does next: it gathers, waits for its turn, backs off, stands still, or is let go of. */
 import type { Event } from '../../event.ts';
+import { EventsApart } from './apart.ts';
 import { halt } from './blocking.ts';
 import { type Departure, departureOf, type Gathered } from './departure.ts';
 import { LaneDispatch } from './dispatch.ts';
@@ -19,6 +20,8 @@ export class SinkScheduler implements LaneScheduler {
   readonly parking: LaneParking;
   readonly results: LaneResults;
   readonly sending: LaneDispatch;
+  /** Events that have failed alone; with `order: none`. */
+  readonly apart: EventsApart | undefined;
   /** Kept by SinkLanes, which is told what is paused. */
   paused: PausedLanes;
   private readonly options: SinkLanesOptions;
@@ -38,8 +41,20 @@ export class SinkScheduler implements LaneScheduler {
       onTick: () => this.sending.dispatch(),
     });
     const shared = { ...options, sink, parking: this.parking, scheduler: this, earlier: this.earlier };
-    this.results = new LaneResults(shared);
+    this.apart = options.order === 'none' ? this.makeApart() : undefined;
+    this.results = new LaneResults({ ...shared, apart: this.apart });
     this.sending = new LaneDispatch({ ...shared, results: this.results });
+  }
+
+  private makeApart(): EventsApart {
+    const { lanes, parking } = this;
+    return new EventsApart({
+      lanes,
+      parking,
+      quickRetries: this.options.policy.quickRetries,
+      laneOf: (organizationId, name) => this.laneOf(organizationId, name),
+      add: (lane, event) => this.add(lane, event),
+    });
   }
 
   /** The lane of that name, which may be new. */

@@ -5,7 +5,7 @@ import type { DeadLetterWriter } from './dead-letters.ts';
 import { RouterAccounts } from './sink-accounts.ts';
 import type { BatchingMode } from './departure.ts';
 import { Expiry } from './expiry.ts';
-import { LANE_RULES } from './lane-rule.ts';
+import { LANE_RULES, type Order } from './lane-rule.ts';
 import type { MemoryBudget } from '../memory-budget.ts';
 import { RateLimiter } from '../timing/rate-limiter.ts';
 import type { RouterOptions } from '../router-options.ts';
@@ -27,13 +27,15 @@ export interface RouterParts extends Pick<
 export function lanesOf(destination: Destination, parts: RouterParts): SinkLanes {
   const { config, clock, lot, timers, watcher, signal, failure, askVisible, onIdle } = parts;
   const maxBytes = config.batching.max_bytes;
+  const order = config.sinks[destination.name]?.order ?? 'organization';
   const accounts = new RouterAccounts({ ...parts, sink: destination.name, maxBytes });
   return new SinkLanes({
     destination,
-    rule: destination.laneRule ?? LANE_RULES.organization,
+    rule: destination.laneRule ?? LANE_RULES[order],
+    order,
     lot,
     ...batchingOf(destination.name, config),
-    ...policyOf(config),
+    ...policyOf(config, order),
     expiry: new Expiry(parts.config.sinks[destination.name]?.max_age, parts.clock),
     limiter: limiterOf(destination.name, parts),
     signal,
@@ -55,7 +57,7 @@ function batchingOf(name: string, { batching, sinks }: RouterOptions['config']) 
   return { window, limits: { maxEvents, maxBytes: batching.max_bytes }, mode: mode ?? modeOfAll };
 }
 
-function policyOf({ delivery }: RouterOptions['config']) {
+function policyOf({ delivery }: RouterOptions['config'], order: Order) {
   return {
     policy: {
       quickRetries: delivery.quick_retries,
@@ -65,7 +67,7 @@ function policyOf({ delivery }: RouterOptions['config']) {
       unavailableFor: delivery.unavailable_for,
       longestWait: delivery.breaker.reset_after,
     },
-    blocks: delivery.on_dead_letter === 'block',
+    blocks: delivery.on_dead_letter === 'block' && order !== 'none', // a lane without an order waits for nobody
   };
 }
 
