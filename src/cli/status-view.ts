@@ -125,7 +125,8 @@ function processRows({ processes }: StatusReport, paint: Paint): Row[] {
   const { leader, standbys } = processes;
   const text = ({ pid, address }: RelaySession): string =>
     `server process ${pid ?? UNKNOWN}${address === null ? '' : ` from ${address}`}`;
-  const waiting = standbys.length === 0 ? 'no standby' : `standby ${standbys.map(text).join(', ')}`;
+  const none = leader ? 'no standby (a second `walpost run` stands by)' : 'no standby';
+  const waiting = standbys.length === 0 ? none : `standby ${standbys.map(text).join(', ')}`;
   return [['processes', `${leader ? `leader ${text(leader)}` : paint.red('no leader')}; ${waiting}`]];
 }
 

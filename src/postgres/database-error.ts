@@ -43,7 +43,8 @@ export function databaseError(error: unknown, detail?: string): Error {
   if (state !== undefined) {
     const text = QUOTES_VALUES.test(state) ? `SQLSTATE ${state}` : `${messageOf(error)} (SQLSTATE ${state})`;
     const code = BY_STATE[state] ?? (state.startsWith('08') ? lostOrPooler(state, text) : 'DATABASE');
-    const told = say(text);
+    const place = code === 'POOLER' && error instanceof Error ? placeNotReached(error) : undefined;
+    const told = place === undefined ? say(text) : `At ${place}: ${text}`;
     // The server begins small, and here its words stand as a sentence of their own.
     const sentence = code === 'AUTHENTICATION' ? told.charAt(0).toUpperCase() + told.slice(1) : told;
     return new WalpostError(code, { detail: `${sentence}.`, cause: error });

@@ -46,7 +46,10 @@ export class DatabaseConnection extends Driver {
       if (!this.isReady) NOT_REACHED.set(error, this.place);
       this.stream.destroy();
     });
-    this.on('errorMessage', (error: Error) => this.isSecure || UNENCRYPTED.add(error));
+    this.on('errorMessage', (error: Error) => {
+      if (!this.isReady) NOT_REACHED.set(error, this.place);
+      if (!this.isSecure) UNENCRYPTED.add(error);
+    });
   }
 
   override connect(port: number | string, host?: string): void {

@@ -136,8 +136,14 @@ export async function beginSession(
   const dropped = different.find(({ name }) => !(name in WATCHED));
   if (!dropped) return;
   throw new WalpostError('POOLER', {
-    detail: `It does not pass on the settings of a session: ${dropped.name} is "${dropped.found ?? ''}".`,
+    detail: `At ${placeOf(client)}: it does not pass on the settings of a session: ${dropped.name} is "${dropped.found ?? ''}".`,
   });
+}
+
+/** As database.url names it; the client of a pool is one too. */
+export function placeOf(client: pg.ClientBase): string {
+  const { host, port } = client as pg.Client;
+  return `${host}:${port}`;
 }
 
 function accepts(name: string, found: string | null): boolean {

@@ -1,6 +1,6 @@
 /** What an error of a connection says about TLS. https://nodejs.org/api/tls.html#x509-certificate-error-codes */
 import { type ErrorCode, messageOf, WalpostError } from '../errors.ts';
-import { cameUnencrypted, TlsNegotiationError } from './driver-connection.ts';
+import { cameUnencrypted, placeNotReached, TlsNegotiationError } from './driver-connection.ts';
 import { SQLSTATE, sqlStateOf } from './sqlstate.ts';
 
 const BY_CODE: Readonly<Record<string, ErrorCode>> = {
@@ -43,7 +43,7 @@ export function tlsError(error: unknown): WalpostError | undefined {
   if (sqlStateOf(error) !== undefined) return refusedByServer(error);
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   const known = BY_CODE[code] ?? ofHandshake(code, error);
-  return known && new WalpostError(known, { detail: sentence(messageOf(error)), cause: error });
+  return known && new WalpostError(known, { detail: sentence(placed(error)), cause: error });
 }
 
 function ofHandshake(code: string, error: Error): ErrorCode | undefined {
@@ -65,6 +65,12 @@ function refusedByServer(error: Error): WalpostError | undefined {
   if (cameUnencrypted(error)) return new WalpostError('TLS_REQUIRED', { detail, cause: error });
   if (!error.message.includes('client certificate')) return undefined;
   return new WalpostError('TLS_CLIENT_CERTIFICATE', { detail, cause: error });
+}
+
+/** Several servers may be named: which of them it is. */
+function placed(error: Error): string {
+  const place = placeNotReached(error);
+  return place === undefined ? messageOf(error) : `At ${place}: ${messageOf(error)}`;
 }
 
 function sentence(text: string): string {

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { WalpostError } from '../errors.ts';
 import { databaseError } from '../postgres/database-error.ts';
-import { beginSession, sessionClient } from '../postgres/session.ts';
+import { beginSession, placeOf, sessionClient } from '../postgres/session.ts';
 import { APPLICATION_NAME, CONNECT_TIMEOUT_MS, processIdOf } from './replication-client.ts';
 import { identifySystem, type SystemIdentity } from './replication-handshake.ts';
 import { refuseSynchronousNames } from './synchronous-standby.ts';
@@ -20,6 +20,8 @@ export interface ServerFacts {
   readonly database: string;
   readonly role: string;
   readonly isPrimary: boolean;
+  /** Host and port. */
+  readonly place: string;
   /** Milliseconds; 0 is switched off. */
   readonly walSenderTimeoutMs: number;
 }
@@ -66,6 +68,7 @@ export async function checkServer(options: ServerCheckOptions): Promise<ServerFa
     database: settings.database,
     role: settings.role,
     isPrimary: !settings.in_recovery,
+    place: placeOf(sessions.first),
     walSenderTimeoutMs: settings.wal_sender_timeout,
   };
 }
@@ -185,7 +188,9 @@ async function refuseSharedBackend(first: pg.Client, second: pg.Client): Promise
     pids.push(rows[0]?.pid ?? 0);
   }
   if (pids[0] !== pids[1]) return;
-  throw new WalpostError('POOLER', { detail: 'Two connections at a time share one backend of the server.' });
+  throw new WalpostError('POOLER', {
+    detail: `At ${placeOf(first)}: two connections at a time share one backend of the server.`,
+  });
 }
 
 function reason(error: unknown): string {

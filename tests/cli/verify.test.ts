@@ -117,6 +117,10 @@ describe('walpost verify', () => {
     expect(result.code).toBe(3);
     expect(reportOf(result)).toMatchObject({ ok: false, relay: { arrived: 9, gaps: [7], reordered: [] } });
     expect(await left()).toEqual([{ events: 0, noted: 0, dead: 0 }]);
+    const told = await walpost(['verify', '--count', '10', '--rate', '500', '--timeout', '2s', '--config', file.path]);
+    expect(told.stdout).toMatch(/^slot +\S+\nrelay +9 of 10; missing 7; .+\nNot all canaries .+ see `walpost status`/);
+    await database.query('DROP TRIGGER planted ON walpost.canaries');
+    expect(await run('--count', '10', '--rate', '500')).toMatchObject({ code: 0 });
   });
 
   test('finds two that changed places', async () => {

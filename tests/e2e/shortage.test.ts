@@ -9,6 +9,7 @@ import { ConfigFile } from '../support/config-file.ts';
 import { createTestDatabase, databaseUrl } from '../support/database.ts';
 import { startServer } from '../support/server.ts';
 import { onServer, startStandby } from '../support/standby.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
 import { Cli, walpost } from '../support/walpost-cli.ts';
 import { EventReceiver } from './event-receiver.ts';
 import { configOf, RunningWalpost } from './running-walpost.ts';
@@ -82,6 +83,21 @@ test('a port that accepts and never answers: `run` says so, and a signal ends it
   expect(await cli.result()).toMatchObject({ code: 0 });
 });
 
+test('a server that accepts and never answers: which one, what to do, and it streams when it answers', async () => {
+  await using database = await createTestDatabase();
+  await using proxy = await TcpProxy.before(database.url);
+  proxy.hold();
+  const url = proxy.url(database.url);
+  const config = configOf({ database, sinks: { log: { type: 'stdout' } }, url });
+  using file = new ConfigFile(JSON.stringify(config));
+  await using cli = new Cli(['run', '--config', file.path]);
+  const { host } = new URL(url);
+  await cli.prints(new RegExp(`"code":"SERVER_UNREACHABLE","remedy":"Check host and port.*At ${host}: no answer`));
+  proxy.cut();
+  proxy.forward();
+  await cli.prints(/"msg":"streaming from/);
+});
+
 test('max_wal_senders are all in use: it waits, says why, and streams when there is room', async () => {
   await using server = await startServer('17', { settings: { max_wal_senders: '1' } });
   await using database = await createTestDatabase({ server: server.url() });
@@ -123,7 +139,12 @@ test('a hot standby is named, by commands too, and streamed from once it is prom
   const sinks = { log: { type: 'stdout' } };
   using file = new ConfigFile(JSON.stringify(configOf({ database, sinks, url })));
   await using cli = new Cli(['run', '--config', file.path]);
-  await cli.prints(/"code":"HOT_STANDBY"/);
+  const place = new URL(url).host;
+  await cli.prints(
+    new RegExp(
+      `"code":"HOT_STANDBY","remedy":"Name the primary in database.url, or promote.*At ${place}: pg_is_in_rec`,
+    ),
+  );
   for (const command of [['migrate'], ['prune']]) {
     const { code, stderr } = await walpost([...command, '--config', file.path]);
     expect({ command, code, first: stderr.split('\n')[0] }).toEqual({ command, code: 1, first: 'HOT_STANDBY' });

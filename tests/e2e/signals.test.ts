@@ -68,6 +68,8 @@ test('SIGHUP: a good file is read, everything is opened anew, and each event com
   await publish(database, 41);
   await poll('all', async () => (before.count + after.count >= 41 ? true : undefined), 20_000);
   expect(after.count).toBeGreaterThan(0);
+  const told = { file: walpost.file.path, msg: 'the configuration is read again; everything is opened anew' };
+  expect(walpost.lines()).toContainEqual(expect.objectContaining(told));
   walpost.cli.child.kill('SIGTERM');
   expect(await walpost.cli.result()).toMatchObject({ code: 0 });
   expect(before.count + after.count).toBe(41);
@@ -91,6 +93,10 @@ test('SIGHUP: with a bad file the old configuration stays, and all problems are 
   await publish(database);
   await receiver.received(1);
   expect([...walpost.cli.stderr.matchAll(/streaming from/g)]).toHaveLength(1);
+  expect(walpost.cli.stderr).toContain('correct the file, and send SIGHUP again');
+  walpost.write({ config: { batching: { window: '1ms' } } });
+  walpost.cli.child.kill('SIGHUP');
+  await walpost.streams(2);
 });
 
 test('SIGHUP: secrets of files are read again, and those of the environment are said to need a restart', async () => {

@@ -87,6 +87,22 @@ test('a leader that is frozen, and nobody stands by: the status says that it doe
   }
 });
 
+test('no standby: the status says of which slot, and how there is one', async () => {
+  await using database = await createTestDatabase();
+  await using receiver = await EventReceiver.start();
+  using operator = await Operator.of(database, { hook: receiver.sink() });
+  await using leader = operator.run();
+  await leader.prints(STREAMS);
+  const told = await operator.status(/no standby/);
+  expect(told).toMatch(
+    /processes leader server process \d+ from 127\.0\.0\.1; no standby \(a second `walpost run` stands by\)/,
+  );
+  expect(told).toContain(`slot ${database.slotName}, reserved, active`);
+  await using second = operator.run('--set', `http.port=${await freePort()}`);
+  await second.prints(/standing by/);
+  expect(await operator.status(/; standby server process \d+/)).not.toContain('no standby');
+});
+
 test('a slot that is gone, with on_slot_lost: stop: slot and command are named, and the command goes on', async () => {
   await using database = await createTestDatabase();
   await using receiver = await EventReceiver.start();

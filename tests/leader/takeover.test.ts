@@ -111,6 +111,9 @@ describe('the standby takes over', () => {
     expect(history.at(-1)).toEqual({ by: 'b', epoch });
     expectNothingLost(scene);
     expect(a.cli.stderr).toMatch(/LEADERSHIP_LOST|SERVER_SHUTDOWN/); // whichever session is heard first
+    const slot = scene.database.slotName;
+    expect(b.cli.stderr).toMatch(new RegExp(`"slot":"${slot}","pid":\\d+.*ending the stream of an older leader`));
+    expect(b.cli.stderr).toMatch(new RegExp(`streaming from ${slot}`));
   });
 
   test('when the leader is stopped while the server waits for it to read', async () => {

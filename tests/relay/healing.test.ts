@@ -116,6 +116,12 @@ test('a slot that is dropped while the relay streams', async () => {
   ids.push(...(await scene.publish(5)));
   await scene.log.has(ids);
   expect(await scene.jobs()).toMatchObject([{ state: 'done', reason: 'The slot is missing.' }]);
+  const { slotName: slot } = scene.database;
+  const told = relay.lines.map((line) => JSON.parse(line) as object).filter((line) => 'job' in line);
+  expect(told).toEqual([
+    expect.objectContaining({ slot, reason: 'The slot is missing.', msg: expect.stringContaining('healing: what') }),
+    expect.objectContaining({ slot, settled: expect.any(Number), msg: 'healed: the stream goes on from here' }),
+  ]);
 });
 
 test('healing and replay work with no more rights than those of walpost_relay', async () => {

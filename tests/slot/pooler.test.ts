@@ -45,6 +45,7 @@ describe.skipIf(missing !== undefined)(`through PgBouncer${missing ? `: ${missin
       expect(refused).toMatchObject({
         code: 'POOLER',
         policy: 'operator',
+        message: expect.stringContaining(`At 127.0.0.1:${new URL(pooler.url).port}: `) as string,
         remedy: 'Use the direct host and port of the database in database.url.',
       });
       await pool.end();

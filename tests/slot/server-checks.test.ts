@@ -38,6 +38,7 @@ test('a server that is fit tells who it is', async () => {
     database: db.name,
     role: 'postgres',
     isPrimary: true,
+    place: new URL(db.url).host,
     walSenderTimeoutMs: 7_000,
   });
 });

@@ -27,7 +27,7 @@ import { readRolePrefix, rolePrefixSql } from './role-prefix.ts';
 import { mendRoleModel } from './role-model.ts';
 import { refuseForeignCode } from './schema-guard.ts';
 import { readUnboundLogins } from './unbound-logins.ts';
-import { connectSession, sessionClient } from '../session.ts';
+import { connectSession, placeOf, sessionClient } from '../session.ts';
 import { SQLSTATE, isSqlState } from '../sqlstate.ts';
 
 /** A file that is applied. */
@@ -252,7 +252,7 @@ async function withSession<T>(url: string, work: (client: pg.Client) => Promise<
       `SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS name,
               pg_is_in_recovery() AS standby`,
     );
-    if (rows[0]?.standby) throw new WalpostError('HOT_STANDBY');
+    if (rows[0]?.standby) throw new WalpostError('HOT_STANDBY', { detail: `It is ${placeOf(client)}.` });
     if ((rows[0]?.version ?? 0) < OLDEST_SERVER) {
       throw new WalpostError('SERVER_VERSION', { detail: `It is ${rows[0]?.name}.` });
     }

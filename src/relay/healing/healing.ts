@@ -69,7 +69,8 @@ export class SlotHealing implements PendingHealing {
   async run(outlet: ScanOutlet, clock: Clock, signal: AbortSignal): Promise<void> {
     const { job, jobs, cursor, pool, source, log } = this.options;
     const from = job.fromLsn === null ? null : formatLsn(job.fromLsn);
-    log.warn({ job: jobName(job), from, reason: job.reason }, 'healing: what the slot missed is read from the table');
+    const what = { slot: cursor.slot, job: jobName(job) };
+    log.warn({ ...what, from, reason: job.reason }, 'healing: what the slot missed is read from the table');
     await requireScanColumns(pool, source.table);
     await jobs.begin(job.id);
     const confirmed = (await cursor.read())?.lsn ?? LSN_ZERO;
@@ -91,7 +92,7 @@ export class SlotHealing implements PendingHealing {
     await this.close(slot, report);
     this.order = slot.consistentPoint;
     const { events: settled, ...range } = report; // the logger redacts a field named `events`
-    log.warn({ job: jobName(job), ...range, settled }, 'healed: the stream goes on from here');
+    log.warn({ ...what, ...range, settled }, 'healed: the stream goes on from here');
   }
 
   /**

@@ -39,7 +39,9 @@ export async function preflight({ config, log, pool }: PreflightOptions): Promis
   const { url } = config.database;
   const { publication, table, plugin, slot: named } = config.source;
   const server = await checkServer({ url, ...(named === undefined ? {} : { slot: named }) });
-  if (!server.isPrimary) throw new WalpostError('HOT_STANDBY', { detail: 'pg_is_in_recovery() is true.' });
+  if (!server.isPrimary) {
+    throw new WalpostError('HOT_STANDBY', { detail: `At ${server.place}: pg_is_in_recovery() is true.` });
+  }
   await assertMigrated(pool);
   const { slot, isFirst, facts } = await lookAtSlotName(config, pool);
   if (isFirst && (await ensurePublication({ db: pool, publication, table }))) {

@@ -49,7 +49,7 @@ const authority: Scene = {
   symptom: '`TLS_UNTRUSTED`, again and again',
   says: {
     cause: /TLS_UNTRUSTED The certificate of the server is of no CA that walpost trusts/,
-    subject: null,
+    subject: /At localhost:\d+: unable to verify the first certificate/,
     remedy: /sslrootcert/,
   },
   over: STREAMS,
