@@ -71,7 +71,8 @@ function joined(base: StatusReport, facts: Facts, { walWarn, measured }: JoinOpt
     jobs: facts.jobs ?? base.jobs,
   };
   const known = sessions && facts.heldBy ? [] : (base.alerts ?? []); // else all of it was looked at again
-  return { ...report, alerts: joinAlerts(ownAlerts(report, sessions, Date.now()), facts.alerts ?? [], known) };
+  const alerts = joinAlerts(ownAlerts(report, sessions, Date.now()), facts.alerts ?? [], known);
+  return { ...report, alerts: facts.alerts === null && alerts.length === 0 ? null : alerts };
 }
 
 function heldBy(base: StatusReport, stored: readonly WalHolder[]): readonly WalHolder[] {

@@ -7,7 +7,9 @@ import { createPool } from '../../src/postgres/pool.ts';
 import { readDatabaseFacts } from '../../src/relay/status/database-facts.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { createRole } from '../support/database-role.ts';
+import { ConfigFile, LEAST } from '../support/config-file.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { walpost } from '../support/walpost-cli.ts';
 
 async function lines(url: string, slot: string): Promise<Record<string, string>> {
   const config = configSchema.parse({
@@ -110,9 +112,22 @@ test('without the schema, what is stored is unknown', async () => {
   await using database = await createTestDatabase({ migrated: false });
   expect(await lines(database.url, database.slotName)).toMatchObject({
     slot: `${database.slotName}, missing, nobody streams from it`,
+    processes: 'unknown',
+    'held by': 'unknown',
     jobs: 'unknown',
     parked: 'unknown',
     'dead letters': 'unknown',
+    alerts: 'unknown',
+  });
+  using file = new ConfigFile(LEAST.replace('postgres://localhost/app', JSON.stringify(database.url)));
+  const told = await walpost(['status', '--config', file.path]);
+  expect(told).toMatchObject({ code: 0, stderr: '' });
+  expect(told.stdout).toContain('A start of `walpost run` would end with MIGRATION_MISSING: ');
+  expect(told.stdout).toContain('Run `walpost migrate`.');
+  const { code, stdout } = await walpost(['status', '--check', '--config', file.path]);
+  expect({ code, stdout }).toEqual({
+    code: 3,
+    stdout: 'WARNING walpost.alerts could not be read, so nothing is known of alerts\n',
   });
 });
 

@@ -1,4 +1,4 @@
-/** A real Prometheus on loopback that scrapes one process each second. */
+/** A real Prometheus on loopback that scrapes processes each second. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -36,10 +36,10 @@ export class Prometheus implements AsyncDisposable {
     this.#child.stderr?.on('data', (chunk: Buffer) => (this.#errors += chunk.toString()));
   }
 
-  /** Resolves when it answers. `target` is `host:port`. */
-  static async start(target: string): Promise<Prometheus> {
+  /** Resolves when it answers. A target is `host:port`. */
+  static async start(...targets: string[]): Promise<Prometheus> {
     const directory = mkdtempSync(join(tmpdir(), 'walpost-prometheus-'));
-    const scrape = { job_name: 'walpost', static_configs: [{ targets: [target] }] };
+    const scrape = { job_name: 'walpost', static_configs: [{ targets }] };
     const config = { global: { scrape_interval: '1s', scrape_timeout: '1s' }, scrape_configs: [scrape] };
     writeFileSync(join(directory, 'prometheus.yml'), JSON.stringify(config)); // JSON is YAML
     const prometheus = new Prometheus(directory, await closedPort());

@@ -43,6 +43,19 @@ const published = async (group: string): Promise<unknown> => {
   );
 };
 
+test('doctor names the role with the prefix, and its statement mends the login', async () => {
+  await cli('migrate');
+  await using role = await createRole(database, { in: [], attributes: 'REPLICATION' });
+  const found = async () => {
+    const { stdout } = await cli('doctor', '--json', '--set', `database.url=${role.url}`);
+    return (JSON.parse(stdout) as { findings: { code: string; remedy: string }[] }).findings;
+  };
+  const remedy = (await found()).find(({ code }) => code === 'RELAY_ROLE')?.remedy ?? '';
+  expect(remedy).toBe(`GRANT "${prefix}walpost_relay" TO "${role.name}";`);
+  await database.query(remedy);
+  expect((await found()).map(({ code }) => code)).not.toContain('RELAY_ROLE');
+});
+
 test('migrate makes the roles with the prefix, and takes the rights of the others away', async () => {
   expect(await published('walpost_publisher')).toBe('published');
   const migrated = await cli('migrate');

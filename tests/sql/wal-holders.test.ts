@@ -126,6 +126,18 @@ describe.each<PostgresMajor>(['15', '17'])('PostgreSQL %s', { timeout: 60_000 },
     expect(await alerts()).toEqual([]);
   });
 
+  test('a prepared transaction that has just begun to wait does not hide one that waits for long', async () => {
+    await set({ grace_seconds: 2 });
+    const [older, waiting] = [await database.client(), await database.client()];
+    for (const client of [older, waiting]) await client.query('BEGIN; SELECT pg_current_xact_id()');
+    await waiting.query(`PREPARE TRANSACTION 'waiting'`);
+    await poll('it waits for long', async () => (await holders())[0]);
+    await older.query(`PREPARE TRANSACTION 'just now'`);
+    const found = await holders();
+    for (const name of ['waiting', 'just now']) await database.query(`ROLLBACK PREPARED '${name}'`);
+    expect(found).toMatchObject([{ kind: 'prepared_transaction', subject: 'waiting' }]);
+  });
+
   test('a prepared transaction whose role is gone does not break the view', async () => {
     const client = await database.client();
     await client.query('CREATE ROLE holder_gone; SET ROLE holder_gone');

@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { Config } from '../../config/schema.ts';
 import { WalpostError } from '../../errors.ts';
+import { openJobs } from '../../jobs/job-rows.ts';
 import { scrub } from '../../observe/redact.ts';
 import { assertMigrated } from '../../postgres/schema/migrate.ts';
 import { requiredColumns } from '../../postgres/source/column-mapping.ts';
@@ -22,6 +23,12 @@ export async function startObstacle(config: Config, pool: pg.Pool): Promise<stri
   }
 }
 
+/** A healing that was begun is resumed, whatever source.on_slot_lost says. */
+async function refuseGone(pool: pg.Pool, slot: string): Promise<void> {
+  if ((await openJobs(pool, slot)).some(({ kind }) => kind === 'heal')) return;
+  throw new WalpostError('SLOT_LOST', { detail: `Slot "${slot}": The slot is missing.` });
+}
+
 /** The checks of a start that write nothing: see leadership/preflight.ts. */
 async function look(config: Config, pool: pg.Pool): Promise<void> {
   const { url } = config.database;
@@ -33,8 +40,9 @@ async function look(config: Config, pool: pg.Pool): Promise<void> {
     const columns = requiredColumns(config.source);
     await checkSource({ db: pool, publication, table, columns, plugin, slot, rowFilter });
   }
-  await decideFrom(facts, config, pool);
+  const start = await decideFrom(facts, config, pool);
   const state = await inspectSlot(pool, slot, plugin);
+  if (state.kind === 'missing' && start.kind === 'continue' && onLost === 'stop') await refuseGone(pool, slot);
   const problem = slotProblem(state);
   if (problem && state.kind !== 'in_use' && (state.kind !== 'lost' || onLost === 'stop')) throw problem;
 }
