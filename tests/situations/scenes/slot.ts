@@ -1,4 +1,5 @@
 /** Situations of the slot: something holds it back, its WAL is running out, or is gone. */
+import { poll } from '../../support/slot-session.ts';
 import type { Scene } from '../scene.ts';
 import { ACME, type Stage, STREAMS } from '../stage.ts';
 
@@ -29,9 +30,9 @@ const held: Scene = {
   over: /WAL kept [\d.]+ (B|KiB)/,
   async play(stage) {
     await stage.run(STREAMS);
-    // At once instead of after 30 s.
+    // A login without pg_read_all_stats is told of a transaction when it holds more than that, 64 MiB by default.
     await stage.database.query(
-      `INSERT INTO walpost.settings (name, value) VALUES ('alert_grace_seconds', '0')
+      `INSERT INTO walpost.settings (name, value) VALUES ('alert_held_bytes', '1048576')
        ON CONFLICT (name, topic) DO UPDATE SET value = excluded.value`,
     );
     const session = await stage.database.client('nightly import');
@@ -44,6 +45,8 @@ const held: Scene = {
     await stage.walpost(['status'], [/WAL kept [3-9]\d\.\d MiB/, /held by .*nightly import/]);
     stage.transcript.remedy('Its session is ended, as `held by` says:');
     await stage.sql(`SELECT pg_terminate_backend(${rows[0]?.pid})`);
+    const left = `SELECT FROM pg_stat_activity WHERE pid = ${rows[0]?.pid}`;
+    await poll('the session has ended', async () => (await stage.database.query(left)).length === 0 || undefined);
     await stage.database.query(MOVE_SLOT);
     await stage.walpost(['status'], [/held by nothing/, /WAL kept [\d.]+ (B|KiB)/]);
   },
