@@ -44,10 +44,12 @@ async function showStatus(flags: StatusFlags): Promise<void> {
   }
   const rate = new WalRate();
   const show = await shower(flags);
-  await show(await gatherStatus(config, rate));
-  if (every === undefined) return;
+  const first = await gatherStatus(config, rate);
+  if (every === undefined) return show(first);
   const [{ pause, systemClock }, stop] = [await import('../clock.ts'), new AbortController()];
+  // Before the first output: whoever reads it may end the command at once.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  await show(first);
   for (;;) {
     await pause(systemClock, every, stop.signal);
     if (stop.signal.aborted) return void (process.exitCode = EXIT.done);
