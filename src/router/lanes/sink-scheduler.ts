@@ -120,7 +120,8 @@ export class SinkScheduler implements LaneScheduler {
 
   private departureOf(lane: Lane, given: Pick<Gathered, 'busy' | 'windowOpen' | 'resumes'>): Departure {
     const { mode, limits } = this.options;
-    return departureOf({ ...given, mode, full: lane.isFull(limits), draining: this.draining });
+    const { busy, windowOpen, resumes } = given;
+    return departureOf({ mode, busy, full: lane.isFull(limits), windowOpen, resumes, draining: this.draining });
   }
 
   // ── something that a lane waited for is there ────────────────────────────────────────────────────────────────────
