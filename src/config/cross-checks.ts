@@ -21,6 +21,7 @@ export function crossCheck(config: unknown): CrossProblem[] {
     ...filterNeedsPgoutput(config),
     ...liveNeedsKey(config),
     ...livePortIsFree(config),
+    ...entitiesAreKnown(config),
   ];
 }
 
@@ -95,6 +96,17 @@ function* livePortIsFree(config: unknown): Generator<CrossProblem> {
   if (!sinks.some((sink) => asMap(sink)['type'] === 'live') || http['enabled'] === false) return;
   if (port === 0 || typeof port !== 'number' || port !== http['port']) return;
   yield { path: ['live', 'port'], message: 'is the port of http.port; the two are never one listener', input: port };
+}
+
+/** Events without an entity are in the order of their organization: all of them, here. */
+function* entitiesAreKnown(config: unknown): Generator<CrossProblem> {
+  const { columns } = asMap(asMap(config)['source']);
+  if (asMap(columns)['entity_id'] !== null) return;
+  for (const [name, sink] of Object.entries(asMap(asMap(config)['sinks']))) {
+    if (asMap(sink)['order'] !== 'entity') continue;
+    const message = 'needs a column for entity_id, and source.columns has none';
+    yield { path: ['sinks', name, 'order'], message, input: 'entity' };
+  }
 }
 
 function asMap(value: unknown): Record<string, unknown> {

@@ -14,7 +14,7 @@ const OWN = `l.sink, nullif(l.organization_id, '') AS "organizationId", l.paused
              ${rfc3339Sql('l.paused_at')} AS "pausedAt", l.pause_reason AS reason`;
 const READ = `SELECT ${OWN} FROM walpost.lanes AS l WHERE l.slot = $1 AND l.paused_at IS NOT NULL ORDER BY l.sink, l.organization_id`;
 
-/** A row that fails becomes the row of the pause: what is paused does not fail. */
+/** A row that fails becomes the row of the pause, which is of all lanes of the organization: what is paused does not fail. */
 const PAUSE = `
   INSERT INTO walpost.lanes AS l (slot, sink, organization_id, state, paused_by, paused_at, pause_reason)
   VALUES ($1, $2, $3, 'paused', $4, clock_timestamp(), $5)
@@ -26,7 +26,7 @@ const PAUSE = `
   RETURNING l.sink`;
 const RESUME = `DELETE FROM walpost.lanes AS l WHERE l.slot = $1 AND l.sink = $2 AND l.organization_id = $3 AND l.paused_at IS NOT NULL
                 RETURNING ${OWN}`;
-const FORGET_FAILING = 'DELETE FROM walpost.lanes WHERE slot = $1 AND sink = $2 AND paused_at IS NULL';
+const FORGET_FAILING = `DELETE FROM walpost.lanes WHERE slot = $1 AND sink = $2 AND ($3::text IS NULL OR organization_id = $3) AND paused_at IS NULL`;
 /** The leader looks without it too, a little later. */
 const WAKE = 'SELECT pg_notify($1, $2) WHERE pg_notification_queue_usage() < 0.5';
 
@@ -51,7 +51,7 @@ export async function storePause(pool: pg.Pool, request: PauseRequest): Promise<
   try {
     return await inTransaction(pool, async (client) => {
       const { rowCount } = await client.query(PAUSE, [slot, sink, organizationId ?? '', by, reason]);
-      if (organizationId === null) await client.query(FORGET_FAILING, [slot, sink]);
+      await client.query(FORGET_FAILING, [slot, sink, organizationId]);
       await client.query(WAKE, [WAKE_CHANNEL, slot]);
       return rowCount === 1;
     });

@@ -58,7 +58,7 @@ const ofLane = (value: string, name: string): string =>
 const paused = (value: string, name: string): string =>
   `(SELECT ${value} FROM walpost.lanes AS l
      WHERE (l.slot, l.sink) = (parked.slot, parked.sink) AND l.paused_at IS NOT NULL
-       AND ((l.organization_id, l.lane) = (parked.organization_id, parked.lane) OR l.organization_id = '')
+       AND l.lane = '' AND l.organization_id IN (parked.organization_id, '')
      ORDER BY l.organization_id LIMIT 1) AS ${name}`;
 const OWN: Readonly<Record<StoredTable, string>> = {
   parked: `job, ${ofLane('l.attempts', 'attempts')}, ${ofLane('l.reason', 'reason')}, ${ofLane(rfc3339Sql('l.next_try_at'), 'next_try_at')},

@@ -22,12 +22,15 @@ const READ = `
     SELECT *, (count(*) OVER ())::integer AS total FROM waiting ORDER BY since, sink, organization_id, lane LIMIT ${SHOWN}
   )
   SELECT s.sink, s.organization_id, s.lane, s.total, ${rfc3339Sql('s.since')} AS since, l.state, l.attempts, l.reason,
-         ${rfc3339Sql('l.next_try_at')} AS next_try_at, coalesce(l.paused_by, w.paused_by) AS paused_by, coalesce(l.paused_at, w.paused_at) IS NOT NULL AS paused,
+         ${rfc3339Sql('l.next_try_at')} AS next_try_at, w.paused_by, w.paused IS NOT NULL AS paused,
          (SELECT count(*)::integer FROM (SELECT FROM walpost.parked WHERE ${SAME_LANE} LIMIT $2) AS c) AS parked,
          (SELECT min(id)::text FROM walpost.dead_letters WHERE ${SAME_LANE} AND blocks) AS letter
     FROM s LEFT JOIN walpost.lanes AS l
          ON (l.slot, l.sink, l.organization_id, l.lane) = ($1, s.sink, s.organization_id, s.lane)
-         LEFT JOIN walpost.lanes AS w ON (w.slot, w.sink, w.organization_id, w.lane) = ($1, s.sink, '', '') AND w.paused_at IS NOT NULL
+         LEFT JOIN LATERAL (
+           SELECT p.paused_by, true AS paused FROM walpost.lanes AS p
+            WHERE (p.slot, p.sink, p.lane) = ($1, s.sink, '') AND p.organization_id IN (s.organization_id, '') AND p.paused_at IS NOT NULL
+            ORDER BY p.organization_id DESC LIMIT 1) AS w ON true
    ORDER BY s.since, s.sink, s.organization_id, s.lane`;
 
 interface WaitingRow {

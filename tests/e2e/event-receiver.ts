@@ -8,6 +8,7 @@ export interface ReceivedEvent {
   readonly event_id: string;
   readonly organization_id: string;
   readonly event_type: string;
+  readonly entity_id: string | null;
   readonly payload: unknown;
   readonly lsn: string | null;
   readonly ordinal: number | null;

@@ -6,7 +6,9 @@ import { DeadLetterStore } from '../../src/parking/dead-letter-store.ts';
 import { readBlockedLanes } from '../../src/parking/blocked-lanes.ts';
 import { LaneRecords } from '../../src/parking/lane-records.ts';
 import { ParkedStore } from '../../src/parking/parked-store.ts';
-import { moveParked } from '../../src/parking/stored-rows.ts';
+import { listStored, moveParked, wakeLanes } from '../../src/parking/stored-rows.ts';
+import { storePause } from '../../src/parking/pauses.ts';
+import { readWaitingLanes } from '../../src/parking/waiting-lanes.ts';
 import { takeRetryRequests } from '../../src/parking/retry-requests.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { CursorStore } from '../../src/postgres/cursor/cursor-store.ts';
@@ -108,6 +110,30 @@ test('walpost.lanes has a row for each lane that fails, and forgets the one that
   expect(await rows()).toEqual([{ lane: '', code: 'HTTP_503', reason: 'no ', answer: 'never' }]);
   await new LaneRecords(pool, cursor, new ManualClock()).round(failing.slice(1)); // another leader knows nothing of the first
   expect(await rows()).toEqual([{ lane: 'endpoint-7', code: 'HTTP_503', reason: 'no endpoint-7', answer: 'never' }]);
+});
+
+test('a pause of the organization is one of all its lanes, and each is woken by itself', async () => {
+  await park(live());
+  const failing = { sink: 'n8n', organizationId, state: 'failing' as const, since: 0, attempts: 2, reason: 'no' };
+  const records = new LaneRecords(pool, cursor, new ManualClock());
+  await records.round(LANES.map((lane) => ({ ...failing, lane, code: null, answer: null, nextTryAt: null })));
+  const { slot } = cursor;
+  expect(await storePause(pool, { slot, sink: 'n8n', organizationId, by: 'ada', reason: null })).toBe(true);
+  expect(await database.query('SELECT lane, state FROM walpost.lanes')).toEqual([{ lane: '', state: 'paused' }]);
+  const waiting = await readWaitingLanes(pool, slot, { isStreamed: true, job: null });
+  expect(waiting.first.map(({ lane, parked: count, waitsFor }) => [lane, count, waitsFor])).toEqual(
+    LANES.map((lane) => [lane, 1, 'a person: ada has paused it']),
+  );
+  const rows = await listStored(pool, 'parked', { slot, limit: 10 });
+  expect(rows.map(({ paused_by: by }) => by)).toEqual(['ada', 'ada']);
+
+  const lanesOf = async (filter: object): Promise<string[]> => {
+    await wakeLanes(pool, { slot, ...filter });
+    return (await takeRetryRequests(pool, cursor)).map(({ lane }) => lane).toSorted();
+  };
+  expect(await lanesOf({ organization: organizationId })).toEqual(LANES);
+  expect(await lanesOf({ lane: 'endpoint-7' })).toEqual(['endpoint-7']);
+  expect(await lanesOf({ ids: [rows.at(-1)?.id] })).toEqual(['endpoint-7']);
 });
 
 test('what a sink says of its failure is stored although the database cannot hold it', async () => {

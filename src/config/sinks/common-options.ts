@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { duration, rate } from '../units.ts';
 
-/** What is in order at a sink; see docs/delivery.md. */
-export const order = z
-  .enum(['organization', 'entity', 'none'])
-  .describe(
-    'What keeps its order: an organization, each of its entities, or nothing: then an event that fails alone holds up no other.',
-  );
+const ORDER =
+  'What stays in order: all events of an organization, those of each of its entities, or none, where an event that fails alone holds up no other';
+const orders = z.enum(['organization', 'entity', 'none']);
+
+/** For types of sinks whose events do not belong together. */
+export const orderNone = orders.default('none').describe(`${ORDER}.`);
 
 /** The options of every sink, whatever its type. Only the default concurrency differs from type to type. */
 export function commonOptions(defaults: { readonly concurrency: number }) {
@@ -35,7 +35,7 @@ export function commonOptions(defaults: { readonly concurrency: number }) {
       .max(10_000)
       .optional()
       .describe('Maximum events in a batch for this sink; batching.max_events when absent.'),
-    order: order.optional(),
+    order: orders.optional().describe(`${ORDER}; organization when absent.`),
     max_age: duration({ min: '1s' })
       .optional()
       .describe('An event that is older when it would be sent becomes a dead letter (expired); never when absent.'),

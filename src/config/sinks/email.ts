@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { commonOptions, order } from './common-options.ts';
+import { commonOptions, orderNone } from './common-options.ts';
 import { httpOptions } from './http-options.ts';
 
 /** Where Resend is, unless the `url` says otherwise. */
@@ -55,7 +55,7 @@ export const email = z
     dry_run: z.string().min(1).optional().describe('Folder to which each mail is written as .eml; nothing is sent.'),
     ...httpOptions,
     ...commonOptions({ concurrency: 4 }),
-    order: order.default('none'),
+    order: orderNone,
   })
   .meta({
     description: 'Mails by SMTP or Resend.',

@@ -38,6 +38,13 @@ export function* sinkProblems(sink: SinkInput): Generator<SinkProblem> {
   if (type === 'redis' || type === 'bullmq') yield* redisProblems(sink);
   if (type === 'postgres') yield* inboxProblems(sink);
   if (hasHttpOptions(type)) yield* httpProblems(sink);
+  if (type === 'live') yield* problem(['order'], liveOrderProblem(sink['order']));
+}
+
+/** Readers go on behind the last event that they have. */
+function liveOrderProblem(order: unknown): string | undefined {
+  if (order !== 'entity' && order !== 'none') return undefined;
+  return 'must be organization: a channel is read in that order';
 }
 
 function* httpProblems(sink: SinkInput): Generator<SinkProblem> {

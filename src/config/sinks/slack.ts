@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { commonOptions, order, template } from './common-options.ts';
+import { commonOptions, orderNone, template } from './common-options.ts';
 import { httpOptions } from './http-options.ts';
 
 /** Where `chat.postMessage` is, unless the `url` says otherwise. */
@@ -32,7 +32,7 @@ export const slack = z
       .describe('Event type, such as order.*, to a template of its blocks: text, or a file that ends in .liquid.'),
     ...httpOptions,
     ...commonOptions({ concurrency: CONCURRENCY }),
-    order: order.default('none'),
+    order: orderNone,
   })
   .meta({
     description: 'Messages in Slack.',
