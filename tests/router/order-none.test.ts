@@ -95,6 +95,36 @@ test('what was parked in the lane of the organization moves to its own', async (
   expect(harness.router.state().bufferedBytes).toBe(0);
 });
 
+test('it is not read again from there while it moves', async () => {
+  let up = false;
+  const harness = unordered({ answer: (batch) => (up ? eachAlone(batch) : DOWN) });
+  harness.accept('x', 'bad');
+  await harness.clock.advance(30_000);
+  harness.lot.stalled = true;
+  up = true;
+  harness.sent.length = 0;
+  await harness.clock.advance(60_000);
+  expect(ofAll(harness)).toEqual([':bad']);
+  harness.lot.release();
+  await harness.clock.advance(1_000);
+  expect([ofAll(harness), rows(harness)]).toEqual([[':bad'], ['bad:bad']]);
+});
+
+test('while nothing else is accepted it is tried after the last wait of backoff, and never given up', async () => {
+  const harness = unordered({ answer: eachAlone });
+  harness.accept('x', 'bad');
+  await harness.clock.advance(3_600_000);
+  expect(harness.letters).toEqual([]);
+  expect(harness.sent.length).toBeGreaterThan(10);
+  expect(harness.sent.length).toBeLessThan(20);
+  expect(harness.refusals).toEqual([]);
+  harness.accept('x', '1');
+  await harness.clock.advance(240_000);
+  harness.accept('x', '2');
+  await harness.clock.advance(240_000);
+  expect(harness.letters).toMatchObject([{ lane: 'bad', reason: 'failed' }]);
+});
+
 test('after a restart it is in its lane, and joins it when the slot sends it again', async () => {
   const first = unordered({ answer: eachAlone });
   const [good, bad] = ['1', 'bad'].map((id) => event('x', id));
