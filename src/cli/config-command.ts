@@ -4,7 +4,7 @@ import { ERROR_CODES } from '../errors.ts';
 import { printableLines } from '../observe/printable.ts';
 import { type ConfigFlags, readConfigWithSources, withConfigOptions } from './config-options.ts';
 import { EXIT } from './exit-code.ts';
-import { say, sayJson } from './output.ts';
+import { note, say, sayJson } from './output.ts';
 import { shown } from './print-error.ts';
 
 interface JsonFlags extends ConfigFlags {
@@ -47,14 +47,14 @@ async function tellValid(flags: JsonFlags): Promise<void> {
   if (flags.json) return sayJson({ valid: true, path, sinks, routes, warnings: said, problems: [] });
   const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
   say(`${path} is valid: ${count(sinks, 'sink')}, ${count(routes, 'route')}.`);
-  process.stderr.write(said.map((problem) => `warning: ${shown(formatProblem(problem))}\n`).join(''));
+  for (const problem of said) note(`warning: ${shown(formatProblem(problem))}`);
 }
 
 async function tellProblems({ problems, remedy }: ConfigError, { json }: JsonFlags): Promise<void> {
   const { formatProblem } = await import('../config/config-problem.ts');
   if (json) return sayJson({ valid: false, problems, remedy });
-  process.stderr.write(problems.map((problem) => `${shown(formatProblem(problem))}\n`).join(''));
-  if (remedy !== ERROR_CODES.CONFIG_INVALID.remedy) process.stderr.write(`${shown(remedy)}\n`);
+  for (const problem of problems) note(shown(formatProblem(problem)));
+  if (remedy !== ERROR_CODES.CONFIG_INVALID.remedy) note(shown(remedy));
 }
 
 function printCommand(): Command {

@@ -10,7 +10,7 @@ import type { Config } from '../config/schema.ts';
 import { messageOf, WalpostError } from '../errors.ts';
 import { printableJsonText } from '../observe/printable.ts';
 import { hookAt, type ListenFlags, type ListenTarget, listenTarget } from './listen-target.ts';
-import { say } from './output.ts';
+import { note, say } from './output.ts';
 import { receivedText } from './received-text.ts';
 import { checkSignature, type SignatureFinding } from './signature-check.ts';
 
@@ -45,7 +45,7 @@ export async function listen(
     response.writeHead(status ?? (refused ? 401 : 204)).end();
   };
   const { port } = await listenAt(server, target);
-  for (const line of greeting(target, port)) process.stderr.write(`${line}\n`);
+  for (const line of greeting(target, port)) note(line);
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   await once(stop.signal, 'abort');

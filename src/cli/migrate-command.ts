@@ -1,9 +1,9 @@
 import { Command } from 'commander';
 import { ROLE_PREFIX } from '../config/role-prefix.ts';
 import { WalpostError } from '../errors.ts';
-import { printable, printableLines } from '../observe/printable.ts';
+import { printableLines } from '../observe/printable.ts';
 import { type ConfigFlags, readConfig, withConfigOptions } from './config-options.ts';
-import { sayJson } from './output.ts';
+import { note, say, sayJson } from './output.ts';
 
 interface MigrateFlags extends ConfigFlags {
   readonly plan?: boolean;
@@ -46,21 +46,20 @@ async function migrateOrPlan(flags: MigrateFlags): Promise<void> {
   const { database, roles } = await readConfig(flags);
   const { url } = database;
   const { migrate, plan } = await import('../postgres/schema/migrate.ts');
-  const say = (line: string): void => void (flags.json || process.stdout.write(`${printableLines(line)}\n`));
-  const warn = (line: string): void => void process.stderr.write(`${printable(line)}\n`);
+  const tell = (line: string): void => void (flags.json || say(line));
   const mended: string[] = [];
   const verb = flags.plan ? 'would apply' : 'applied';
   const steps = flags.plan
     ? await plan(url)
     : await migrate(url, {
-        onStep: ({ name }) => say(`${verb} ${name}`),
+        onStep: ({ name }) => tell(`${verb} ${name}`),
         onMended: (line) => void mended.push(line),
-        onNotice: warn,
+        onNotice: note,
         rolePrefix: roles.prefix,
       });
-  if (flags.plan) for (const { name } of steps) say(`${verb} ${name}`);
-  for (const line of mended) say(`mended: ${line}`);
-  if (steps.length === 0) say('The walpost schema is up to date.');
+  if (flags.plan) for (const { name } of steps) tell(`${verb} ${name}`);
+  for (const line of mended) tell(`mended: ${line}`);
+  if (steps.length === 0) tell('The walpost schema is up to date.');
   if (!flags.json) return;
   const migrations = steps.map((step) => ({
     name: step.name,
@@ -72,16 +71,16 @@ async function migrateOrPlan(flags: MigrateFlags): Promise<void> {
 async function prepare(flags: MigrateFlags, table: string): Promise<void> {
   const { database, source, roles } = await readConfig(flags);
   const { prepareTable } = await import('./prepare-table.ts');
-  const say = (line: string): void => void (flags.json || process.stdout.write(`${printableLines(line)}\n`));
+  const tell = (line: string): void => void (flags.json || process.stdout.write(`${printableLines(line)}\n`));
   const steps = await prepareTable({
     url: database.url,
     publication: source.publication,
     table,
     rolePrefix: roles.prefix,
     apply: flags.yes,
-    say,
+    say: tell,
   });
-  if (steps.length === 0) say(`${table} has all that it needs.`);
-  else if (!flags.yes) say('-- To apply it: the same command with --yes.');
+  if (steps.length === 0) tell(`${table} has all that it needs.`);
+  else if (!flags.yes) tell('-- To apply it: the same command with --yes.');
   if (flags.json) sayJson({ applied: flags.yes === true, steps });
 }

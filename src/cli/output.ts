@@ -1,9 +1,14 @@
-/** What commands say on standard output: no text of a database or of a destination moves the reader's cursor. */
+/** What commands say: no text of a database or of a destination moves the reader's cursor. */
 import { printable, printableJson } from '../observe/printable.ts';
-import { fitted } from './text-table.ts';
+import { fitted, terminalWidth } from './text-table.ts';
 
 export function say(line: string): void {
   process.stdout.write(`${fitted(printable(line))}\n`);
+}
+
+/** Beside the output of the command: a warning, or what a person waits for. */
+export function note(line: string): void {
+  process.stderr.write(`${fitted(printable(line), terminalWidth(process.stderr))}\n`);
 }
 
 /** What to do next, for a person at a terminal; a program that reads the output gets rows alone. */

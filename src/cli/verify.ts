@@ -12,7 +12,7 @@ import { EXIT } from './exit-code.ts';
 import { usage } from './flag-values.ts';
 import { isStreamed } from './follow-job.ts';
 import { type JobDatabase, openJobDatabase } from './job-database.ts';
-import { say, sayJson } from './output.ts';
+import { note, say, sayJson } from './output.ts';
 import { progressLine } from './progress-line.ts';
 import { recordText } from './text-table.ts';
 import { type CanaryArrival, type ArrivalReport, arrivalText, isSound, judgeArrivals } from './verify-report.ts';
@@ -57,7 +57,7 @@ export async function verify(config: Config, flags: VerifyFlags): Promise<void> 
   try {
     await takeTurn(turn);
     const streams = await isStreamed(pool, slot);
-    if (!streams) process.stderr.write(`Nobody streams from ${slot}: start \`walpost run\`.\n`);
+    if (!streams) note(`Nobody streams from ${slot}: start \`walpost run\`.`);
     const found = await sendAndWait(database, request, stop.signal);
     if (stop.signal.aborted) process.exitCode = EXIT.failed;
     else tell(slot, request, { found, json: flags.json === true });

@@ -22,6 +22,8 @@ export function terminalMissing(): string | undefined {
 export interface TerminalOptions {
   readonly cwd: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** 80 by default. */
+  readonly columns?: number;
 }
 
 export interface Ended {
@@ -36,11 +38,11 @@ export class Terminal implements AsyncDisposable {
   private raw = '';
   private waiting: (() => void)[] = [];
 
-  constructor(argv: readonly string[], { cwd, env }: TerminalOptions) {
+  constructor(argv: readonly string[], { cwd, env, columns = COLUMNS }: TerminalOptions) {
     const foreign = /^(WALPOST_|PG|NO_COLOR$|FORCE_COLOR$)/;
     const clean = Object.entries(process.env).filter(([name]) => !foreign.test(name));
     const program = [process.execPath, MAIN, ...argv].map(quoted).join(' ');
-    const command = `stty cols ${COLUMNS} rows 40; echo "$$"; exec ${program}`;
+    const command = `stty cols ${columns} rows 40; echo "$$"; exec ${program}`;
     this.child = spawn('script', ['-qec', command, '/dev/null'], {
       cwd,
       env: { ...Object.fromEntries(clean), NO_COLOR: '1', SHELL: '/bin/sh', TERM: 'xterm', ...env },
