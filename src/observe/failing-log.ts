@@ -30,6 +30,7 @@ export class FailingLog {
   private readonly clock: Clock;
   private known = new Map<string, Known>();
   private readonly news = new Map<string, SinkNews>();
+  private counted: ReadonlyMap<string, number> | undefined;
 
   constructor(log: Logger, clock: Clock) {
     this.log = log;
@@ -49,11 +50,17 @@ export class FailingLog {
       else if (!isPaused(known.lane)) this.ends(known); // a pause has a line of its own
     }
     this.known = now;
+    this.counted = undefined;
     this.summarize();
   }
 
-  /** How many organizations of each sink failed at the last round. */
+  /** How many organizations of each sink failed at the last round; counted when somebody asks for it first. */
   organizations(): ReadonlyMap<string, number> {
+    this.counted ??= this.countOrganizations();
+    return this.counted;
+  }
+
+  private countOrganizations(): ReadonlyMap<string, number> {
     const bySink = new Map<string, Set<string>>();
     for (const { lane } of this.known.values()) {
       const found = bySink.get(lane.sink);
@@ -66,6 +73,7 @@ export class FailingLog {
   /** Another process leads now. */
   forget(): void {
     this.known.clear();
+    this.counted = undefined;
     this.news.clear();
   }
 

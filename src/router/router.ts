@@ -236,7 +236,8 @@ export class Router {
     }
   }
 
-  state(): RouterState {
+  /** @param numbersOnly without the refusals, for which every lane is looked at */
+  state(numbersOnly = false): RouterState {
     const lanes: Record<LaneState, number> = {
       gathering: 0,
       ready: 0,
@@ -253,7 +254,8 @@ export class Router {
     };
     for (const sink of this.sinks) sink.countLanes(lanes);
     const inFlight = Object.fromEntries(this.sinks.map((sink) => [sink.name, sink.inFlight]));
-    const refusals = this.sinks.flatMap((sink) => sink.refusals(MOST_REFUSALS)).slice(0, MOST_REFUSALS);
+    const refusing = numbersOnly ? [] : this.sinks;
+    const refusals = refusing.flatMap((sink) => sink.refusals(MOST_REFUSALS)).slice(0, MOST_REFUSALS);
     const openWindows = this.sinks.reduce((sum, sink) => sum + sink.openWindows, 0);
     return { lanes, refusals, inFlight, bufferedBytes: this.budget.used, openWindows };
   }

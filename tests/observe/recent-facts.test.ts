@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { createPool } from '../../src/postgres/pool.ts';
-import { RecentFacts } from '../../src/relay/status/recent-facts.ts';
+import { type DatedFacts, RecentFacts } from '../../src/relay/status/recent-facts.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { poll } from '../support/slot-session.ts';
@@ -34,6 +34,17 @@ test('where reading takes long, a scrape gets the last answer for a minute, and 
     const late = recent.read(source, undefined); // too old to be shown
     await other.query('COMMIT');
     expect(await late).not.toBe(first);
+    const quick = await recent.read(source, undefined);
+    // Reading was quick, and this once it is not.
+    await other.query('BEGIN; LOCK TABLE walpost.parked');
+    const waiting = recent.read(source, undefined);
+    let answer: DatedFacts | undefined;
+    void waiting.then((facts) => (answer = facts));
+    await clock.advance(19);
+    expect(answer).toBeUndefined();
+    await clock.advance(1);
+    expect(await waiting).toBe(quick);
+    await other.query('COMMIT');
   } finally {
     await pool.end();
   }

@@ -1,6 +1,6 @@
 /** Facts of the database for the metrics: a scrape must be quick, also when a hundred thousand rows are counted. */
 import type pg from 'pg';
-import type { Clock } from '../../clock.ts';
+import type { Clock, Timer } from '../../clock.ts';
 import type { Lsn } from '../../lsn.ts';
 import { type DatabaseFacts, NO_FACTS, readDatabaseFacts } from './database-facts.ts';
 
@@ -39,7 +39,21 @@ export class RecentFacts {
     const { last, clock } = this;
     this.reading ??= this.readNow(source, received).finally(() => (this.reading = undefined));
     const isGood = last?.pool === source.pool && clock.now() - last.at < GOOD_FOR_MS;
-    return last && isGood && last.took > QUICK_MS ? last : this.reading;
+    if (!last || !isGood) return this.reading;
+    return last.took > QUICK_MS ? last : this.soonOr(last, this.reading);
+  }
+
+  /** A reading that was quick before may be slow now. */
+  private async soonOr(last: Read, reading: Promise<Read>): Promise<Read> {
+    let timer: Timer | undefined;
+    const late = new Promise<Read>((resolve) => {
+      timer = this.clock.schedule(QUICK_MS, () => resolve(last));
+    });
+    try {
+      return await Promise.race([reading, late]);
+    } finally {
+      timer?.cancel();
+    }
   }
 
   /** Never rejects: a database that does not answer leaves its part unknown. */

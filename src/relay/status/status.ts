@@ -134,7 +134,7 @@ export class RelayStatus {
     };
   }
 
-  /** For the metrics `heldBy` and `waiting` are left out: they name what no metric has, and take long when many lanes wait. */
+  /** For the metrics `heldBy`, `waiting` and `refusing` are left out: they name what no metric has, and take long when many lanes wait. */
   async report(numbersOnly = false): Promise<StatusReport> {
     const { config, clock } = this.options;
     const parts = this.attached?.parts;
@@ -142,7 +142,7 @@ export class RelayStatus {
     const { role, detail } = this.readiness();
     const read = await this.readFacts(source, parts?.slot, numbersOnly);
     const { sessions } = read.facts;
-    const { seconds, ...memory } = parts ? this.inMemory(parts) : NOTHING_IN_MEMORY;
+    const { seconds, ...memory } = parts ? this.inMemory(parts, numbersOnly) : NOTHING_IN_MEMORY;
     const judged = this.judge(read, parts, seconds);
     return {
       version: VERSION,
@@ -247,9 +247,9 @@ export class RelayStatus {
     this.options.log.warn(fields, 'the destination refuses every event of an organization that it is sent; they wait');
   }
 
-  private inMemory({ router, ledger, slot }: PipelineParts): InMemory {
+  private inMemory({ router, ledger, slot }: PipelineParts, numbersOnly: boolean): InMemory {
     const { clock } = this.options;
-    const { lanes, refusals, bufferedBytes } = router.state();
+    const { lanes, refusals, bufferedBytes } = router.state(numbersOnly);
     const committed = ledger.oldestOpen && committedAtMs(ledger.oldestOpen);
     return {
       lanes,
