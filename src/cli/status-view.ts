@@ -8,7 +8,7 @@ import type { GatheredStatus } from './gather-status.ts';
 import { bytesText, secondsText } from './quantity-text.ts';
 import { COUNT_LIMIT } from '../parking/parked-sinks.ts';
 import { changeRows, type StatusChanges } from './status-changes.ts';
-import { wrapText } from './text-table.ts';
+import { valueIndent, wrapText } from './text-table.ts';
 
 type Paint = ReturnType<typeof pc.createColors>;
 type Row = [name: string, value: string];
@@ -42,9 +42,17 @@ export function statusText(status: GatheredStatus, { color, width, changes }: St
   ];
   const fitted = (text: string, indent: number): string =>
     width === undefined ? text : wrapText(text, width - indent).join('\n');
-  const table = new Table({ chars: NO_FRAME, style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 } });
-  const indent = Math.max(...rows.map(([name]) => stripVTControlCharacters(name).length)) + 2;
-  for (const [name, value] of rows) table.push([paint.dim(name), fitted(value, indent)]);
+  const indent = valueIndent(
+    rows.map(([name]) => name),
+    width,
+  );
+  const style = { head: [], border: [], 'padding-left': 0, 'padding-right': 2 };
+  const table = new Table({ chars: NO_FRAME, style, colWidths: [indent] });
+  for (const [name, value] of rows) {
+    const isLong = stripVTControlCharacters(name).length + 2 > indent;
+    if (isLong) table.push([{ colSpan: 2, content: fitted(paint.dim(name), 2) }], ['', fitted(value, indent)]);
+    else table.push([paint.dim(name), fitted(value, indent)]);
+  }
   const text = table
     .toString()
     .split('\n')

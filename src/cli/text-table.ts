@@ -41,17 +41,28 @@ export function cut(text: string): string {
   return text.length > MOST_IN_A_CELL ? `${text.slice(0, MOST_IN_A_CELL - 1)}…` : text;
 }
 
-/** Names and values in two columns; what is empty is left out. */
+/** Room that values keep beside their names: an id of 36 characters is not broken. */
+const LEAST_FOR_VALUES = 38;
+
+/** Where values begin, beside all names but those that would take the room of the values. */
+export function valueIndent(names: readonly string[], width: number | undefined): number {
+  const most = width === undefined ? Infinity : Math.min(width - LEAST_FOR_VALUES - 2, Math.floor(width * 0.36));
+  return Math.max(0, ...names.map(lengthOf).filter((length) => length <= most)) + 2;
+}
+
+/** Names and values in two columns; what is empty is left out. A name that is too long has a line of its own. */
 export function recordText(
   fields: readonly (readonly [name: string, value: string])[],
   width = terminalWidth(process.stdout),
 ): string {
   const shown = fields.filter(([, value]) => value !== '');
-  const indent = Math.max(0, ...shown.map(([name]) => name.length)) + 2;
+  const names = shown.map(([name]) => name);
+  const indent = valueIndent(names, width);
   return shown
     .map(([name, value]) => {
       const lines = width === undefined ? [printable(value)] : wrapText(printable(value), width - indent);
-      return `${name.padEnd(indent)}${lines.join(`\n${' '.repeat(indent)}`)}\n`;
+      const head = name.length + 2 > indent ? `${fitted(name, width)}\n${' '.repeat(indent)}` : name.padEnd(indent);
+      return `${head}${lines.join(`\n${' '.repeat(indent)}`)}\n`;
     })
     .join('');
 }

@@ -16,9 +16,9 @@ const answered = (report = sampleReport()): GatheredStatus => ({
   allAlerts: true,
 });
 
-test('shows all there is, in plain text within 80 columns', () => {
+test('shows all there is, in plain text', () => {
   expect(statusText(answered(), { color: false })).toBe(`role          leader, epoch 7, streaming from walpost_app
-processes     leader server process 11 from 127.0.0.1; no standby
+processes     leader server process 11 from 127.0.0.1; no standby (a second \`walpost run\` stands by)
 slot          walpost_app, reserved, active
 confirmed     0/20
 lag           0.3 s; unread 1 B, unconfirmed 2.0 KiB
@@ -35,6 +35,17 @@ dead letters  3: 1 poison, 2 rejected (n8n)
 jobs          none
 alerts        none
 `);
+});
+
+test('a sink with a long name leaves room for what is said of it', () => {
+  const sink = 'notifications-of-the-customer-portal';
+  const report = sampleReport({ breakers: [{ sink, state: 'closed' }], parked: [] });
+  const lines = statusText(answered(report), { color: false, width: 60 }).split('\n');
+  const at = lines.indexOf(`sink ${sink}`);
+  expect(lines.slice(at, at + 2)).toEqual([`sink ${sink}`, '              breaker closed']);
+  expect(lines[0]).toBe('role          leader, epoch 7, streaming from walpost_app');
+  const piped = statusText(answered(report), { color: false }).split('\n');
+  expect(piped).toContainEqual(expect.stringMatching(new RegExp(`^sink ${sink}  breaker closed$`)));
 });
 
 test('with colors it says the same', () => {

@@ -32,6 +32,18 @@ organization  6f1c2a52-8c0e-4d6e-9a50-0d5d2f2f5f12
 `);
 });
 
+test('an id is whole in a narrow terminal, also beside a long name', () => {
+  const id = '6f1c2a52-8c0e-4d6e-9a50-0d5d2f2f5f11';
+  const text = recordText(
+    [
+      ['organization', id],
+      ["the destination's own words", `no ${id}`],
+    ],
+    60,
+  );
+  expect(text).toBe(`organization  ${id}\nthe destination's own words\n              no ${id}\n`);
+});
+
 test('where there is no terminal every row is one line', () => {
   expect(textTable(HEAD, ROWS, undefined).split('\n')).toHaveLength(4);
   expect(recordText([['a', 'x '.repeat(200)]], undefined).split('\n')).toHaveLength(2);

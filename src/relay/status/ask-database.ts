@@ -61,7 +61,8 @@ async function neverRun(pool: pg.Pool): Promise<string[]> {
   const found = rows[0];
   if (!found) return [];
   const count = found.rows > COUNT_LIMIT ? `More than ${COUNT_LIMIT}` : found.rows;
-  return [`${count} rows of walpost.outbox wait since ${found.since} UTC, and no relay has ever run.`];
+  const wait = found.rows === 1 ? 'row of walpost.outbox waits' : 'rows of walpost.outbox wait';
+  return [`${count} ${wait} since ${found.since} UTC, and no relay has ever run.`];
 }
 
 interface StartsRow {
