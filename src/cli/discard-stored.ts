@@ -35,6 +35,6 @@ export async function discardFrom(
 
   async function discardAll(): Promise<number> {
     using progress = progressLine((gone) => `deleted ${gone} of ${count}`);
-    return discardStored(database.pool, table, filter, progress.show);
+    return await discardStored(database.pool, table, filter, progress.show);
   }
 }

@@ -92,7 +92,7 @@ async function moveAll(
   { filter, to, count }: { filter: StoredFilter; to: string; count: number },
 ): Promise<number> {
   using progress = progressLine((moved) => `moved ${moved} of ${count}`);
-  return moveParked(pool, { filter, to }, progress.show);
+  return await moveParked(pool, { filter, to }, progress.show);
 }
 
 export function discardParked(config: Config, flags: ParkedFlags): Promise<void> {

@@ -7,6 +7,9 @@ import { type TestDatabase, createTestDatabase } from '../support/database.ts';
 import { createRole } from '../support/database-role.ts';
 import { RelayInProcess } from '../support/relay-in-process.ts';
 import { type CliResult, walpost } from '../support/walpost-cli.ts';
+import { Terminal, terminalMissing } from '../situations/terminal.ts';
+
+const noTerminal = terminalMissing();
 
 const configFor = (url: string): string => LEAST.replace('postgres://localhost/app', JSON.stringify(url));
 
@@ -59,6 +62,28 @@ test('everything goes, and the application goes on', async () => {
   expect(await uninstall('--yes')).toMatchObject({ code: 0, stdout: 'walpost is not installed in this database.\n' });
   await migrate(database.url);
 });
+
+test.skipIf(noTerminal !== undefined)(
+  'what came after it was shown is not removed: a person is asked again',
+  async () => {
+    await database.query('CREATE SCHEMA app; CREATE TABLE app.jobs (id int, organization_id uuid)');
+    const argv = ['uninstall', '-c', file.path];
+    {
+      await using terminal = new Terminal(argv, { cwd: file.directory });
+      await terminal.shows(/for good\? \[y\/N\]/);
+      await database.query(`SELECT walpost.capture('app.jobs', 'job')`);
+      terminal.type('y\n');
+      const { code, text } = await terminal.end();
+      expect({ code, text }).toMatchObject({ code: 2, text: expect.stringContaining('nothing was changed') });
+    }
+    expect(await ours()).toHaveLength(3);
+    await using terminal = new Terminal(argv, { cwd: file.directory });
+    await terminal.shows(/the capture triggers of app\.jobs[^]*\[y\/N\]/);
+    terminal.type('y\n');
+    expect((await terminal.end()).code).toBe(0);
+    expect(await ours()).toEqual([]);
+  },
+);
 
 test('it does nothing while a relay streams', async () => {
   await using relay = await RelayInProcess.start({ database, sinks });

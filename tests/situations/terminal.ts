@@ -79,6 +79,11 @@ export class Terminal implements AsyncDisposable {
     }
   }
 
+  /** As a person types it. */
+  type(text: string): void {
+    this.child.stdin?.write(text);
+  }
+
   async end(): Promise<Ended> {
     await this.closed;
     return { code: this.child.exitCode ?? 1, text: this.text };

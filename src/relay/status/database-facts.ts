@@ -71,7 +71,7 @@ export async function readDatabaseFacts(
       holders &&
       inOrder([
         ...holders.filter(({ kind }) => isStreamed || kind !== 'lane'),
-        ...(status.slot ? missingRelay(status.slot, sessions?.stranger?.remedy) : []),
+        ...(status.slot ? missingRelay(status.slot, sessions) : []),
       ]),
     sessions,
     walEnd: walEnd(state),

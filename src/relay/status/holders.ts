@@ -4,6 +4,7 @@ import type { SlotStatus, Stall } from '../../observe/status-report.ts';
 import type { WalHolder } from '../../observe/wal-status.ts';
 import { rfc3339Sql } from '../../pg-time.ts';
 import { databaseError } from '../../postgres/database-error.ts';
+import type { RelaySessions } from './relay-sessions.ts';
 
 /** What holds everything stands first; a slot of others only keeps the disk full. */
 const ORDER: readonly WalHolder['kind'][] = [
@@ -32,14 +33,11 @@ export function inOrder(holders: readonly WalHolder[]): readonly WalHolder[] {
   return holders.toSorted((one, other) => ORDER.indexOf(one.kind) - ORDER.indexOf(other.kind));
 }
 
-/**
- * Nobody streams from a slot that is there.
- *
- * @param remedy of what keeps every process from leading, where something does
- */
-export function missingRelay(slot: SlotStatus, remedy = 'Start `walpost run`.'): readonly WalHolder[] {
+/** Nobody streams from a slot that is there; no start would help while a stranger keeps every process from leading. */
+export function missingRelay(slot: SlotStatus, sessions: RelaySessions | null): readonly WalHolder[] {
   if (slot.active || slot.walStatus === 'missing' || slot.walStatus === 'lost') return [];
   const message = `nobody streams from slot ${slot.name}, so the server keeps its WAL`;
+  const remedy = sessions?.stranger?.remedy ?? 'Start `walpost run`.';
   return [{ kind: 'relay', subject: slot.name, since: null, message, remedy }];
 }
 
