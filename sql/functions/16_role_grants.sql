@@ -13,6 +13,7 @@ BEGIN ATOMIC
     "SELECT, INSERT (organization_id, idempotency_key, event_id, hash) ON walpost.idempotency_keys",
     "USAGE ON SEQUENCE walpost.idempotency_conflicts",
     "SELECT, INSERT (organization_id, idempotency_key, command, arguments_hash), UPDATE (result) ON walpost.command_results",
+    "SELECT ON walpost.endpoints",
     "EXECUTE ON FUNCTION walpost.publish, walpost.publish_many, walpost.emit, walpost_internal.parse_events, walpost_internal.raise_invalid_events, walpost_internal.is_valid_event, walpost_internal.raise_invalid_event, walpost_internal.with_trace, walpost_internal.max_payload_bytes, walpost.uuid_v7, walpost.once, walpost_internal.refuse_command, walpost_internal.refuse_organization, walpost_internal.refuse_expiry, walpost_internal.is_time, walpost_internal.event_hash, walpost_internal.tell_key_conflict, walpost_internal.warn_of_json_text, walpost.event_status, walpost_internal.own_event_status, walpost_internal.claimed_organization, walpost_internal.organization_text, walpost_internal.current_organization, walpost_internal.current_organization_id, walpost_internal.reads_every_event"
   ],
   "walpost_reader": [
@@ -20,13 +21,15 @@ BEGIN ATOMIC
     "SELECT (id, slot, system_identifier, epoch, sink, lane, reason, detail, attempts, commit_lsn, ordinal, event_id, organization_id, event_type, event_version, topic, entity_type, entity_id, target, idempotency_key, payload, headers, created_at, expires_at, redacted_at, committed_at, poison_row, stored_at, blocks) ON walpost.dead_letters",
     "SELECT (id, slot, sink, organization_id, lane, first_event_id, last_event_id, event_ids, events, attempt, job, outcome, reason, duration_ms, at) ON walpost.delivery_log",
     "SELECT (slot, sink, organization_id, lane, state, failing_since, attempts, code, reason, next_try_at, paused_by, paused_at, pause_reason) ON walpost.lanes",
+    "SELECT (endpoint_id, sink, organization_id, url, event_types, max_per_second, description, state, state_reason, state_changed_at, missed_since, created_at, updated_at) ON walpost.endpoints",
+    "SELECT (change_id, endpoint_id, sink, organization_id, change, url, event_types, max_per_second, state, changed_at, changed_xid) ON walpost.endpoint_changes",
     "SELECT (slot, system_identifier, lsn, advanced_at) ON walpost.cursor",
     "EXECUTE ON FUNCTION walpost.event_status, walpost_internal.pending_events, walpost_internal.proven_snapshot, walpost.is_proven, walpost_internal.uuid_or_null, walpost_internal.uuid_time, walpost_internal.setting, walpost_internal.claimed_organization, walpost_internal.organization_text, walpost_internal.current_organization, walpost_internal.current_organization_id, walpost_internal.reads_every_event"
   ],
   "walpost_relay": [
     "SELECT ON ALL TABLES IN SCHEMA walpost",
     "INSERT, UPDATE ON walpost.cursor, walpost.jobs, walpost.installation",
-    "INSERT, UPDATE, DELETE ON walpost.parked, walpost.dead_letters, walpost.checkpoints, walpost.delivery_log, walpost.lanes, walpost.told_alerts",
+    "INSERT, UPDATE, DELETE ON walpost.parked, walpost.dead_letters, walpost.checkpoints, walpost.delivery_log, walpost.lanes, walpost.told_alerts, walpost.endpoint_positions",
     "INSERT, UPDATE, DELETE ON walpost.retry_requests",
     "INSERT ON walpost.canaries",
     "UPDATE (slot) ON walpost.canaries",
@@ -35,13 +38,13 @@ BEGIN ATOMIC
     "EXECUTE ON FUNCTION walpost.prune, walpost.leader_lock, walpost.standbys, walpost_internal.send_canary, walpost_internal.remove_canaries, walpost_internal.begin_restamp, walpost_internal.restamp, walpost.event_status, walpost_internal.pending_events, walpost_internal.proven_snapshot, walpost.is_proven, walpost_internal.uuid_or_null, walpost_internal.uuid_time, walpost_internal.setting, walpost_internal.time_text, walpost_internal.captures, walpost_internal.claimed_organization, walpost_internal.organization_text, walpost_internal.current_organization, walpost_internal.current_organization_id, walpost_internal.reads_every_event, walpost.deviations"
   ],
   "walpost_operator": [
-    "SELECT ON walpost.outbox, walpost.settings, walpost.idempotency_keys, walpost.command_results, walpost.cursor, walpost.checkpoints, walpost.jobs, walpost.parked, walpost.dead_letters, walpost.delivery_log, walpost.lanes, walpost.canaries, walpost.told_alerts, walpost.redaction_marks, walpost.migrations, walpost.repeatables, walpost.migration_turn, walpost.prune_turn, walpost.installation",
+    "SELECT ON walpost.outbox, walpost.settings, walpost.idempotency_keys, walpost.command_results, walpost.cursor, walpost.checkpoints, walpost.jobs, walpost.parked, walpost.dead_letters, walpost.delivery_log, walpost.lanes, walpost.canaries, walpost.told_alerts, walpost.endpoints, walpost.endpoint_changes, walpost.endpoint_positions, walpost.endpoint_organizations, walpost.endpoint_installation, walpost.redaction_marks, walpost.migrations, walpost.repeatables, walpost.migration_turn, walpost.prune_turn, walpost.installation",
     "SELECT ON walpost.health, walpost.organization_health, walpost.cursor_health, walpost.wal_holders, walpost.alerts, walpost.event_timeline, walpost.queue_status, walpost.error_summary, walpost.captures",
     "INSERT, UPDATE ON walpost.jobs",
     "SELECT, INSERT ON walpost.retry_requests",
     "INSERT, UPDATE, DELETE ON walpost.lanes",
     "UPDATE, DELETE ON walpost.parked, walpost.dead_letters",
-    "DELETE ON walpost.cursor, walpost.checkpoints, walpost.idempotency_keys, walpost.command_results",
+    "DELETE ON walpost.cursor, walpost.checkpoints, walpost.endpoint_positions, walpost.idempotency_keys, walpost.command_results",
     "INSERT, UPDATE, DELETE ON walpost.settings",
     "USAGE ON SEQUENCE walpost.parked_place",
     "SELECT ON SEQUENCE walpost.idempotency_conflicts",

@@ -147,20 +147,23 @@ BEGIN ATOMIC
    WHERE NOT EXISTS (SELECT FROM policy AS p WHERE p.polrelid = h.oid AND p.polname = w.name AND p.whole
                         AND p.polroles = ARRAY[r.oid] AND p.shows = 'true' AND p.takes = 'true')
    UNION ALL
-  SELECT c.oid, 'row-level security of walpost.emit_keys is off, or without a policy of walpost',
-         'ALTER TABLE walpost.emit_keys ENABLE ROW LEVEL SECURITY; DROP POLICY IF EXISTS relay ON walpost.emit_keys; '
-         || format('CREATE POLICY relay ON walpost.emit_keys FOR SELECT USING (EXISTS (SELECT FROM pg_catalog.pg_roles AS r '
-         'WHERE r.rolname = %L AND pg_catalog.pg_has_role(r.oid, ''USAGE''))); ', walpost_internal.role_prefix() || 'walpost_relay') ||
-         'COMMENT ON POLICY relay ON walpost.emit_keys IS ''The relay needs them to tell an event from a message of somebody else.'''
-    FROM pg_class AS c
-   WHERE c.oid = to_regclass('walpost.emit_keys')
-     AND NOT (c.relrowsecurity AND EXISTS (SELECT FROM policy AS p WHERE p.polrelid = c.oid AND p.polname = 'relay'
+  SELECT c.oid, format('row-level security of %s is off, or without a policy of walpost', c.oid::regclass),
+         format('ALTER TABLE %1$s ENABLE ROW LEVEL SECURITY; DROP POLICY IF EXISTS relay ON %1$s; '
+         'CREATE POLICY relay ON %1$s FOR SELECT USING (EXISTS (SELECT FROM pg_catalog.pg_roles AS r '
+         'WHERE r.rolname = %2$L AND pg_catalog.pg_has_role(r.oid, ''USAGE''))); COMMENT ON POLICY relay ON %1$s IS %3$L',
+         c.oid::regclass, walpost_internal.role_prefix() || 'walpost_relay', s.reason)
+    FROM (VALUES ('walpost.emit_keys', 'The relay needs them to tell an event from a message of somebody else.'),
+                 ('walpost.endpoint_secrets', 'The relay signs with them.')) AS s (name, reason)
+         JOIN pg_class AS c ON c.oid = to_regclass(s.name)
+   WHERE NOT (c.relrowsecurity AND EXISTS (SELECT FROM policy AS p WHERE p.polrelid = c.oid AND p.polname = 'relay'
                         AND strpos(p.shows, quote_literal(walpost_internal.role_prefix() || 'walpost_relay')) > 0))
    UNION ALL
-  SELECT a.attrelid, 'the statistics of the server would hold secrets of walpost.emit_keys',
-         'ALTER TABLE walpost.emit_keys ALTER COLUMN secret SET STATISTICS 0'
-    FROM pg_attribute AS a
-   WHERE a.attrelid = to_regclass('walpost.emit_keys') AND a.attname = 'secret' AND a.attstattarget IS DISTINCT FROM 0;
+  SELECT a.attrelid, format('the statistics of the server would hold secrets of %s', a.attrelid::regclass),
+         format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS 0', a.attrelid::regclass, a.attname)
+    FROM (VALUES ('walpost.emit_keys', 'secret'), ('walpost.endpoint_secrets', 'secret'), ('walpost.endpoints', 'url'),
+                 ('walpost.endpoints', 'headers'), ('walpost.endpoint_changes', 'url'), ('walpost.endpoint_changes', 'headers')) AS s (name, "column")
+         JOIN pg_attribute AS a ON a.attrelid = to_regclass(s.name) AND a.attname = s."column"
+   WHERE a.attstattarget IS DISTINCT FROM 0;
 END;
 
 CREATE OR REPLACE FUNCTION walpost.deviations(OUT what text, OUT statement text) RETURNS SETOF record
@@ -180,7 +183,7 @@ BEGIN ATOMIC
   SELECT d.what, d.statement FROM walpost_internal.capture_deviations() AS d
    UNION ALL
   SELECT 'publication walpost is missing',
-         'CREATE PUBLICATION walpost FOR TABLE walpost.outbox WITH (publish = ''insert'', publish_via_partition_root = true); '
+         'CREATE PUBLICATION walpost FOR TABLE walpost.outbox, walpost.endpoint_changes WITH (publish = ''insert'', publish_via_partition_root = true); '
          'COMMENT ON PUBLICATION walpost IS ''New rows of walpost.outbox, for the slot of the walpost relay.'''
    WHERE NOT EXISTS (SELECT FROM pg_publication AS p WHERE p.pubname = 'walpost')
    UNION ALL
@@ -189,10 +192,10 @@ BEGIN ATOMIC
     FROM pg_publication AS p
    WHERE p.pubname = 'walpost' AND NOT (p.pubinsert AND p.pubviaroot AND NOT p.pubupdate AND NOT p.pubdelete AND NOT p.pubtruncate)
    UNION ALL
-  SELECT 'publication walpost does not hold walpost.outbox', 'ALTER PUBLICATION walpost ADD TABLE walpost.outbox'
-    FROM pg_publication AS p
-   WHERE p.pubname = 'walpost' AND NOT p.puballtables
-     AND NOT EXISTS (SELECT FROM pg_publication_rel AS r WHERE r.prpubid = p.oid AND r.prrelid = to_regclass('walpost.outbox'))
+  SELECT format('publication walpost does not hold %s', t.name), format('ALTER PUBLICATION walpost ADD TABLE %s', t.name)
+    FROM pg_publication AS p CROSS JOIN (VALUES ('walpost.outbox'), ('walpost.endpoint_changes')) AS t (name)
+   WHERE p.pubname = 'walpost' AND NOT p.puballtables AND to_regclass(t.name) IS NOT NULL
+     AND NOT EXISTS (SELECT FROM pg_publication_rel AS r WHERE r.prpubid = p.oid AND r.prrelid = to_regclass(t.name))
      AND NOT EXISTS (SELECT FROM pg_publication_namespace AS n WHERE n.pnpubid = p.oid AND n.pnnspid = 'walpost'::regnamespace);
 END;
 

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { hasEndpoints } from '../config/endpoint-sinks.ts';
 import { ROLE_PREFIX } from '../config/role-prefix.ts';
 import { WalpostError } from '../errors.ts';
 import { printableLines } from '../observe/printable.ts';
@@ -69,13 +70,14 @@ async function migrateOrPlan(flags: MigrateFlags): Promise<void> {
 }
 
 async function prepare(flags: MigrateFlags, table: string): Promise<void> {
-  const { database, source, roles } = await readConfig(flags);
+  const { database, source, sinks, roles } = await readConfig(flags);
   const { prepareTable } = await import('./prepare-table.ts');
   const tell = (line: string): void => void (flags.json || process.stdout.write(`${printableLines(line)}\n`));
   const steps = await prepareTable({
     url: database.url,
     publication: source.publication,
     table,
+    endpoints: hasEndpoints(sinks),
     rolePrefix: roles.prefix,
     apply: flags.yes,
     say: tell,

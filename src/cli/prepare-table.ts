@@ -7,6 +7,7 @@ export interface PrepareOptions {
   readonly url: string;
   readonly publication: string;
   readonly table: string;
+  readonly endpoints: boolean;
   readonly rolePrefix?: string | undefined;
   readonly apply?: boolean | undefined;
   readonly say: (line: string) => void;
@@ -17,12 +18,12 @@ export interface PrepareOptions {
  * statement is refused, then the index. An index of a table in use waits as long as older transactions take, and blocks nobody.
  */
 export async function prepareTable(options: PrepareOptions): Promise<readonly PreparationStep[]> {
-  const { url, publication, table, rolePrefix, apply, say } = options;
+  const { url, publication, table, endpoints, rolePrefix, apply, say } = options;
   const client = sessionClient({ url, applicationName: 'walpost migrate' }, { connectionTimeoutMillis: 10_000 });
   client.on('error', () => undefined);
   try {
     await connectSession(client);
-    const steps = await planPreparation({ db: client, publication, table, rolePrefix });
+    const steps = await planPreparation({ db: client, publication, table, endpoints, rolePrefix });
     if (apply) await applyTogether(client, steps);
     for (const { sql, note, alone } of steps) {
       say(`-- ${note}\n${sql};`);

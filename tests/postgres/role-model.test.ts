@@ -209,8 +209,13 @@ test('policies, row-level security, statistics and publication come back', async
                         ALTER PUBLICATION walpost DROP TABLE walpost.outbox`);
   expect(await mended()).toHaveLength(2);
   expect(
-    await database.query(`SELECT tablename, pubdelete FROM pg_publication_tables JOIN pg_publication USING (pubname)`),
-  ).toEqual([{ tablename: 'outbox', pubdelete: false }]);
+    await database.query(
+      `SELECT tablename, pubdelete FROM pg_publication_tables JOIN pg_publication USING (pubname) ORDER BY 1`,
+    ),
+  ).toEqual([
+    { tablename: 'endpoint_changes', pubdelete: false },
+    { tablename: 'outbox', pubdelete: false },
+  ]);
 });
 
 test('days of the outbox are secured as it is, also one that somebody else attached', async () => {

@@ -50,9 +50,9 @@ test('what was there stays, days are made ahead, and views, order, security and 
   ]);
   expect(await database.query('SELECT FROM public.mine')).toHaveLength(4);
   expect(await database.query('SELECT FROM walpost.event_timeline')).toHaveLength(4);
-  expect(await database.query(`SELECT tablename FROM pg_publication_tables WHERE pubname = 'walpost'`)).toEqual([
-    { tablename: 'outbox' },
-  ]);
+  expect(
+    await database.query(`SELECT tablename FROM pg_publication_tables WHERE pubname = 'walpost' ORDER BY 1`),
+  ).toEqual([{ tablename: 'endpoint_changes' }, { tablename: 'outbox' }]);
   await expect(database.query('SELECT walpost.partition_outbox()')).rejects.toMatchObject({ code: '55000' });
 
   await using role = await createRole(database, { in: ['walpost_publisher', 'walpost_reader'] });

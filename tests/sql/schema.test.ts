@@ -32,7 +32,7 @@ test('functions are safe from the search_path of their caller', async () => {
   expect(open).toEqual([]);
 });
 
-test('the publication publishes inserts of the outbox, and nothing else', async () => {
+test('the publication publishes inserts of the outbox and changes of endpoints, and nothing else', async () => {
   await using database = await createTestDatabase();
   expect(
     await database.query(`SELECT puballtables, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot
@@ -40,7 +40,8 @@ test('the publication publishes inserts of the outbox, and nothing else', async 
   ).toEqual([
     { puballtables: false, pubinsert: true, pubupdate: false, pubdelete: false, pubtruncate: false, pubviaroot: true },
   ]);
-  expect(await database.query(`SELECT schemaname, tablename FROM pg_publication_tables`)).toEqual([
+  expect(await database.query(`SELECT schemaname, tablename FROM pg_publication_tables ORDER BY 2`)).toEqual([
+    { schemaname: 'walpost', tablename: 'endpoint_changes' },
     { schemaname: 'walpost', tablename: 'outbox' },
   ]);
 });

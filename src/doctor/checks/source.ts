@@ -1,7 +1,7 @@
 /** The table, its publication, and the schema: what a start would refuse, and what the stream may have missed. */
-import { quoteIdentifier, quoteQualified } from '../../postgres/identifiers.ts';
+import { quoteIdentifier } from '../../postgres/identifiers.ts';
 import { OWN_TABLE } from '../../postgres/own-table.ts';
-import { createPublicationSql } from '../../postgres/source/publication.ts';
+import { createPublicationSql, publishedTables } from '../../postgres/source/publication.ts';
 import { awaitedJob } from '../../postgres/source/completeness.ts';
 import { type DoctorFinding, finding } from '../finding.ts';
 import type { PublicationExtent } from '../facts/publication.ts';
@@ -49,8 +49,8 @@ export function judgePublication(
       ? 'It holds all tables, of the database or of a schema.'
       : `It holds other tables too: ${some.join(', ')}.`;
     const remedy = extent.allTables
-      ? `DROP PUBLICATION ${name}; ${createPublicationSql(publication, table)}; walpost reads from the table what was written in between.`
-      : `ALTER PUBLICATION ${name} SET TABLE ${quoteQualified(table)};`;
+      ? `DROP PUBLICATION ${name}; ${createPublicationSql(publication, table, extent.endpoints)}; walpost reads from the table what was written in between.`
+      : `ALTER PUBLICATION ${name} SET TABLE ${publishedTables(table, extent.endpoints)};`;
     found.push(finding('PUBLICATION_OTHER_TABLES', { subject, what, remedy }));
   }
   return found;

@@ -4,6 +4,7 @@
  */
 import type pg from 'pg';
 import type { Clock } from '../../clock.ts';
+import { hasEndpoints } from '../../config/endpoint-sinks.ts';
 import type { Config } from '../../config/schema.ts';
 import { WalpostError } from '../../errors.ts';
 import { countParked, type ParkedSinkCount } from '../../parking/parked-sinks.ts';
@@ -17,6 +18,7 @@ import { readDeviations, type RoleDeviation } from '../../postgres/schema/role-m
 import { refuseForeignCode } from '../../postgres/schema/schema-guard.ts';
 import { columnMapping, requiredColumns } from '../../postgres/source/column-mapping.ts';
 import { refuseColumnTypes } from '../../postgres/source/column-types.ts';
+import { checkEndpointPublication } from '../../postgres/source/endpoint-changes.ts';
 import { checkSource } from '../../postgres/source/source-checks.ts';
 import { stateOf } from '../../postgres/storable.ts';
 import { refusalError } from '../../relay/starts/refusals.ts';
@@ -107,7 +109,7 @@ async function readAll(pool: pg.Pool, config: Config, clock: Clock): Promise<Dat
     startProblems: whereKnown(start, ({ decision, facts }) =>
       'refusal' in decision ? [refusalError(decision.refusal, facts, source)] : [],
     ),
-    sourceProblems: isSourceThere ? await problemsOf(() => checkTable(pool, slot, source)) : { unknown: NOT_INSTALLED },
+    sourceProblems: isSourceThere ? await problemsOf(() => checkTable(pool, slot, config)) : { unknown: NOT_INSTALLED },
     neverRun: whereKnown(start, ({ decision }) => 'start' in decision && decision.start.kind === 'first'),
     relayRights: await installed(() => readRelayRights(pool)),
     publication: await factOf(() => readPublicationExtent(pool, source)),
@@ -136,12 +138,13 @@ async function checkSchema(pool: pg.Pool, isOwner: boolean): Promise<void> {
   }
 }
 
-async function checkTable(pool: pg.Pool, slot: string, source: Config['source']): Promise<void> {
+async function checkTable(pool: pg.Pool, slot: string, { source, sinks }: Config): Promise<void> {
   const { publication, table, plugin, row_filter: rowFilter } = source;
   const mapping = columnMapping(source);
   const columns = requiredColumns(source);
   const tableId = await checkSource({ db: pool, publication, table, columns, plugin, slot, rowFilter });
   await refuseColumnTypes({ db: pool, table, tableId, mapping, plugin });
+  if (hasEndpoints(sinks)) await checkEndpointPublication(pool, publication);
 }
 
 /** What a check refuses is known; that the server refused the question, or did not answer, is not. */

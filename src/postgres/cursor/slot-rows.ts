@@ -13,11 +13,12 @@ const TABLES = `
 
 /**
  * Rows may be left under the new name without a cursor, and would be in the way: each slot has one row for a lane, one
- * for an alert, and one open healing.
+ * for an alert, one for a change of an endpoint, and one open healing.
  */
 const MAKE_ROOM = [
   'DELETE FROM walpost.lanes WHERE slot = $1',
   'DELETE FROM walpost.told_alerts WHERE slot = $1',
+  'DELETE FROM walpost.endpoint_positions WHERE slot = $1',
   `UPDATE walpost.jobs SET state = 'cancelled', ended_at = clock_timestamp(), error = 'Another slot took this name.'
     WHERE slot = $1 AND state IN ('queued', 'running')`,
 ];

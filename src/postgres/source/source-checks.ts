@@ -5,7 +5,7 @@ import { createPublicationSql } from './publication.ts';
 import { OWN_TABLE } from '../own-table.ts';
 import { ask } from '../queryable.ts';
 import { missingTable } from './missing-table.ts';
-import { type ObstacleOptions, publishWholeTable, refuseObstacles } from './source-obstacles.ts';
+import { MEMBERS, type ObstacleOptions, publishWholeTable, refuseObstacles } from './source-obstacles.ts';
 
 export type SourceCheckOptions = ObstacleOptions;
 
@@ -113,6 +113,7 @@ interface PublicationRow {
   /** The table is a partition of it, and published under its name. */
   ancestor: string | null;
   alone: boolean;
+  changes: boolean;
 }
 
 const PUBLICATION = `
@@ -121,7 +122,7 @@ const PUBLICATION = `
             JOIN pg_class c ON c.oid = a.relid JOIN pg_namespace n ON n.oid = c.relnamespace
             JOIN pg_publication_tables o ON o.pubname = p.pubname AND o.schemaname = n.nspname AND o.tablename = c.relname
            WHERE a.relid <> $4 AND p.pubviaroot LIMIT 1) AS ancestor,
-         (SELECT count(*) FROM pg_publication_rel m WHERE m.prpubid = p.oid) <= 1 AS alone
+         ${MEMBERS}
     FROM pg_publication p
          LEFT JOIN pg_publication_tables t ON t.pubname = p.pubname AND t.schemaname = $2 AND t.tablename = $3
    WHERE p.pubname = $1`;
@@ -160,7 +161,7 @@ async function checkPublication(options: SourceCheckOptions, source: SourceRow):
     const names = left.map(quoteIdentifier).join(', ');
     throw new WalpostError('PUBLICATION_TABLE', {
       detail: `${publication} leaves out the column ${names}.`,
-      remedy: publishWholeTable(options, row.alone),
+      remedy: publishWholeTable(options, row),
     });
   }
 }

@@ -5,6 +5,8 @@
 import { WalpostError } from '../../errors.ts';
 import { quoteIdentifier, quoteQualified } from '../identifiers.ts';
 import { ask } from '../queryable.ts';
+import { ENDPOINT_CHANGES } from './endpoint-changes.ts';
+import { publishedTables } from './publication.ts';
 import type { Queryable } from '../queryable.ts';
 
 export interface ObstacleOptions {
@@ -23,14 +25,25 @@ export interface ObstacleOptions {
 
 type Kind = 'partitions' | 'foreign' | 'child' | 'rule' | 'subscription' | 'filter' | 'generated';
 
-interface Obstacle {
+/** What else is in the publication. */
+interface Members {
+  /** No other table; that of the endpoints counts as none. */
+  readonly alone: boolean;
+  /** That of the endpoints. */
+  readonly changes: boolean;
+}
+
+interface Obstacle extends Members {
   readonly kind: Kind;
   /** The name of what is in the way, quoted where it has to be. */
   readonly object: string;
   readonly version: number;
-  /** The table is the only thing in the publication. */
-  readonly alone: boolean;
 }
+
+/** Of the publication p, as columns. */
+export const MEMBERS = `
+  (SELECT count(*) FROM pg_publication_rel AS m WHERE m.prpubid = p.oid AND m.prrelid IS DISTINCT FROM to_regclass('${ENDPOINT_CHANGES}')) <= 1 AS alone,
+  EXISTS (SELECT FROM pg_publication_rel AS m WHERE m.prpubid = p.oid AND m.prrelid = to_regclass('${ENDPOINT_CHANGES}')) AS changes`;
 
 /**
  * Rows of an inheritance child are rows of the table for a SELECT, and rows of the child in the stream. Rows that a
@@ -70,9 +83,8 @@ const OBSTACLES = `
                                AND a.attnum = ANY (m.prattrs::int2[])))))
   )
   SELECT kind, object, current_setting('server_version_num')::int AS version,
-         (SELECT count(*) FROM pg_publication AS p JOIN pg_publication_rel AS m ON m.prpubid = p.oid
-           WHERE p.pubname = $3) <= 1 AS alone
-    FROM found ORDER BY rank, object LIMIT 1`;
+         ${MEMBERS}
+    FROM found LEFT JOIN pg_publication AS p ON p.pubname = $3 ORDER BY rank, object LIMIT 1`;
 
 /** `tableId` is the number of the table. */
 export async function refuseObstacles(options: ObstacleOptions, tableId: number): Promise<void> {
@@ -115,10 +127,10 @@ const REFUSALS: Readonly<Record<Kind, Refusal>> = {
       `Take the table out of the publication on that server, then ALTER SUBSCRIPTION ${object} REFRESH PUBLICATION; ` +
         'and run walpost on the server where the rows are written.',
     ),
-  filter: ({ object, alone }, options) =>
+  filter: ({ object, alone, changes }, options) =>
     new WalpostError('PUBLICATION_TABLE', {
       detail: `${quoteIdentifier(options.publication)} has a row filter on ${options.table}: ${object}.`,
-      remedy: `${publishWholeTable(options, alone)} Where it is meant: source.row_filter: expected.`,
+      remedy: `${publishWholeTable(options, { alone, changes })} Where it is meant: source.row_filter: expected.`,
     }),
   generated: ({ object, version }, { publication, table }) =>
     new WalpostError('PUBLICATION_TABLE', {
@@ -135,9 +147,11 @@ const REFUSALS: Readonly<Record<Kind, Refusal>> = {
 /** The statement that publishes the table with all rows and columns, and leaves other tables of the publication alone. */
 export function publishWholeTable(
   { publication, table }: Pick<ObstacleOptions, 'publication' | 'table'>,
-  alone: boolean,
+  { alone, changes }: Members,
 ): string {
   const alter = `ALTER PUBLICATION ${quoteIdentifier(publication)}`;
   const name = quoteQualified(table);
-  return alone ? `${alter} SET TABLE ${name};` : `${alter} DROP TABLE ${name}; ${alter} ADD TABLE ${name};`;
+  return alone
+    ? `${alter} SET TABLE ${publishedTables(table, changes)};`
+    : `${alter} DROP TABLE ${name}; ${alter} ADD TABLE ${name};`;
 }

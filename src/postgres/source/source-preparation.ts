@@ -8,6 +8,7 @@
  */
 import { WalpostError } from '../../errors.ts';
 import { quoteIdentifier, quoteQualified, splitQualified } from '../identifiers.ts';
+import { ENDPOINT_CHANGES, publishesEndpoints } from './endpoint-changes.ts';
 import { createPublicationSql } from './publication.ts';
 import { readRolePrefix } from '../schema/role-prefix.ts';
 import { ask } from '../queryable.ts';
@@ -27,6 +28,8 @@ export interface PreparationOptions {
   readonly publication: string;
   /** As schema.table. */
   readonly table: string;
+  /** A sink has endpoints. */
+  readonly endpoints?: boolean | undefined;
   /** Of the roles; by default that of the installation. */
   readonly rolePrefix?: string | undefined;
 }
@@ -45,6 +48,7 @@ interface Facts {
   writers: string[];
   row_security: boolean;
   published: boolean;
+  changes_published: boolean;
   publication: boolean;
   inserts: boolean;
   via_root: boolean;
@@ -69,6 +73,7 @@ const FACTS = `
                  FROM (SELECT c.relacl AS acl UNION ALL SELECT w.attacl FROM pg_attribute w WHERE w.attrelid = c.oid) AS a, aclexplode(a.acl) AS x
                 WHERE x.privilege_type = 'INSERT' AND x.grantee <> c.relowner ORDER BY 1) AS writers,
          EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = $3 AND t.schemaname = $1 AND t.tablename = $2) AS published,
+         EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = $3 AND t.schemaname = 'walpost' AND t.tablename = 'endpoint_changes') AS changes_published,
          p.oid IS NOT NULL AS publication, coalesce(p.pubinsert, false) AS inserts, coalesce(p.pubviaroot, false) AS via_root,
          r.oid IS NOT NULL AS relay,
          coalesce(has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_table_privilege(r.oid, c.oid, 'SELECT'), false) AS relay_reads,
@@ -180,13 +185,18 @@ function indexSteps(facts: Facts, table: string): PreparationStep[] {
 function publicationSteps(facts: Facts, options: PreparationOptions, table: string): PreparationStep[] {
   const name = quoteIdentifier(options.publication);
   const note = 'Rows that are inserted from here on are streamed.';
-  if (!facts.publication) return [{ sql: createPublicationSql(options.publication, options.table), note }];
+  const { publication, endpoints } = options;
+  if (!facts.publication) return [{ sql: createPublicationSql(publication, options.table, endpoints), note }];
   const steps: PreparationStep[] = [];
   if (facts.partitioned && !facts.via_root) {
     const sql = `ALTER PUBLICATION ${name} SET (publish_via_partition_root = true)`;
     steps.push({ sql, note: 'Rows are named after the table, not after its partition.' });
   }
   if (!facts.published) steps.push({ sql: `ALTER PUBLICATION ${name} ADD TABLE ${table}`, note });
+  if (!facts.changes_published && publishesEndpoints(options.table, endpoints)) {
+    const sql = `ALTER PUBLICATION ${name} ADD TABLE ${ENDPOINT_CHANGES}`;
+    steps.push({ sql, note: 'Changes of endpoints are streamed between the events.' });
+  }
   if (!facts.inserts) steps.push({ sql: `ALTER PUBLICATION ${name} SET (publish = 'insert')`, note });
   return steps;
 }

@@ -3,6 +3,7 @@
  * configuration while another process leads.
  */
 import type pg from 'pg';
+import { hasEndpoints } from '../../config/endpoint-sinks.ts';
 import type { Config } from '../../config/schema.ts';
 import { type ErrorCode, WalpostError } from '../../errors.ts';
 import type { Logger } from '../../observe/log.ts';
@@ -10,6 +11,7 @@ import { assertMigrated } from '../../postgres/schema/migrate.ts';
 import { columnMapping, requiredColumns } from '../../postgres/source/column-mapping.ts';
 import { refuseColumnTypes } from '../../postgres/source/column-types.ts';
 import { markIncomplete } from '../../postgres/source/completeness.ts';
+import { checkEndpointPublication } from '../../postgres/source/endpoint-changes.ts';
 import { ensurePublication } from '../../postgres/source/publication.ts';
 import { checkSource } from '../../postgres/source/source-checks.ts';
 import { checkServer, type ServerFacts } from '../../slot/server-checks.ts';
@@ -44,7 +46,8 @@ export async function preflight({ config, log, pool }: PreflightOptions): Promis
   }
   await assertMigrated(pool);
   const { slot, isFirst, facts } = await lookAtSlotName(config, pool);
-  if (isFirst && (await ensurePublication({ db: pool, publication, table }))) {
+  const endpoints = hasEndpoints(config.sinks);
+  if (isFirst && (await ensurePublication({ db: pool, publication, table, endpoints }))) {
     log.info({ publication, table }, 'publication created');
   }
   const tableId = await checkSourceOf(slot, config, pool);
@@ -62,6 +65,7 @@ async function checkSourceOf(slot: string, config: Config, pool: pg.Pool): Promi
   try {
     const tableId = await checkSource({ db: pool, publication, table, columns, plugin, slot, rowFilter });
     await refuseColumnTypes({ db: pool, table, tableId, mapping, plugin });
+    if (hasEndpoints(config.sinks)) await checkEndpointPublication(pool, publication);
     return tableId;
   } catch (error) {
     if (error instanceof WalpostError && LEAVES_NO_TRACE.has(error.code)) await markIncomplete(pool, slot);

@@ -1,11 +1,13 @@
 /** Why no relay streams, as far as a look can tell: what would stop a start of `walpost run` now. It changes nothing. */
 import type pg from 'pg';
+import { hasEndpoints } from '../../config/endpoint-sinks.ts';
 import type { Config } from '../../config/schema.ts';
 import { WalpostError } from '../../errors.ts';
 import { openJobs } from '../../jobs/job-rows.ts';
 import { scrub } from '../../observe/redact.ts';
 import { assertMigrated } from '../../postgres/schema/migrate.ts';
 import { requiredColumns } from '../../postgres/source/column-mapping.ts';
+import { checkEndpointPublication } from '../../postgres/source/endpoint-changes.ts';
 import { checkSource } from '../../postgres/source/source-checks.ts';
 import { checkServer } from '../../slot/server-checks.ts';
 import { inspectSlot, slotProblem } from '../../slot/slot-state.ts';
@@ -39,6 +41,7 @@ async function look(config: Config, pool: pg.Pool): Promise<void> {
   if (!isFirst) {
     const columns = requiredColumns(config.source);
     await checkSource({ db: pool, publication, table, columns, plugin, slot, rowFilter });
+    if (hasEndpoints(config.sinks)) await checkEndpointPublication(pool, publication);
   }
   const start = await decideFrom(facts, config, pool);
   const state = await inspectSlot(pool, slot, plugin);
