@@ -73,6 +73,10 @@ BEGIN
   GET DIAGNOSTICS part = ROW_COUNT;
   removed := removed + part;
 
+  DELETE FROM walpost.endpoint_secrets AS s WHERE s.expires_at < now - interval '1 day';
+  GET DIAGNOSTICS part = ROW_COUNT;
+  removed := removed + part;
+
   DELETE FROM walpost.canaries AS c
    WHERE c.ctid = ANY (ARRAY(
      SELECT old.ctid FROM walpost.canaries AS old
@@ -152,6 +156,37 @@ BEGIN
 END;
 $function$;
 
+-- The relay may begin again where the last settled checkpoint was taken. It needs the newest change of each endpoint from before that, unless
+-- the endpoint was removed by then. The row of the removal goes last: without it the endpoint would be there again.
+CREATE OR REPLACE FUNCTION walpost_internal.prune_endpoint_changes(snapshots pg_snapshot[], now timestamptz, batch_size integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  removed bigint;
+BEGIN
+  WITH gone AS (
+    DELETE FROM walpost.endpoint_changes AS c
+     WHERE c.change_id = ANY (ARRAY(
+       SELECT old.change_id FROM walpost.endpoint_changes AS old
+        WHERE old.changed_at < now - make_interval(secs => 3600 * walpost_internal.setting('delivery_log_hours', 168)::float8)
+          AND (SELECT bool_and(pg_visible_in_snapshot(old.changed_xid, s)) FROM unnest(snapshots) AS s)
+          AND CASE WHEN old.change = 'removed'
+                THEN NOT EXISTS (SELECT FROM walpost.endpoint_changes AS other
+                                  WHERE other.endpoint_id = old.endpoint_id AND other.change_id < old.change_id)
+                ELSE EXISTS (SELECT FROM walpost.endpoint_changes AS newer
+                              WHERE newer.endpoint_id = old.endpoint_id AND newer.change_id > old.change_id
+                                AND (SELECT bool_and(pg_visible_in_snapshot(newer.changed_xid, s)) FROM unnest(snapshots) AS s)) END
+        ORDER BY old.changed_at LIMIT batch_size))
+    RETURNING c.change_id
+  ), forgotten AS (
+    DELETE FROM walpost.endpoint_positions AS p USING gone WHERE p.change_id = gone.change_id
+  )
+  SELECT count(*) INTO removed FROM gone;
+  RETURN removed;
+END;
+$function$;
+
 CREATE OR REPLACE FUNCTION walpost.prune(retention interval DEFAULT '72 hours', batch_size integer DEFAULT 5000) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -194,6 +229,9 @@ BEGIN
     GET DIAGNOSTICS removed = ROW_COUNT;
     removed := removed + walpost_internal.redact_settled(snapshots, batch_size);
   END IF;
+  IF proven THEN
+    removed := removed + walpost_internal.prune_endpoint_changes(snapshots, now, batch_size);
+  END IF;
 
   removed := removed + walpost_internal.prune_by_age(now, batch_size);
   RETURN removed;
@@ -209,5 +247,7 @@ COMMENT ON FUNCTION walpost_internal.prune_by_age(timestamptz, integer) IS
 COMMENT ON FUNCTION walpost_internal.is_redacted_topic(text) IS 'Whether redact_when_settled is on for this topic.';
 COMMENT ON FUNCTION walpost_internal.redact_settled(pg_snapshot[], integer) IS
   'Replaces payload and headers of one batch of settled rows, and of expired dead letters, of topics with redact_when_settled; returns how many.';
+COMMENT ON FUNCTION walpost_internal.prune_endpoint_changes(pg_snapshot[], timestamptz, integer) IS
+  'Removes one batch of changes of endpoints that are old and that no relay needs; returns how many.';
 COMMENT ON FUNCTION walpost.prune(interval, integer) IS
   'Redacts one batch of settled events of topics with redact_when_settled. Removes one batch of proven events older than the retention, and of old keys, results, log rows and jobs that are done_before; returns how many rows (or daily partitions) that were. 0 means that nothing is left to do, or that a heal or a replay has still to read the outbox; while another session prunes it waits, and after 5 seconds says whom for.';

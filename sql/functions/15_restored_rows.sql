@@ -44,6 +44,8 @@ BEGIN
   END IF;
   -- The transaction of a key counts as running when its number comes up here.
   UPDATE walpost.emit_keys AS k SET created_xid = '3' WHERE k.created_xid::text::bigint > walpost_internal.written_xid(k.xmin);
+  -- No snapshot would ever see such a change.
+  UPDATE walpost.endpoint_changes AS c SET changed_xid = '3' WHERE c.changed_xid::text::bigint > walpost_internal.written_xid(c.xmin);
   RETURN CASE WHEN stamp IS NOT NULL THEN greatest(stamp, 3)::text::xid8 END;
 END;
 $function$;

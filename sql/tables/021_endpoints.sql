@@ -27,7 +27,7 @@ CREATE INDEX endpoints_organization_idx ON walpost.endpoints (organization_id, s
 ALTER TABLE walpost.endpoints ALTER COLUMN url SET STATISTICS 0, ALTER COLUMN headers SET STATISTICS 0;
 
 COMMENT ON TABLE walpost.endpoints IS
-  'Webhooks of customers; see docs/sinks/endpoints.md. Written by functions such as walpost.add_endpoint alone.';
+  'Webhooks of customers; see docs/endpoints.md. Written by functions such as walpost.add_endpoint alone.';
 COMMENT ON INDEX walpost.endpoints_organization_idx IS 'The endpoints of one tenant.';
 COMMENT ON COLUMN walpost.endpoints.endpoint_id IS 'Id of the endpoint; as text it is the name of its lane.';
 COMMENT ON COLUMN walpost.endpoints.sink IS 'The sink of the configuration with endpoints: true that delivers to it.';
@@ -35,7 +35,7 @@ COMMENT ON COLUMN walpost.endpoints.organization_id IS 'The tenant whose events 
 COMMENT ON COLUMN walpost.endpoints.url IS 'Where the events are posted.';
 COMMENT ON COLUMN walpost.endpoints.event_types IS 'Patterns of the event types that it gets; * stands for any text.';
 COMMENT ON COLUMN walpost.endpoints.headers IS 'Further request headers: names and texts.';
-COMMENT ON COLUMN walpost.endpoints.max_per_second IS 'Requests a second at most; null: no limit of its own.';
+COMMENT ON COLUMN walpost.endpoints.max_per_second IS 'Events a second at most; null: no limit of its own.';
 COMMENT ON COLUMN walpost.endpoints.description IS 'For people.';
 COMMENT ON COLUMN walpost.endpoints.state IS
   'enabled; paused: its events are parked; disabled: it gets nothing until it is enabled again. Others may come.';
@@ -106,7 +106,7 @@ COMMENT ON COLUMN walpost.endpoint_changes.change IS
 COMMENT ON COLUMN walpost.endpoint_changes.url IS 'As walpost.endpoints has it from then on, as the columns behind it.';
 COMMENT ON COLUMN walpost.endpoint_changes.event_types IS 'Patterns of the event types.';
 COMMENT ON COLUMN walpost.endpoint_changes.headers IS 'Further request headers.';
-COMMENT ON COLUMN walpost.endpoint_changes.max_per_second IS 'Requests a second at most; null: no limit of its own.';
+COMMENT ON COLUMN walpost.endpoint_changes.max_per_second IS 'Events a second at most; null: no limit of its own.';
 COMMENT ON COLUMN walpost.endpoint_changes.state IS 'The state; of an endpoint that was removed, its last one.';
 COMMENT ON COLUMN walpost.endpoint_changes.changed_at IS 'When it was changed, not when that committed.';
 COMMENT ON COLUMN walpost.endpoint_changes.changed_xid IS 'The transaction that changed it, which ties the change to snapshots.';

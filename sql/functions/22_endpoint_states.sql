@@ -1,0 +1,207 @@
+-- Endpoints that are paused, disabled and enabled again, the events of walpost about them, and what a copy of the database needs.
+
+CREATE OR REPLACE FUNCTION walpost_internal.reason_problem(caller text, reason text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+  IF char_length(reason) > 500 OR reason ~ '[[:cntrl:]]' THEN
+    RAISE EXCEPTION '%: reason must be one line of at most 500 characters', caller
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'It is for people only.';
+  END IF;
+END;
+$function$;
+
+CREATE OR REPLACE FUNCTION walpost_internal.set_endpoint_state(endpoint walpost.endpoints, state text, change text, reason text) RETURNS walpost.endpoints
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  after walpost.endpoints;
+BEGIN
+  UPDATE walpost.endpoints AS e
+     SET state = set_endpoint_state.state, state_reason = nullif(set_endpoint_state.reason, ''), state_changed_at = clock_timestamp(),
+         updated_at = clock_timestamp(), missed_since = endpoint.missed_since
+   WHERE e.endpoint_id = endpoint.endpoint_id
+  RETURNING * INTO after;
+  PERFORM walpost_internal.note_endpoint_change(after, change);
+  RETURN after;
+END;
+$function$;
+
+CREATE OR REPLACE FUNCTION walpost_internal.streams_outbox() RETURNS boolean
+LANGUAGE sql STABLE
+-- Relays that read tables of the application never see what is written to walpost.outbox.
+BEGIN ATOMIC
+  SELECT NOT EXISTS (SELECT FROM walpost.cursor)
+      OR EXISTS (SELECT FROM walpost.cursor AS c WHERE coalesce(c.source_table, 'walpost.outbox') = 'walpost.outbox');
+END;
+
+CREATE OR REPLACE FUNCTION walpost_internal.publish_endpoint_event(endpoint walpost.endpoints, event_type text, payload jsonb) RETURNS uuid
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  new_id uuid;
+BEGIN
+  INSERT INTO walpost.outbox (organization_id, event_type, topic, entity_type, entity_id, payload)
+  VALUES (endpoint.organization_id, publish_endpoint_event.event_type, 'walpost.endpoint', 'walpost.endpoint', endpoint.endpoint_id::text,
+          publish_endpoint_event.payload)
+  RETURNING event_id INTO STRICT new_id;
+  RETURN new_id;
+END;
+$function$;
+
+CREATE OR REPLACE FUNCTION walpost_internal.end_endpoint(endpoint walpost.endpoints, reason text, missed_since timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  parked_since CONSTANT timestamptz := (
+    SELECT min(first.at)
+      FROM walpost.cursor AS c CROSS JOIN LATERAL (
+        SELECT coalesce(p.committed_at, p.received_at) AS at FROM walpost.parked AS p
+         WHERE p.slot = c.slot AND p.sink = endpoint.sink AND p.organization_id = endpoint.organization_id::text AND p.lane = endpoint.endpoint_id::text
+         ORDER BY p.history, p.order_lsn, p.order_job, p.place LIMIT 1) AS first);
+  after walpost.endpoints := endpoint;
+BEGIN
+  -- What it has missed before, and nobody has sent since, is still missed.
+  after.missed_since := least(endpoint.missed_since, end_endpoint.missed_since, parked_since, clock_timestamp());
+  after := walpost_internal.set_endpoint_state(after, 'disabled', 'disabled', coalesce(nullif(reason, ''), 'no reason was given'));
+  IF walpost_internal.streams_outbox() THEN
+    PERFORM walpost_internal.publish_endpoint_event(after, 'walpost.endpoint.disabled', jsonb_build_object(
+      'endpoint_id', after.endpoint_id, 'sink', after.sink, 'host', lower((regexp_match(after.url, '^[^:]*://([^/?#]*)'))[1]),
+      'reason', after.state_reason, 'since', to_char(after.missed_since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')));
+  END IF;
+END;
+$function$;
+
+CREATE OR REPLACE FUNCTION walpost.pause_endpoint(endpoint_id uuid, reason text DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  endpoint CONSTANT walpost.endpoints := walpost_internal.lock_endpoint('walpost.pause_endpoint', endpoint_id);
+BEGIN
+  PERFORM walpost_internal.reason_problem('walpost.pause_endpoint', reason);
+  IF endpoint.state = 'disabled' THEN
+    RAISE EXCEPTION 'walpost.pause_endpoint: the endpoint % is disabled', endpoint.endpoint_id
+      USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'It gets nothing now. Enable it first, to have its events kept while it is paused.';
+  END IF;
+  IF endpoint.state = 'paused' THEN
+    RETURN false;
+  END IF;
+  PERFORM walpost_internal.set_endpoint_state(endpoint, 'paused', 'paused', reason);
+  RETURN true;
+END;
+$function$;
+
+CREATE OR REPLACE FUNCTION walpost.enable_endpoint(endpoint_id uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  endpoint CONSTANT walpost.endpoints := walpost_internal.lock_endpoint('walpost.enable_endpoint', endpoint_id);
+BEGIN
+  IF endpoint.state = 'enabled' THEN
+    RETURN false;
+  END IF;
+  PERFORM walpost_internal.set_endpoint_state(endpoint, 'enabled', 'enabled', NULL);
+  RETURN true;
+END;
+$function$;
+
+CREATE OR REPLACE FUNCTION walpost.disable_endpoint(endpoint_id uuid, reason text DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  endpoint CONSTANT walpost.endpoints := walpost_internal.lock_endpoint('walpost.disable_endpoint', endpoint_id);
+BEGIN
+  PERFORM walpost_internal.reason_problem('walpost.disable_endpoint', reason);
+  IF endpoint.state = 'disabled' THEN
+    RETURN false;
+  END IF;
+  PERFORM walpost_internal.end_endpoint(endpoint, reason, NULL);
+  RETURN true;
+END;
+$function$;
+
+CREATE OR REPLACE FUNCTION walpost_internal.disable_failing_endpoint(
+  endpoint_id uuid, known_change bigint, reason text, missed_since timestamptz DEFAULT NULL
+) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '5s'
+-- A person may have changed the endpoint since the relay sent to it, and has not committed for long. The relay asks again.
+AS $function$
+DECLARE
+  endpoint walpost.endpoints;
+BEGIN
+  SELECT * INTO endpoint FROM walpost.endpoints AS e WHERE e.endpoint_id = disable_failing_endpoint.endpoint_id FOR UPDATE;
+  IF NOT FOUND OR endpoint.state = 'disabled'
+     OR EXISTS (SELECT FROM walpost.endpoint_changes AS c WHERE c.endpoint_id = endpoint.endpoint_id AND c.change_id > known_change) THEN
+    RETURN false;
+  END IF;
+  PERFORM walpost_internal.end_endpoint(endpoint, left(reason, 500), missed_since);
+  RETURN true;
+END;
+$function$;
+
+CREATE OR REPLACE FUNCTION walpost_internal.forget_missed(endpoint_id uuid) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+BEGIN ATOMIC
+  UPDATE walpost.endpoints AS e SET missed_since = NULL WHERE e.endpoint_id = forget_missed.endpoint_id AND e.state <> 'disabled';
+END;
+
+CREATE OR REPLACE FUNCTION walpost.send_test_event(endpoint_id uuid) RETURNS uuid
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  endpoint CONSTANT walpost.endpoints := walpost_internal.lock_endpoint('walpost.send_test_event', endpoint_id);
+BEGIN
+  IF endpoint.state = 'disabled' THEN
+    RAISE EXCEPTION 'walpost.send_test_event: the endpoint % is disabled', endpoint.endpoint_id
+      USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Enable it first: walpost.enable_endpoint.';
+  END IF;
+  IF NOT walpost_internal.streams_outbox() THEN
+    RAISE EXCEPTION 'walpost.send_test_event: no relay reads walpost.outbox, so the event would not be sent'
+      USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Write an event of your own that the endpoint wants to the table that the relay reads.';
+  END IF;
+  RETURN walpost_internal.publish_endpoint_event(endpoint, 'walpost.endpoint.test', jsonb_build_object('endpoint_id', endpoint.endpoint_id));
+END;
+$function$;
+
+CREATE OR REPLACE FUNCTION walpost_internal.adopt_endpoints() RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+  UPDATE walpost.endpoint_installation AS i
+     SET system_identifier = s.system_identifier::text, database_oid = d.oid, database_name = d.datname, recorded_by = 'adopt', recorded_at = clock_timestamp()
+    FROM pg_control_system() AS s, pg_database AS d
+   WHERE d.datname = current_database() AND (i.system_identifier, i.database_oid) <> (s.system_identifier::text, d.oid);
+  RETURN FOUND;
+END;
+$function$;
+
+COMMENT ON FUNCTION walpost_internal.reason_problem(text, text) IS 'Raises an error of a reason that is too long, or no line.';
+COMMENT ON FUNCTION walpost_internal.set_endpoint_state(walpost.endpoints, text, text, text) IS 'Writes the state of an endpoint, and the row of the change.';
+COMMENT ON FUNCTION walpost_internal.streams_outbox() IS 'Whether what is written to walpost.outbox is sent, or will be.';
+COMMENT ON FUNCTION walpost_internal.publish_endpoint_event(walpost.endpoints, text, jsonb) IS 'Writes an event of walpost about an endpoint into the outbox.';
+COMMENT ON FUNCTION walpost_internal.end_endpoint(walpost.endpoints, text, timestamptz) IS
+  'Disables an endpoint, notes since when it misses events, and publishes walpost.endpoint.disabled.';
+COMMENT ON FUNCTION walpost.pause_endpoint(uuid, text) IS
+  'Sends nothing to an endpoint until it is enabled; its events are parked, in order. False when it is paused already.';
+COMMENT ON FUNCTION walpost.enable_endpoint(uuid) IS
+  'Sends to an endpoint again. What was parked while it was paused goes first; what it missed while it was disabled is for walpost endpoints recover. False when it is enabled already.';
+COMMENT ON FUNCTION walpost.disable_endpoint(uuid, text) IS
+  'Sends nothing to an endpoint, discards what is parked for it, and publishes walpost.endpoint.disabled. False when it is disabled already.';
+COMMENT ON FUNCTION walpost_internal.disable_failing_endpoint(uuid, bigint, text, timestamptz) IS
+  'What the relay does with an endpoint that is gone or has failed for too long. False when it was changed after known_change, or is not enabled.';
+COMMENT ON FUNCTION walpost_internal.forget_missed(uuid) IS 'What an endpoint has missed is being sent to it.';
+COMMENT ON FUNCTION walpost.send_test_event(uuid) IS
+  'Sends an event of the type walpost.endpoint.test to one endpoint, whatever its patterns are, and returns the id of the event.';
+COMMENT ON FUNCTION walpost_internal.adopt_endpoints() IS
+  'Lets the endpoints of a copy of the database get its events. False when they do already, or there are none.';
