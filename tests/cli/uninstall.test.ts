@@ -42,7 +42,8 @@ test('everything goes, and the application goes on', async () => {
   await database.query(`
     CREATE SCHEMA app; CREATE TABLE app.jobs (id int, organization_id uuid);
     CREATE FUNCTION app.tell() RETURNS uuid LANGUAGE sql AS $$ SELECT walpost.publish(gen_random_uuid(), 'a', '{}') $$;
-    SELECT walpost.capture('app.jobs', 'job'); SELECT app.tell()`);
+    SELECT walpost.capture('app.jobs', 'job'); SELECT app.tell();
+    SELECT walpost.add_endpoint('hooks', gen_random_uuid(), 'https://example.com/')`);
   await ranOnce();
   const looked = await uninstall('--dry-run');
   expect(looked).toMatchObject({ code: 0, stderr: '' });

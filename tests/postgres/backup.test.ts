@@ -51,7 +51,8 @@ describe.skipIf(missing)('backups', { timeout: 120_000 }, () => {
     await migrate(owner.url);
     const client = await owner.client();
     await client.query(`CREATE SCHEMA app; CREATE TABLE app.jobs (id int PRIMARY KEY, organization_id uuid);
-      SELECT walpost.capture('app.jobs', 'job'); INSERT INTO app.jobs VALUES (1, gen_random_uuid())`);
+      SELECT walpost.capture('app.jobs', 'job'); INSERT INTO app.jobs VALUES (1, gen_random_uuid());
+      SELECT walpost.add_endpoint('hooks', gen_random_uuid(), 'https://example.com/')`);
   });
   afterEach(async () => {
     await target[Symbol.asyncDispose]();
@@ -77,6 +78,9 @@ describe.skipIf(missing)('backups', { timeout: 120_000 }, () => {
   }
   const deviations = () => target.query('SELECT what FROM walpost.deviations()');
   const events = () => target.query('SELECT event_type FROM walpost.outbox');
+  const endpoints = () =>
+    target.query(`SELECT e.url, s.secret LIKE 'whsec%' AS signed, c.change = 'added' AS noted
+      FROM walpost.endpoints AS e JOIN walpost.endpoint_secrets AS s USING (endpoint_id) JOIN walpost.endpoint_changes AS c USING (endpoint_id)`);
   const CREATED = { event_type: 'job.created' };
 
   test('the owner, who is no superuser, dumps the database; with its roles it is what it was', async () => {
@@ -85,6 +89,7 @@ describe.skipIf(missing)('backups', { timeout: 120_000 }, () => {
     expect(notices.split('\n').filter((line) => /ERROR/.test(line) && !/already exists/.test(line))).toEqual([]);
     expect(await events()).toEqual([CREATED]);
     expect(await deviations()).toEqual([]);
+    expect(await endpoints()).toEqual([{ url: 'https://example.com/', signed: true, noted: true }]);
     expect(
       await target.query(`SELECT nspowner::regrole::text AS owner FROM pg_namespace WHERE nspname = 'walpost'`),
     ).toEqual([{ owner: owner.name }]);
