@@ -292,6 +292,7 @@ export const ERROR_CODES = {
     'There is no such sink in the configuration.',
     'Set `formerly: old_name` at the sink that replaces it and start walpost again, or delete the dead letters with `walpost dead-letters discard --sink old_name`.',
   ),
+  ENDPOINT_UNKNOWN: entry('usage', 'There is no such endpoint.', 'See `walpost endpoints list`.'),
   EVENT_UNKNOWN: entry(
     'usage',
     'There is no such event.',

@@ -19,6 +19,17 @@ BEGIN
 END;
 $function$;
 
+CREATE OR REPLACE FUNCTION walpost_internal.url_host(url text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+RETURN lower((regexp_match(url, '^[^:]*://([^/?#]*)'))[1]);
+
+CREATE OR REPLACE FUNCTION walpost_internal.is_endpoint_lane(lane text) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+  -- Lanes of other kinds may have the form of an id too. An endpoint that was removed is known by its changes.
+  SELECT lane <> '' AND EXISTS (SELECT FROM walpost.endpoint_changes AS c WHERE c.endpoint_id = walpost_internal.uuid_or_null(is_endpoint_lane.lane));
+END;
+
 CREATE OR REPLACE FUNCTION walpost_internal.endpoint_types_problem(event_types text[], OUT problem text, OUT hint text)
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
@@ -165,6 +176,8 @@ END;
 $function$;
 
 COMMENT ON FUNCTION walpost_internal.manages_endpoints_of(uuid) IS 'Whether the session may manage the endpoints of this organization.';
+COMMENT ON FUNCTION walpost_internal.url_host(text) IS 'Host and port of a URL, in lower case: what may be shown of it.';
+COMMENT ON FUNCTION walpost_internal.is_endpoint_lane(text) IS 'Whether a lane is that of an endpoint.';
 COMMENT ON FUNCTION walpost_internal.endpoint_types_problem(text[]) IS 'What is wrong with the patterns of an endpoint, with what to do; null when nothing is.';
 COMMENT ON FUNCTION walpost_internal.endpoint_headers_problem(jsonb) IS
   'What is wrong with the headers of an endpoint, with what to do; null when nothing is. No value is in it.';

@@ -70,7 +70,7 @@ BEGIN
   after := walpost_internal.set_endpoint_state(after, 'disabled', 'disabled', coalesce(nullif(reason, ''), 'no reason was given'));
   IF walpost_internal.streams_outbox() THEN
     PERFORM walpost_internal.publish_endpoint_event(after, 'walpost.endpoint.disabled', jsonb_build_object(
-      'endpoint_id', after.endpoint_id, 'sink', after.sink, 'host', lower((regexp_match(after.url, '^[^:]*://([^/?#]*)'))[1]),
+      'endpoint_id', after.endpoint_id, 'sink', after.sink, 'host', walpost_internal.url_host(after.url),
       'reason', after.state_reason, 'since', to_char(after.missed_since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')));
   END IF;
 END;
@@ -150,6 +150,7 @@ $function$;
 
 CREATE OR REPLACE FUNCTION walpost_internal.forget_missed(endpoint_id uuid) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
   UPDATE walpost.endpoints AS e SET missed_since = NULL WHERE e.endpoint_id = forget_missed.endpoint_id AND e.state <> 'disabled';
 END;

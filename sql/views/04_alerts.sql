@@ -20,9 +20,10 @@ queue AS (
     FROM queue AS q
          CROSS JOIN LATERAL (
            SELECT count(*) AS events, min(f.received_at) AS oldest
-             FROM (SELECT p.organization_id, p.received_at FROM walpost.parked AS p
+             FROM (SELECT p.organization_id, p.lane, p.received_at FROM walpost.parked AS p
                     WHERE p.slot = q.slot AND p.sink = q.sink ORDER BY p.id LIMIT 10001) AS f
-            WHERE NOT EXISTS (SELECT FROM paused AS l WHERE (l.slot, l.sink, l.organization_id) = (q.slot, q.sink, f.organization_id))) AS n
+            WHERE NOT EXISTS (SELECT FROM paused AS l WHERE (l.slot, l.sink, l.organization_id) = (q.slot, q.sink, f.organization_id))
+              AND NOT walpost_internal.is_endpoint_lane(f.lane)) AS n
    WHERE NOT EXISTS (SELECT FROM paused AS l WHERE (l.slot, l.sink, l.organization_id) = (q.slot, q.sink, ''))
 ),
 waits AS MATERIALIZED ( -- how much waits, since when, and where most of it is: a sink, or a slot
@@ -31,10 +32,17 @@ waits AS MATERIALIZED ( -- how much waits, since when, and where most of it is: 
                (SELECT min(p.oldest) FROM parked AS p)) AS oldest,
          coalesce((SELECT 'sink ' || p.sink FROM parked AS p WHERE p.events > 0 ORDER BY p.events DESC, 1 LIMIT 1),
                   (SELECT 'slot ' || s.slot FROM slots AS s ORDER BY s.pending DESC, 1 LIMIT 1)) AS subject
-), dead AS MATERIALIZED (
-  SELECT 'sink ' || coalesce(d.sink, '(none)') AS subject
-    FROM (SELECT sink, stored_at FROM walpost.dead_letters ORDER BY id DESC LIMIT 10000) AS d
-   WHERE d.stored_at > now() - interval '1 hour' GROUP BY d.sink ORDER BY count(*) DESC, 1 LIMIT 1
+), dead AS MATERIALIZED ( -- those of endpoints are for their organizations
+  SELECT 'sink ' || coalesce(d.sink, '(none)') AS subject, sum(count(*)) OVER () AS events
+    FROM (SELECT sink, lane, stored_at FROM walpost.dead_letters ORDER BY id DESC LIMIT 10000) AS d
+   WHERE d.stored_at > now() - interval '1 hour' AND NOT walpost_internal.is_endpoint_lane(d.lane)
+   GROUP BY d.sink ORDER BY count(*) DESC, 1 LIMIT 1
+), failing AS MATERIALIZED (
+  SELECT 'sink ' || e.sink AS subject, sum(count(*)) OVER () AS endpoints
+    FROM walpost.lanes AS l JOIN walpost.endpoints AS e ON e.endpoint_id = walpost_internal.uuid_or_null(l.lane)
+   WHERE l.sink = e.sink AND l.organization_id = e.organization_id::text AND e.state = 'enabled'
+     AND l.failing_since < clock_timestamp() - make_interval(secs => walpost_internal.setting('alert_endpoint_failing_seconds', 3600)::float8)
+   GROUP BY e.sink ORDER BY count(*) DESC, 1 LIMIT 1
 ), budgets AS MATERIALIZED ( -- the limit of the server is a limit of what it keeps; without one there is only alert_wal_bytes
   SELECT s.slot, s.retained_bytes::numeric AS kept, nullif(pg_size_bytes(current_setting('max_slot_wal_keep_size')), -1)::numeric AS most,
          walpost_internal.setting('alert_wal_bytes', 4294967296) AS warns
@@ -63,9 +71,19 @@ waits AS MATERIALIZED ( -- how much waits, since when, and where most of it is: 
          walpost_internal.setting('alert_average_delivery_critical_seconds', 120), 'seconds on average from writing to delivery',
          'Find the slow sink in walpost.delivery_log (duration_ms), or raise its concurrency.' FROM health AS h, waits AS w
    UNION ALL
-  SELECT 'dead_letters', 'warning', (SELECT d.subject FROM dead AS d), h.dead_letters_last_hour,
+  SELECT 'dead_letters', 'warning', d.subject, d.events,
          walpost_internal.setting('alert_dead_letters_per_hour', 10), 'dead letters in the last hour',
-         'See `walpost dead-letters list`, mend the receiver, then `walpost dead-letters redrive`.' FROM health AS h
+         'See `walpost dead-letters list`, mend the receiver, then `walpost dead-letters redrive`.' FROM dead AS d
+   UNION ALL
+  SELECT 'failing_endpoints', 'warning', f.subject, f.endpoints,
+         walpost_internal.setting('alert_failing_endpoints', 10), format('endpoints of customers have failed for more than %s minutes', round(walpost_internal.setting('alert_endpoint_failing_seconds', 3600) / 60)),
+         'See `walpost endpoints list --failing`. Many at once are seldom the fault of customers: see whether this network reaches others.'
+    FROM failing AS f
+   UNION ALL
+  SELECT 'endpoints_silent', 'warning', 'walpost.endpoints', 1, 0,
+         'nothing is sent to the endpoints of customers, because they came with a copy of another database',
+         'Where they are meant to get events from this database: `walpost endpoints adopt`.'
+   WHERE walpost_internal.endpoints_are_copied()
    UNION ALL
   SELECT 'no_progress', 'critical', s.slot, extract(epoch FROM clock_timestamp() - greatest(s.claimed_at, s.advanced_at, s.proven_until))::numeric,
          walpost_internal.setting('alert_no_progress_seconds', 300), 'seconds without progress while events wait',

@@ -89,11 +89,12 @@ export function discardDeadLetters(config: Config, flags: DeadLetterFlags): Prom
 }
 
 function specOf(filter: StoredFilter, rate: string | undefined): JobSpec {
-  const { sink, organization, type: eventType, reason, before: storedBefore, ids: chosen, eventIds } = filter;
+  const { sink, organization, lane, type: eventType, reason, before: storedBefore, ids: chosen, eventIds } = filter;
   if (reason === 'poison') throw usage('A poison is no event: it cannot be sent.');
   return {
     ...(sink !== undefined && { sinks: [sink] }),
     ...(organization !== undefined && { organization }),
+    ...(lane !== undefined && { lanes: [lane] }),
     ...(eventType !== undefined && { eventType }),
     ...(reason !== undefined && { reason }),
     ...(storedBefore !== undefined && { storedBefore }),

@@ -7,6 +7,7 @@ import { configCommand } from './config-command.ts';
 import { deadLettersCommand } from './dead-letters-command.ts';
 import { demoCommand } from './demo-command.ts';
 import { doctorCommand } from './doctor-command.ts';
+import { endpointsCommand } from './endpoints-command.ts';
 import { initCommand } from './init-command.ts';
 import { eventsCommand } from './events-command.ts';
 import { jobsCommand } from './jobs-command.ts';
@@ -63,6 +64,7 @@ export function createProgram(): Command {
   program.addCommand(deadLettersCommand());
   program.addCommand(parkedCommand());
   program.addCommand(sinksCommand());
+  program.addCommand(endpointsCommand());
   program.addCommand(pruneCommand());
   program.hook('preAction', (_, command) => refuseEmptyFlags(command));
   settle(program);

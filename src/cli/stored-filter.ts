@@ -7,6 +7,7 @@ import { pastMoment, usage } from './flag-values.ts';
 export interface FilterFlags extends ConfigFlags {
   readonly sink?: string;
   readonly organization?: string;
+  readonly endpoint?: string;
   readonly type?: string;
   readonly reason?: string;
   readonly olderThan?: string;
@@ -26,6 +27,7 @@ export function withFilterOptions(command: Command, withReason: boolean): Comman
   command
     .option('--sink <name>', 'only of this sink')
     .option('--organization <id>', 'only of this organization')
+    .option('--endpoint <id>', 'only of this endpoint of a customer')
     .option('--type <pattern>', 'only of this event type; * stands for any text');
   if (withReason) {
     command.option(
@@ -46,7 +48,7 @@ const REASONS = ['poison', 'unrouted', 'rejected', 'failed', 'unavailable', 'cra
 
 /** Throws USAGE for what cannot be meant. */
 export function storedFilter(flags: FilterFlags, slot: string, now = Date.now()): StoredFilter {
-  const { sink, organization, type, reason, olderThan, id = [] } = flags;
+  const { sink, organization, endpoint, type, reason, olderThan, id = [] } = flags;
   if (reason !== undefined && !REASONS.includes(reason)) {
     throw usage(`--reason takes one of ${REASONS.join(', ')}, not "${reason}".`);
   }
@@ -57,6 +59,7 @@ export function storedFilter(flags: FilterFlags, slot: string, now = Date.now())
     slot,
     ...(sink !== undefined && { sink }),
     ...(organization !== undefined && { organization }),
+    ...(endpoint !== undefined && { lane: endpoint.toLowerCase() }),
     ...(type !== undefined && { type }),
     ...(reason !== undefined && { reason }),
     ...(olderThan !== undefined && { before: pastMoment(olderThan, { flag: '--older-than', now }).toISOString() }),

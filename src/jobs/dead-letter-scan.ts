@@ -99,6 +99,7 @@ export function letterCondition({ slot, spec, createdAt }: LetterChoice, values:
   ];
   if (createdAt !== undefined) conditions.push(`stored_at <= ${values.add(createdAt)}::timestamptz`);
   if (spec.sinks) conditions.push(`sink = ANY (${values.add(spec.sinks)}::text[])`);
+  if (spec.lanes) conditions.push(`lane = ANY (${values.add(spec.lanes)}::text[])`);
   if (spec.letters) conditions.push(`id = ANY (${values.add(spec.letters)}::bigint[])`);
   if (spec.storedBefore !== undefined) conditions.push(`stored_at < ${values.add(spec.storedBefore)}::timestamptz`);
   if (spec.reason !== undefined) conditions.push(`reason = ${values.add(spec.reason)}`);

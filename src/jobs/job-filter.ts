@@ -5,6 +5,8 @@ export interface JobFilter {
   readonly organization?: string;
   /** `*` stands for any text. */
   readonly eventType?: string;
+  /** Any of these; none of them stands for an event of walpost itself. */
+  readonly eventTypes?: readonly string[];
   readonly topic?: string;
   readonly eventIds?: readonly string[];
 }
@@ -43,6 +45,11 @@ export function filterCondition(filter: JobFilter, columns: FilterColumns, value
   };
   if (filter.organization !== undefined) demand(columns.organization, '=', filter.organization);
   if (filter.eventType !== undefined) demand(columns.eventType, 'LIKE', likePattern(filter.eventType));
+  if (filter.eventTypes !== undefined) {
+    const type = textOf(columns.eventType);
+    const patterns = values.add(filter.eventTypes.map(likePattern));
+    conditions.push(`(${type}) LIKE ANY (${patterns}::text[]) AND NOT starts_with(${type}, 'walpost.')`);
+  }
   if (filter.topic !== undefined) {
     conditions.push(`coalesce(${textOf(columns.topic)}, '${DEFAULT_TOPIC}') = ${values.add(filter.topic)}`);
   }

@@ -9,6 +9,8 @@ export type JobState = 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
 export interface JobSpec extends JobFilter {
   /** Deliver only to these. */
   readonly sinks?: readonly string[];
+  /** Of these sinks only to these lanes: endpoints by their ids. */
+  readonly lanes?: readonly string[];
   /** Events a second. */
   readonly rate?: number;
   /** Dead letters by number; for a redrive. */

@@ -6,6 +6,8 @@ const SECTIONS: Readonly<Record<string, string>> = {
   average_delivery: 'walpostdeliveryslow',
   average_delivery_critical: 'walpostdeliveryveryslow',
   dead_letters: 'walpostdeadletters',
+  failing_endpoints: 'endpoints-of-customers',
+  endpoints_silent: 'endpoints-of-customers',
   no_progress: 'walpostnoprogress',
   held_by_lane: 'walpostnoprogress',
   slot_unreserved: 'walpostslotunreserved',
