@@ -293,6 +293,11 @@ export const ERROR_CODES = {
     'Set `formerly: old_name` at the sink that replaces it and start walpost again, or delete the dead letters with `walpost dead-letters discard --sink old_name`.',
   ),
   ENDPOINT_UNKNOWN: entry('usage', 'There is no such endpoint.', 'See `walpost endpoints list`.'),
+  ENDPOINT_REFUSED: entry(
+    'usage',
+    'That cannot be done with the endpoint.',
+    'See `walpost endpoints show`, which says its state.',
+  ),
   EVENT_UNKNOWN: entry(
     'usage',
     'There is no such event.',

@@ -35,7 +35,7 @@ export async function callEndpoint<T>(
     const text = messageOf(error).replace(/^walpost\S*: /, '');
     const hint = error instanceof Error && 'hint' in error && typeof error.hint === 'string' ? error.hint : undefined;
     const detail = `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
-    throw new WalpostError('USAGE', { detail, cause: error, ...(hint !== undefined && { remedy: hint }) });
+    throw new WalpostError('ENDPOINT_REFUSED', { detail, cause: error, ...(hint !== undefined && { remedy: hint }) });
   }
 }
 

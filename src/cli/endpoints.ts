@@ -13,9 +13,10 @@ import {
   readEndpointChanges,
 } from './endpoint-rows.ts';
 import { usage } from './flag-values.ts';
+import { inspectSlot } from '../slot/slot-state.ts';
 import { type JobDatabase, openJobDatabase } from './job-database.ts';
 import { hint, say, sayJson } from './output.ts';
-import { limitOf, noteWhenAlone } from './parked.ts';
+import { limitOf } from './parked.ts';
 import type { ChangeFlags } from './stored-filter.ts';
 import { cut, recordText, textTable } from './text-table.ts';
 
@@ -78,7 +79,7 @@ export async function test(config: Config, id: string, { json }: EndpointFlags):
   const event = await callEndpoint<string>(database.pool, 'test', [uuidOf(id)]);
   if (json) return sayJson({ endpoint_id: id, event_id: event });
   say(`Sent event ${event}.`);
-  await noteWhenAlone(database);
+  await noteWithoutRelay(database);
   hint(`\`walpost events show ${event}\` says what became of it.`);
 }
 
@@ -105,9 +106,9 @@ export async function disable(config: Config, id: string, flags: ReasonFlags): P
   const { json, reason, dryRun, yes } = flags;
   await using database = await openJobDatabase(config);
   const endpoint = await existing(database, id);
-  const parked = parkedText(endpoint);
-  if (dryRun) return say(`It is ${endpoint.state}, and ${parked} parked would be discarded.`);
-  if (!(await confirm(`Disable ${id} at ${endpoint.host}, and discard ${parked} parked?`, yes))) return;
+  const parked = `${parkedText(endpoint)} parked event${endpoint.parked === 1 ? '' : 's'}`;
+  if (dryRun) return say(`It is ${endpoint.state}; ${parked} would be discarded.`);
+  if (!(await confirm(`Disable ${id} at ${endpoint.host}, and discard ${parked}?`, yes))) return;
   const changed = await callEndpoint<boolean>(database.pool, 'disable', [endpoint.endpoint_id, reason ?? null]);
   await told(database, id, { json, changed, done: 'is disabled.', before: 'was disabled already.' });
 }
@@ -124,6 +125,14 @@ export async function adopt(config: Config, { json, yes }: AdoptFlags): Promise<
   );
 }
 
+/** Changes come in the stream. */
+async function noteWithoutRelay({ pool, slot }: JobDatabase): Promise<void> {
+  const state = await inspectSlot(pool, slot);
+  if (state.kind === 'missing' || state.facts.holder === null) {
+    say(`No relay streams from ${slot} now: it takes effect when one does.`);
+  }
+}
+
 interface Told {
   readonly json: boolean | undefined;
   readonly changed: boolean | undefined;
@@ -134,7 +143,7 @@ interface Told {
 async function told(database: JobDatabase, id: string, { json, changed = false, done, before }: Told): Promise<void> {
   if (json) return sayJson({ changed, ...(await existing(database, id)) });
   say(`Endpoint ${id} ${changed ? done : before}`);
-  if (changed) await noteWhenAlone(database);
+  if (changed) await noteWithoutRelay(database);
 }
 
 async function existing({ pool }: JobDatabase, id: string): Promise<EndpointDetails> {
