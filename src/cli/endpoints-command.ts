@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { readConfig, readConfigWithoutSecrets, withConfigOptions } from './config-options.ts';
+import { readConfigWithoutSecrets, withConfigOptions } from './config-options.ts';
 import type { AdoptFlags, EndpointListFlags, EndpointFlags, ReasonFlags } from './endpoints.ts';
 import type { RecoverFlags } from './endpoint-recovery.ts';
 import { withChangeOptions } from './stored-filter.ts';
@@ -66,7 +66,7 @@ export function endpointsCommand(): Command {
       .option('--since <time>', 'what was committed from then on, or so long ago (default: since it misses events)')
       .option('--rate <n>', 'how many events a second at most')
       .action(async (id: string, flags: RecoverFlags) =>
-        (await import('./endpoint-recovery.ts')).recover(await readConfig(flags), id, flags),
+        (await import('./endpoint-recovery.ts')).recover(await readConfigWithoutSecrets(flags), id, flags),
       ),
   );
   endpoints.addCommand(
