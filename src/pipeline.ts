@@ -7,6 +7,7 @@
  * the event lives in memory and a crash loses it. An event is settled when it was delivered or durably stored; only that
  * lets the cursor move. Whatever is accepted and not settled comes again from the slot after a restart.
  */
+import type { EndpointChange } from './endpoint.ts';
 import type { Event, Origin, Poison } from './event.ts';
 import type { Lsn } from './lsn.ts';
 
@@ -34,7 +35,7 @@ export interface Commit {
 }
 
 /** What a message of the output plugin means to walpost. Type, Origin and Relation messages are no step. */
-export type Step = Begin | Event | Poison | Commit;
+export type Step = Begin | Event | Poison | EndpointChange | Commit;
 
 export interface Decoder {
   /** Pure but for its hooks and what it remembers of the stream: relations, and the open transaction. Throws PROTOCOL, UNKNOWN_RELATION. */

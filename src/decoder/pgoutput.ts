@@ -13,6 +13,7 @@ import { WalpostError } from '../errors.ts';
 import type { Decoder, Step } from '../pipeline.ts';
 import { ByteCursor, malformed, messageType } from './byte-cursor.ts';
 import { DEFAULT_MAX_ROW_BYTES, type DecoderOptions, type IgnoredKind, rowTooLong } from './decoder-options.ts';
+import { EndpointChangeReader, isChangesTable, isQuietTable } from './endpoint-changes.ts';
 import { readRelation, TypeNames } from './relation.ts';
 import { RowReader } from './row-reader.ts';
 import { Row } from './row.ts';
@@ -25,7 +26,9 @@ import { isAsciiRow, readLargeTuple, readTuple, skipTuple } from './tuple.ts';
 /** A relation that was described; without a reader it is another table of the publication. */
 interface Described {
   readonly table: string;
-  readonly reader: RowReader | null;
+  /** What is ignored of it is no news. */
+  readonly quiet: boolean;
+  readonly reader: RowReader | EndpointChangeReader | null;
   readonly row: Row;
 }
 
@@ -117,22 +120,28 @@ class PgoutputDecoder implements Decoder {
       readTuple(message, INSERT_HEAD, row);
       return row;
     };
+    const changes = isChangesTable(schema, name) ? new EndpointChangeReader(columns) : null;
     const reader = isSource
       ? new RowReader(columns, this.options.mapping, { reread, payload: this.options.payload })
-      : null;
-    this.relations.set(id, { table: `${schema}.${name}`, reader, row });
+      : changes;
+    this.relations.set(id, { table: `${schema}.${name}`, quiet: !isSource && isQuietTable(schema, name), reader, row });
   }
 
   private insert(payload: Buffer): Step | undefined {
     if (payload.length < INSERT_HEAD) throw malformed('An Insert ends before its tuple.');
-    const { table, reader, row } = this.described(payload.readUInt32BE(1));
+    const described = this.described(payload.readUInt32BE(1));
+    const { reader, row } = described;
     if (payload[INSERT_HEAD - 1] !== NEW_TUPLE) throw malformed('An Insert has no new tuple.');
     if (reader === null) {
       const cursor = new ByteCursor(payload, INSERT_HEAD);
       skipTuple(cursor);
-      return this.ignored(cursor, 'insert', table);
+      return this.ignored(cursor, 'insert', described);
     }
     const { origin } = this.transaction;
+    if (reader instanceof EndpointChangeReader) {
+      readTuple(payload.toString('latin1'), INSERT_HEAD, row);
+      return reader.read(row, origin) ?? this.unreadable(described.table);
+    }
     if (payload.length > this.maxRowBytes) {
       const bytes = readLargeTuple(payload, INSERT_HEAD, row);
       if (bytes > this.maxRowBytes) {
@@ -157,24 +166,33 @@ class PgoutputDecoder implements Decoder {
   }
 
   private ignoreChange(cursor: ByteCursor, kind: 'update' | 'delete'): undefined {
-    const { table } = this.described(cursor.uint32());
+    const described = this.described(cursor.uint32());
     if (kind === 'update') skipUpdate(cursor);
     else skipDelete(cursor);
-    this.ignored(cursor, kind, table);
+    this.ignored(cursor, kind, described);
   }
 
   private ignoreTruncate(cursor: ByteCursor): undefined {
     const count = cursor.uint32();
     cursor.skip(1); // CASCADE, RESTART IDENTITY
-    const tables: string[] = [];
-    for (let left = count; left > 0; left--) tables.push(this.described(cursor.uint32()).table);
-    this.ignored(cursor, 'truncate', tables.join(', '));
+    const tables: Described[] = [];
+    for (let left = count; left > 0; left--) tables.push(this.described(cursor.uint32()));
+    const table = tables.map((described) => described.table).join(', ');
+    this.ignored(cursor, 'truncate', { table, quiet: tables.every(({ quiet }) => quiet) });
   }
 
-  private ignored(cursor: ByteCursor, kind: IgnoredKind, table: string): undefined {
+  private ignored(
+    cursor: ByteCursor,
+    kind: IgnoredKind,
+    { table, quiet }: Pick<Described, 'table' | 'quiet'>,
+  ): undefined {
     cursor.finish();
     void this.transaction.origin; // throws outside a transaction
-    this.options.onIgnored?.(kind, table);
+    if (!quiet) this.options.onIgnored?.(kind, table);
+  }
+
+  private unreadable(table: string): undefined {
+    this.options.onIgnored?.('insert', table);
   }
 
   private described(id: number): Described {

@@ -1,6 +1,7 @@
 /** Options of the output plugins for START_REPLICATION; the one who sends them quotes each value as a literal. */
 import { quoteIdentifier } from '../postgres/identifiers.ts';
 import { parseSourceTable, type SourceTable } from '../postgres/source/source-table.ts';
+import { CHANGES_TABLE } from './endpoint-changes.ts';
 
 export type PluginOptions = Readonly<Record<string, string>>;
 
@@ -34,7 +35,7 @@ export function wal2jsonOptions({ table }: { readonly table: string }): PluginOp
     'include-lsn': 'true',
     'include-types': 'false',
     'include-type-oids': 'true',
-    'add-tables': addTables(parseSourceTable(table)),
+    'add-tables': [table, CHANGES_TABLE].map((each) => addTables(parseSourceTable(each))).join(','),
     'add-msg-prefixes': MESSAGE_PREFIX,
     actions: 'insert',
   };

@@ -12,6 +12,7 @@ import { decodeLatin1 } from '../wire-text.ts';
 import { malformed } from './byte-cursor.ts';
 import { columnTypeOfOid } from './column-type.ts';
 import { DEFAULT_MAX_ROW_BYTES, type DecoderOptions, type IgnoredKind, rowTooLong } from './decoder-options.ts';
+import { EndpointChangeReader, isChangesTable, isQuietTable } from './endpoint-changes.ts';
 import { Piece, piecesOf, plain, valueBytes } from './long-message.ts';
 import { RowReader } from './row-reader.ts';
 import { NULL, Row } from './row.ts';
@@ -92,13 +93,28 @@ class Wal2jsonDecoder implements Decoder {
     const schema = decodeLatin1(textOf(message, 'schema'));
     const name = decodeLatin1(textOf(message, 'table'));
     const columns = columnsOf(message);
-    if (schema !== this.source.schema || name !== this.source.name) return this.ignored('insert', message);
+    const isSource = schema === this.source.schema && name === this.source.name;
+    if (!isSource && isChangesTable(schema, name)) return this.change(message, columns, { payload, tooLong });
+    if (!isSource) return this.ignored('insert', message);
     const { origin } = this.transaction;
     const reader = this.readerOf(columns);
     const row = rowOf(columns, payload);
     const ordinal = this.transaction.nextOrdinal();
     if (tooLong === undefined) return reader.read(row, origin, ordinal);
     return reader.poison(row, rowTooLong(tooLong, this.maxRowBytes), { origin, ordinal });
+  }
+
+  private change(
+    message: Wal2jsonMessage,
+    columns: readonly Wal2jsonColumn[],
+    { payload, tooLong }: { readonly payload: Buffer; readonly tooLong: number | undefined },
+  ): Step | undefined {
+    const { origin } = this.transaction;
+    const named = columns.map(({ name }) => ({ name: decodeLatin1(name) }));
+    const change =
+      tooLong === undefined ? new EndpointChangeReader(named).read(rowOf(columns, payload), origin) : undefined;
+    if (change === undefined) this.tellIgnored('insert', message);
+    return change;
   }
 
   private message(message: Wal2jsonMessage, tooLong: number | undefined): Step | undefined {
@@ -123,6 +139,12 @@ class Wal2jsonDecoder implements Decoder {
 
   private ignored(kind: IgnoredKind, message: Wal2jsonMessage): undefined {
     void this.transaction.origin;
+    const [schema, name] = [decodeLatin1(textOf(message, 'schema')), decodeLatin1(textOf(message, 'table'))];
+    const isSource = schema === this.source.schema && name === this.source.name;
+    if (isSource || !isQuietTable(schema, name)) this.tellIgnored(kind, message);
+  }
+
+  private tellIgnored(kind: IgnoredKind, message: Wal2jsonMessage): void {
     const table = `${textOf(message, 'schema')}.${textOf(message, 'table')}`;
     this.options.onIgnored?.(kind, decodeLatin1(table));
   }

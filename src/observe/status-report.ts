@@ -62,7 +62,7 @@ export function toAlert({ code, message, remedy }: WalpostError, subject: string
 }
 
 export interface Stall {
-  readonly what: 'parking' | 'dead letters' | 'canaries' | 'removing delivered events';
+  readonly what: 'parking' | 'dead letters' | 'canaries' | 'endpoints' | 'removing delivered events';
   /** Writes that wait, in events. */
   readonly waiting: number;
   /** Why, one line. */

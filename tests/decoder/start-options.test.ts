@@ -14,9 +14,9 @@ test('logical messages are asked for when they are wanted', () => {
   expect(pgoutputOptions({ publication: 'p', messages: false })).toMatchObject({ messages: 'false' });
 });
 
-test('a table is escaped for the list of wal2json', () => {
-  expect(wal2jsonOptions({ table: 'walpost.outbox' })['add-tables']).toBe('walpost.outbox');
+test('the list of wal2json holds the table, escaped, and the changes of endpoints', () => {
+  expect(wal2jsonOptions({ table: 'walpost.outbox' })['add-tables']).toBe('walpost.outbox,walpost.endpoint_changes');
   expect(wal2jsonOptions({ table: String.raw`"my.schema"."a, 'b'\c*"` })['add-tables']).toBe(
-    String.raw`my\.schema.a\,\ \'b\'\\c\*`,
+    String.raw`my\.schema.a\,\ \'b\'\\c\*,walpost.endpoint_changes`,
   );
 });

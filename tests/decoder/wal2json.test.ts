@@ -121,11 +121,12 @@ test('what is no insert of the outbox is ignored and reported', () => {
   const ignored: string[] = [];
   const decode = decoderAfter([BEGIN], { onIgnored: (kind, table) => ignored.push(`${kind} ${table}`) });
   const other = (action: string) => `{"action":"${action}","schema":"walpost","table":"outbox"}`;
-  for (const text of [other('U'), other('D'), other('T'), insert(COLUMNS, 'größe'), '{"action":"M"}']) {
+  const elsewhere = insert(COLUMNS, 'größe').replace('"walpost"', '"public"');
+  for (const text of [other('U'), other('D'), other('T'), elsewhere, '{"action":"M"}']) {
     expect(decode(text)).toBeUndefined();
   }
   expect(ignored).toEqual(
-    ['update', 'delete', 'truncate'].map((kind) => `${kind} walpost.outbox`).concat('insert walpost.größe'),
+    ['update', 'delete', 'truncate'].map((kind) => `${kind} walpost.outbox`).concat('insert public.größe'),
   );
 });
 

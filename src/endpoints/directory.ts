@@ -1,0 +1,117 @@
+/**
+ * Which endpoints there are, as the stream has brought their changes: who gets an event, and who is paused.
+ *
+ * A change takes effect at the commit of its transaction. Transactions arrive in commit order, so an event meets exactly the
+ * endpoints of its moment, whenever the stream is read.
+ */
+import type { Endpoint, EndpointChange } from '../endpoint.ts';
+import type { Event } from '../event.ts';
+import { compilePattern } from '../pattern.ts';
+import { ENDPOINT_ENTITY, ENDPOINT_TEST_TYPE, isReserved } from '../reserved.ts';
+
+/** What chooses the endpoints of an event. */
+export type AddressedFields = Pick<Event, 'organizationId' | 'eventType' | 'entityType' | 'entityId'>;
+
+/** An endpoint as it is now, and its number: another one says that its secrets are to be read again. */
+export interface KnownEndpoint extends Endpoint {
+  readonly secretsVersion: string;
+}
+
+interface Entry {
+  readonly endpoint: KnownEndpoint;
+  readonly wants: (eventType: string) => boolean;
+}
+
+/** What a change did to an endpoint. */
+export type EndpointTransition = 'paused' | 'resumed' | 'ended' | 'same';
+
+const NO_LANES: readonly string[] = [];
+
+export class EndpointDirectory {
+  private entries = new Map<string, Entry>();
+  /** By sink and organization; an organization has few. */
+  private owners = new Map<string, readonly Entry[]>();
+
+  /** Begins anew with these, whatever was known. */
+  reset(endpoints: Iterable<KnownEndpoint>): void {
+    this.entries = new Map();
+    this.owners = new Map();
+    for (const endpoint of endpoints) if (isThere(endpoint)) this.put(endpoint);
+  }
+
+  /** The transaction of the change has ended: what comes behind it meets the endpoint as it is now. */
+  apply({ changeId, endpoint, renewsSecrets }: EndpointChange): EndpointTransition {
+    const before = this.find(endpoint.endpointId);
+    if (before) this.remove(before);
+    if (!isThere(endpoint)) return 'ended';
+    const secretsVersion = before && !renewsSecrets ? before.secretsVersion : changeId;
+    this.put({ ...endpoint, secretsVersion });
+    return transition(before, endpoint);
+  }
+
+  /** The endpoints of the sink that get the event, by their ids; none when its organization has none that wants it. */
+  lanesFor(sink: string, event: AddressedFields): readonly string[] {
+    if (event.eventType === ENDPOINT_TEST_TYPE) return this.testedBy(sink, event);
+    const entries = this.owners.get(ownerKey(sink, event.organizationId));
+    if (!entries) return NO_LANES;
+    return entries.filter(({ wants }) => wants(event.eventType)).map(({ endpoint }) => endpoint.endpointId);
+  }
+
+  /** Undefined when it is disabled, or is not there. */
+  find(endpointId: string): KnownEndpoint | undefined {
+    return this.entries.get(endpointId)?.endpoint;
+  }
+
+  isPaused(endpointId: string): boolean {
+    return this.find(endpointId)?.state === 'paused';
+  }
+
+  *all(): Generator<KnownEndpoint> {
+    for (const { endpoint } of this.entries.values()) yield endpoint;
+  }
+
+  private testedBy(sink: string, { organizationId, entityType, entityId }: AddressedFields): readonly string[] {
+    if (entityType !== ENDPOINT_ENTITY || entityId === null) return NO_LANES;
+    const endpoint = this.find(entityId);
+    return endpoint?.sink === sink && endpoint.organizationId === organizationId ? [entityId] : NO_LANES;
+  }
+
+  private put(endpoint: KnownEndpoint): void {
+    const entry = { endpoint, wants: compileTypes(endpoint.eventTypes) };
+    const key = ownerKey(endpoint.sink, endpoint.organizationId);
+    this.entries.set(endpoint.endpointId, entry);
+    this.owners.set(key, [...(this.owners.get(key) ?? []), entry]);
+  }
+
+  private remove({ endpointId, sink, organizationId }: Endpoint): void {
+    const key = ownerKey(sink, organizationId);
+    const left = (this.owners.get(key) ?? []).filter(({ endpoint }) => endpoint.endpointId !== endpointId);
+    this.entries.delete(endpointId);
+    if (left.length > 0) this.owners.set(key, left);
+    else this.owners.delete(key);
+  }
+}
+
+function isThere({ state }: Endpoint): boolean {
+  return state === 'enabled' || state === 'paused';
+}
+
+function transition(before: Endpoint | undefined, { state }: Endpoint): EndpointTransition {
+  if (state === before?.state) return 'same';
+  if (state === 'paused') return 'paused';
+  return before?.state === 'paused' ? 'resumed' : 'same';
+}
+
+/** No wildcard takes events of walpost itself: a pattern names them from its beginning. */
+function compileTypes(patterns: readonly string[]): (eventType: string) => boolean {
+  const tests = patterns.map((pattern) => ({ ours: isReserved(pattern), matches: compilePattern(pattern) }));
+  return (eventType) => {
+    const ours = isReserved(eventType);
+    return tests.some((test) => test.ours === ours && test.matches(eventType));
+  };
+}
+
+/** A uuid has no blank. */
+function ownerKey(sink: string, organizationId: string): string {
+  return `${organizationId} ${sink}`;
+}
