@@ -34,6 +34,22 @@ export interface EndpointChange {
   readonly origin: Origin;
 }
 
+/** Where an endpoint is reached now. */
+export interface EndpointTarget {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** The newest first; an older one while it is being replaced. */
+  readonly secrets: readonly string[];
+}
+
+/** What the sink asks of the endpoints. */
+export interface EndpointTargets {
+  /** Undefined when there is no such endpoint, or it is disabled. Rejects when its secrets cannot be read. */
+  targetOf(endpointId: string, signal: AbortSignal): Promise<EndpointTarget | undefined>;
+  /** It has answered that it is gone for good. */
+  gone(endpointId: string): void;
+}
+
 /** The state that a row of walpost.endpoint_changes says. */
 export function endpointState(change: string, state: string): EndpointState {
   if (change === 'removed') return 'removed';

@@ -40,8 +40,10 @@ function checkCommand(): Command {
 async function tellValid(flags: JsonFlags): Promise<void> {
   const { formatProblem } = await import('../config/config-problem.ts');
   const { idleSinks, idleSinkText } = await import('../config/idle-sinks.ts');
+  const { loopbackWarnings } = await import('../config/sinks/endpoint-checks.ts');
   const { config, draft, path, warnings } = await readConfigWithSources(flags);
   for (const name of idleSinks(config)) draft.report(['sinks', name], idleSinkText(name), { at: 'key' });
+  for (const { path: at, message } of loopbackWarnings(config.sinks)) draft.report(at, message);
   const said = [...warnings, ...draft.problems];
   const [sinks, routes] = [Object.keys(config.sinks).length, config.routes.length];
   if (flags.json) return sayJson({ valid: true, path, sinks, routes, warnings: said, problems: [] });

@@ -46,7 +46,7 @@ export function listenTarget(config: Pick<Config, 'sinks'> | undefined, { sink, 
 
 function localHooks(sinks: Config['sinks']): LocalHook[] {
   return Object.entries(sinks).flatMap(([name, sink]) => {
-    if (sink.type !== 'webhook') return [];
+    if (sink.type !== 'webhook' || sink.url === undefined) return [];
     const url = new URL(sink.url);
     const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
     if (url.protocol !== 'http:' || !isLoopback(host)) return [];

@@ -1,6 +1,7 @@
 import { isLoopback } from '../loopback.ts';
 import type { OptionPath } from './config-problem.ts';
 import { didYouMean } from './did-you-mean.ts';
+import { endpointsOutlivePrune } from './sinks/endpoint-checks.ts';
 
 export interface CrossProblem {
   readonly path: OptionPath;
@@ -22,6 +23,7 @@ export function crossCheck(config: unknown): CrossProblem[] {
     ...liveNeedsKey(config),
     ...livePortIsFree(config),
     ...entitiesAreKnown(config),
+    ...endpointsOutlivePrune(config),
   ];
 }
 

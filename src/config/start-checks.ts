@@ -3,6 +3,7 @@ import { columnProblems } from '../postgres/source/column-mapping.ts';
 import { isSourceTable } from '../postgres/source/source-table.ts';
 import { isRefusedHost } from '../refused-address.ts';
 import type { CrossProblem } from './cross-checks.ts';
+import { endpointProblems } from './sinks/endpoint-checks.ts';
 import { sinkProblems } from './sinks/sink-checks.ts';
 
 /**
@@ -12,7 +13,8 @@ import { sinkProblems } from './sinks/sink-checks.ts';
 export function* startProblems(config: unknown): Generator<CrossProblem> {
   for (const [name, value] of Object.entries(asMap(asMap(config)['sinks']))) {
     const sink = asMap(value);
-    for (const { path, message } of sinkProblems(sink)) yield { path: ['sinks', name, ...path], message, input: sink };
+    for (const { path, message } of [...sinkProblems(sink), ...endpointProblems(sink)])
+      yield { path: ['sinks', name, ...path], message, input: sink };
   }
   const alerts = asMap(asMap(config)['alerts']);
   for (const { path, message } of sinkProblems({ ...alerts, type: 'webhook' })) {

@@ -1,4 +1,5 @@
 import { idleSinks, idleSinkText } from '../config/idle-sinks.ts';
+import { loopbackWarnings } from '../config/sinks/endpoint-checks.ts';
 import { breakerLog } from '../observe/breaker-log.ts';
 import { GuardedSink, type SinkHooks } from '../sinks/guard/guarded-sink.ts';
 import type { LiveChannels } from '../sinks/live/live-sink.ts';
@@ -16,6 +17,8 @@ export async function openSinks(options: OpenSinksOptions): Promise<readonly Gua
   const { config, clock, metrics, log, traces, onAttempt, channels } = options;
   const opened: GuardedSink[] = [];
   for (const name of idleSinks(config)) log.warn({ sink: name }, `sinks.${name}: ${idleSinkText(name)}`);
+  for (const { path, message } of loopbackWarnings(config.sinks))
+    log.warn({ sink: path[1] }, `${path.join('.')} ${message}`);
   try {
     for (const [name, sinkConfig] of Object.entries(config.sinks)) {
       const sink = await createSink(sinkConfig, {

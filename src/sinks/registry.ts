@@ -9,12 +9,16 @@ import type { SinkConfig, SinkConfigOf } from '../config/sinks/sinks.ts';
 import { WalpostError } from '../errors.ts';
 import type { Sink, Verdict } from '../pipeline.ts';
 import type { LiveSinkContext } from './live/live-sink.ts';
+import type { EndpointSinkContext } from './webhook/endpoint-sink.ts';
 import type { ProbeContext } from './probe-context.ts';
+
+/** What the types of sinks are given beside what every sink gets. */
+type AnySinkContext = LiveSinkContext & EndpointSinkContext;
 
 interface SinkType<C extends SinkConfig> {
   /** Packages that are not dependencies of walpost, with the version that works: `name@6`. The user installs them. */
   readonly packages?: readonly string[];
-  readonly load: () => Promise<(config: C, context: LiveSinkContext) => Sink | Promise<Sink>>;
+  readonly load: () => Promise<(config: C, context: AnySinkContext) => Sink | Promise<Sink>>;
   /** Asks whether the destination would take deliveries: `delivered` when it would. It sends no event. */
   readonly probe?: () => Promise<(config: C, context: ProbeContext) => Promise<Verdict>>;
 }
@@ -69,7 +73,7 @@ const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } =
 };
 
 /** Creates the sink; CONFIG_INVALID when its options do not go together, SINK_PACKAGE_MISSING when a client is missing. */
-export function createSink(config: SinkConfig, context: LiveSinkContext): Promise<Sink> {
+export function createSink(config: SinkConfig, context: AnySinkContext): Promise<Sink> {
   const { packages = [], load } = TYPES[config.type] as SinkType<SinkConfig>;
   return orNameMissing(packages, config.type, async () => (await load())(config, context));
 }

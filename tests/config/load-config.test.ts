@@ -60,7 +60,9 @@ test('what is missing is reported at the nearest map around it', () => {
     'walpost.yaml:1:1 sinks: is missing',
   ]);
   const text = `sinks:\n  a:\n    type: webhook\nroutes: [{ to: [a] }]\ndatabase: { url: postgres://x }\n`;
-  expect(problemsOf(text)).toEqual(['walpost.yaml:2:3 sinks.a.url: is missing']);
+  expect(problemsOf(text)).toEqual([
+    'walpost.yaml:2:3 sinks.a.url: is missing; or endpoints: true, for the URLs of customers',
+  ]);
 });
 
 test('a section whose keys are all commented out means its defaults', () => {

@@ -36,7 +36,7 @@ async function startReceiver(secret: string): Promise<string> {
 async function deliverTo(receiver: string, events: ReturnType<typeof sampleEvent>[]) {
   const sinkConfig = config().sinks['receiver'];
   if (sinkConfig?.type !== 'webhook') throw new Error('deploy/walpost.yaml has no webhook named receiver');
-  const url = receiver + new URL(sinkConfig.url).pathname;
+  const url = receiver + new URL(sinkConfig.url ?? '').pathname;
   const sink = await createSink({ ...sinkConfig, url }, { ...contractContext, name: 'receiver' });
   try {
     return await sink.deliver(sampleBatch(events), new AbortController().signal);

@@ -14,6 +14,7 @@ import { kindOf } from '../../template/escapes.ts';
 import { MailFolder } from '../../template/mail-folder.ts';
 import { templateOf } from '../../template/template-source.ts';
 import { hasHttpOptions } from './http-options.ts';
+import { isSetByWalpost } from './own-headers.ts';
 import { redisUrlProblem } from './redis-options.ts';
 
 /** A problem of a sink; the path begins below the sink's name. */
@@ -23,9 +24,6 @@ export interface SinkProblem {
   readonly message: string;
 }
 
-/** Headers that the configuration may not set. */
-const OURS =
-  /^(content-(type|length|encoding)|transfer-encoding|connection|keep-alive|upgrade|expect|te|trailer|webhook-.*)$/;
 /** What stands between `//` and the path. */
 const AUTHORITY = /^\s*[a-z]+:\/*([^/?#\\]*)/i;
 
@@ -209,7 +207,7 @@ function keyProblem(key: string): string | undefined {
 }
 
 function headerProblem(name: string, value: string): string | undefined {
-  if (OURS.test(name)) return 'is a header that walpost sets itself';
+  if (isSetByWalpost(name)) return 'is a header that walpost sets itself';
   if (value === '') return 'is empty; give it a value or leave it out';
   try {
     validateHeaderName(name);

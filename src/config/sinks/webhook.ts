@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { commonOptions } from './common-options.ts';
+import { duration } from '../units.ts';
 import { httpOptions } from './http-options.ts';
 
 /** When a dozen receivers hang, the remaining requests serve the others until the first timeout. */
@@ -11,8 +12,22 @@ export const webhook = z
     url: z
       .url({ protocol: /^https?$/ })
       .trim()
-      .describe('Where the batches are posted.')
+      .optional()
+      .describe('Where the batches are posted; required, unless endpoints is true.')
       .meta({ secret: true }),
+    endpoints: z
+      .boolean()
+      .optional()
+      .describe('true: each organization has endpoints of its own (walpost.add_endpoint), and events go to those.'),
+    disable_after: duration({ min: '1m' })
+      .optional()
+      .describe(
+        'With endpoints: one that has accepted nothing for this long is disabled. Default: 3d, or two thirds of a prune.retention that is not longer.',
+      ),
+    allow_loopback: z
+      .boolean()
+      .optional()
+      .describe('With endpoints: also addresses of this machine. For development; every customer could use it.'),
     secret: z
       .string()
       .trim()

@@ -58,7 +58,8 @@ type HttpSink = Parameters<typeof wayOf>[0];
 
 /** Where a sink that speaks HTTP sends to; undefined for all others. */
 function httpUrlOf(sink: SinkConfig): URL | undefined {
-  if (sink.type === 'webhook' || sink.type === 'realtime') return new URL(sink.url);
+  if (sink.type === 'webhook') return sink.url === undefined ? undefined : new URL(sink.url);
+  if (sink.type === 'realtime') return new URL(sink.url);
   if (sink.type === 'slack') return new URL(sink.url ?? SLACK_API);
   const isResend = sink.type === 'email' && sink.provider === 'resend' && sink.dry_run === undefined;
   return isResend ? new URL(sink.url ?? RESEND_API) : undefined;

@@ -12,7 +12,7 @@ import { type HttpAnswer, isDelivered, isRedirect, parseRetryAfter } from './htt
 import { secretsOfHeader, secretsOfUrl } from '../answer/known-secrets.ts';
 import type { Sent } from '../answer/sent-events.ts';
 import { decodedStart } from './content-encoding.ts';
-import { guardedConnector } from './ssrf-guard.ts';
+import { type ConnectorOptions, guardedConnector } from './ssrf-guard.ts';
 
 const MAX_ANSWER_BYTES = 8 * 1024;
 /** Maximum time for the body after the head. The status has decided by then; the body only explains it and frees the socket. */
@@ -36,6 +36,22 @@ export interface HttpTargetOptions {
   readonly proxy?: string | undefined;
   /** PEM of the authorities to trust, in place of the usual ones. */
   readonly ca?: string | undefined;
+  /** Connections that others use too, in place of its own; whoever made them closes them. */
+  readonly agent?: Agent;
+}
+
+/** How its connections are made. */
+export type HttpWay = Pick<HttpTargetOptions, 'connections' | 'timeout' | 'allowPrivate' | 'proxy' | 'ca'> &
+  Pick<ConnectorOptions, 'allowLoopback' | 'checksBehindProxy'>;
+
+export function httpAgent({ connections, timeout = MAX_CONNECT_TIME, proxy, ...way }: HttpWay): Agent {
+  const via = proxy === undefined ? undefined : new URL(proxy);
+  return new Agent({
+    connections,
+    connect: guardedConnector({ ...way, timeout: Math.min(timeout, MAX_CONNECT_TIME), proxy: via }),
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  });
 }
 
 export interface HttpPost {
@@ -75,7 +91,6 @@ export class HttpTarget {
 
   constructor(options: HttpTargetOptions) {
     const url = new URL(options.url);
-    const { allowPrivate, connections, timeout = MAX_CONNECT_TIME } = options;
     const proxy = options.proxy === undefined ? undefined : new URL(options.proxy);
     this.origin = url.origin;
     this.path = url.pathname + url.search;
@@ -87,12 +102,7 @@ export class HttpTarget {
       ...(proxy ? secretsOfUrl(proxy, { path: false }) : []),
       ...options.secrets,
     ]);
-    this.agent = new Agent({
-      connections,
-      connect: guardedConnector({ allowPrivate, timeout: Math.min(timeout, MAX_CONNECT_TIME), proxy, ca: options.ca }),
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    });
+    this.agent = options.agent ?? httpAgent(options);
   }
 
   /** Resolves with the answer, whatever its status. Throws when there is none. */

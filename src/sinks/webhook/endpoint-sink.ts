@@ -1,0 +1,106 @@
+/**
+ * Webhooks of customers: a batch goes to the endpoint that its lane names, signed with that endpoint's own secrets.
+ *
+ * Whoever has an account can write such a URL. So it reaches no private address, whatever the configuration allows elsewhere,
+ * and behind a proxy the address is checked before the proxy is asked.
+ *
+ * 410 says that the endpoint is gone for good. It is disabled then; until that has come back in the stream its events wait.
+ */
+import { isOwnHeader } from '../../config/sinks/own-headers.ts';
+import type { EndpointTarget, EndpointTargets } from '../../endpoint.ts';
+import type { Sink, Verdict, Verdicts } from '../../pipeline.ts';
+import type { SinkContext } from '../../sink-context.ts';
+import { signingKeys } from '../../signing-secret.ts';
+import { VERSION } from '../../version.ts';
+import { secretsOfHeader, secretsOfSigning, secretsOfTemplate } from '../answer/known-secrets.ts';
+import { httpAgent, HttpTarget, type HttpTargetOptions } from '../http/http-target.ts';
+import { ADDRESS_REFUSED } from '../http/ssrf-guard.ts';
+import { wayOf } from '../http/way.ts';
+import { postBatch, type SignedTarget } from './signed-post.ts';
+import { type WebhookConfig, webhookForm } from './webhook-message.ts';
+
+export interface EndpointSinkContext extends SinkContext {
+  /** Absent where no relay is around the sink. */
+  readonly endpoints?: EndpointTargets | undefined;
+}
+
+const GONE = 'HTTP_410';
+const PRIVATE = 'the endpoint has a private address, where nothing is sent';
+const NOT_LEADING: Verdict = { kind: 'unavailable', reason: 'not sent: this process does not lead', unsent: true };
+/** It was disabled or removed after the event was given to it; nobody waits for this answer any more. */
+const NOT_THERE: Verdict = {
+  kind: 'rejected',
+  code: 'ENDPOINT_DISABLED',
+  reason: 'not sent: the endpoint is disabled or removed',
+};
+
+export function createEndpointSink(config: WebhookConfig, { name, clock, endpoints }: EndpointSinkContext): Sink {
+  const form = webhookForm(config, name);
+  const way = { ...wayOf(config), allowPrivate: false };
+  const agent = httpAgent({
+    ...way,
+    connections: config.concurrency,
+    timeout: config.timeout,
+    allowLoopback: config.allow_loopback,
+    checksBehindProxy: true,
+  });
+  const shared = {
+    ...way,
+    agent,
+    clock,
+    connections: config.concurrency,
+    timeout: config.timeout,
+    secretPath: true,
+  };
+  const known = [
+    ...Object.values(config.headers).flatMap(secretsOfHeader),
+    ...secretsOfTemplate(form.template?.source),
+  ];
+  return {
+    deliver: async (batch, signal, time) => {
+      if (endpoints === undefined) return NOT_LEADING;
+      const { lane = '' } = batch;
+      const to = await endpoints.targetOf(lane, signal);
+      if (to === undefined) return NOT_THERE;
+      if (!URL.canParse(to.url)) return { kind: 'unavailable', reason: 'the endpoint has no URL that can be read' };
+      const target = signedTarget(to, { ...shared, headers: config.headers, secrets: known });
+      const verdicts = await postBatch(target, { batch, form, clock, signal, time });
+      if (isGone(verdicts)) endpoints.gone(lane);
+      return told(verdicts);
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+/** Made for each attempt: it costs little, and is always that of the endpoint as it is now. */
+function signedTarget(to: EndpointTarget, shared: Omit<HttpTargetOptions, 'url'>): SignedTarget {
+  const keys = to.secrets.flatMap(signingKeys);
+  const headers = { 'user-agent': `walpost/${VERSION}`, ...lowerCased(shared.headers), ...allowedOf(to.headers) };
+  const secrets = [
+    ...shared.secrets,
+    ...Object.values(to.headers).flatMap(secretsOfHeader),
+    ...to.secrets.flatMap((secret) => secretsOfSigning(secret, keys)),
+  ];
+  return { target: new HttpTarget({ ...shared, url: to.url, headers, secrets }), keys };
+}
+
+function isGone(verdicts: Verdicts): boolean {
+  const all = Array.isArray(verdicts) ? (verdicts as readonly Verdict[]) : [verdicts as Verdict];
+  return all.some((verdict) => verdict.kind === 'unavailable' && verdict.code === GONE);
+}
+
+/** What the customer reads names no option of ours. */
+function told(verdicts: Verdicts): Verdicts {
+  const say = (verdict: Verdict): Verdict =>
+    verdict.kind === 'unavailable' && verdict.code === ADDRESS_REFUSED ? { ...verdict, reason: PRIVATE } : verdict;
+  return Array.isArray(verdicts) ? (verdicts as readonly Verdict[]).map(say) : say(verdicts as Verdict);
+}
+
+/** Those that walpost sets, and those that say where a request goes, are its own, whatever a row says. */
+function allowedOf(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(lowerCased(headers)).filter(([name]) => !isOwnHeader(name)));
+}
+
+function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+}

@@ -1,0 +1,73 @@
+/**
+ * The requests of a batch: one for all of it, or one for each event, one after the other. The latter stop at the first event
+ * that is not delivered. The events after it are answered `unavailable` without being sent, so that none overtakes an event
+ * that will be tried again or that waits for a person.
+ */
+import type { Clock } from '../../clock.ts';
+import { sendsBatches } from '../../config/sinks/webhook.ts';
+import type { Event } from '../../event.ts';
+import type { AttemptTime, Batch, Verdict, Verdicts } from '../../pipeline.ts';
+import { wireBytes } from '../../wire-text.ts';
+import type { HttpTarget } from '../http/http-target.ts';
+import { verdictOfAnswer, verdictOfError } from '../http/http-verdict.ts';
+import { type Obstacle, oneByOne } from '../one-by-one.ts';
+import { verdictOfTemplate } from '../template-verdict.ts';
+import { batchMessage, singleMessage, type WebhookForm, type WebhookMessage } from './webhook-message.ts';
+import { signatureOf } from './webhook-signature.ts';
+
+/** Where a batch goes, and the keys that sign it; nothing is signed without a key. */
+export interface SignedTarget {
+  readonly target: HttpTarget;
+  readonly keys: readonly Buffer[];
+}
+
+export interface WebhookAttempt {
+  readonly batch: Batch;
+  readonly form: WebhookForm;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly time: AttemptTime | undefined;
+}
+
+export async function postBatch(to: SignedTarget, attempt: WebhookAttempt): Promise<Verdicts> {
+  const { batch, form, time } = attempt;
+  if (sendsBatches(form.config)) return post(to, batchMessage(batch, form), attempt);
+  const one = async (event: Event): Promise<Verdict> => {
+    let message: WebhookMessage;
+    try {
+      message = singleMessage(batch, event, form);
+    } catch (error) {
+      return verdictOfTemplate(error, 'body');
+    }
+    return post(to, message, attempt);
+  };
+  return oneByOne(batch.events, { time, send: one, behind: unsent });
+}
+
+async function post(
+  { target, keys }: SignedTarget,
+  message: WebhookMessage,
+  attempt: WebhookAttempt,
+): Promise<Verdict> {
+  const { batch, clock, signal } = attempt;
+  const timestamp = Math.floor(clock.wallTime() / 1000);
+  const headers: Record<string, string> = { ...message.headers, 'webhook-timestamp': String(timestamp) };
+  if (batch.traceparent !== undefined) headers['traceparent'] = batch.traceparent;
+  headers['webhook-id'] = message.id;
+  const bytes = wireBytes(message.body);
+  const signature = keys.length === 0 ? undefined : signatureOf(keys, { id: message.id, timestamp, body: bytes });
+  if (signature !== undefined) headers['webhook-signature'] = signature;
+  const secrets = signature === undefined ? [] : [signature];
+  try {
+    return verdictOfAnswer(await target.post({ headers, sent: message, bytes, secrets }, signal));
+  } catch (error) {
+    if (signal.aborted) return { kind: 'unavailable', reason: 'the destination did not answer in time' };
+    return verdictOfError(error);
+  }
+}
+
+/** As long as the event before it waits, there is no use in asking for the next one. */
+function unsent({ retryAfter }: Obstacle): Verdict {
+  const verdict: Verdict = { kind: 'unavailable', reason: 'not sent: an event before it was not delivered' };
+  return retryAfter === undefined ? verdict : { ...verdict, retryAfter };
+}
