@@ -10,6 +10,9 @@ export type Lsn = bigint;
 /** Where every stream starts, and "nothing yet" in a standby status. */
 export const LSN_ZERO: Lsn = 0n;
 
+/** Behind everything. */
+export const MAX_LSN: Lsn = 0xffff_ffff_ffff_ffffn;
+
 const LSN_TEXT = /^([0-9a-f]{1,8})\/([0-9a-f]{1,8})$/i;
 
 /** Reads `16/B374D848`; undefined when the text is not an LSN. */

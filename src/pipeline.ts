@@ -172,6 +172,8 @@ export interface ParkingLot {
   read(lane: LaneName, after: string | null, limits: PageLimits): Promise<ParkedPage>;
   /** The events were delivered, or are dead letters; calls back once their rows are gone. */
   remove(events: readonly Event[], removed: () => void): void;
+  /** The lane ended there: what was parked for it before is for nobody. Calls back once it is gone; what is parked later stays. */
+  discard(lane: LaneName, upTo: Lsn, discarded: () => void): void;
 }
 
 /** The lane that an organization has at every sink. Where the order is of something smaller, it has others beside it. */
@@ -191,6 +193,12 @@ export interface LaneRule {
   lanesFor(event: Event): readonly string[];
   /** Where an event goes that was given up in the lane `before` and is sent again. */
   laneAgain(event: Event, before: string): string;
+  /** Each lane has a destination of its own, so what one accepts says nothing of another, and none gives an event up because it is away. */
+  readonly ownDestinations?: boolean;
+  /** Nothing of this lane is sent now; what it gets is parked. */
+  isPaused?(lane: string): boolean;
+  /** Events a second that this lane may send; undefined is no limit. */
+  rateOf?(lane: string): number | undefined;
 }
 
 /** A lane whose first event was not accepted; moments are on the clock that never jumps. */

@@ -11,3 +11,13 @@ export const CANARY_TYPE = 'walpost.verify';
 /** An event for one endpoint, which its entity names. It goes there whatever the routes say, and nowhere else. */
 export const ENDPOINT_TEST_TYPE = 'walpost.endpoint.test';
 export const ENDPOINT_ENTITY = 'walpost.endpoint';
+
+/** Says that an endpoint was disabled. */
+const ENDPOINT_DISABLED_TYPE = 'walpost.endpoint.disabled';
+
+const SENT_WHERE_NAMED: ReadonlySet<string> = new Set([CANARY_TYPE, ENDPOINT_TEST_TYPE, ENDPOINT_DISABLED_TYPE]);
+
+/** Events of walpost that are no dead letters where no route names them. */
+export function isSentWhereNamed(eventType: string): boolean {
+  return SENT_WHERE_NAMED.has(eventType);
+}

@@ -26,7 +26,7 @@ export interface RecoverFlags extends ConfigFlags, ChangeFlags {
 }
 
 export async function recover(config: Config, id: string, flags: RecoverFlags): Promise<void> {
-  const { json, dryRun, yes } = flags;
+  const { json, dryRun } = flags;
   const rate = flags.rate === undefined ? undefined : rateOf(flags.rate);
   await using database = await openJobDatabase(config);
   const endpoint = await readEndpoint(database.pool, id.toLowerCase());
@@ -40,7 +40,7 @@ export async function recover(config: Config, id: string, flags: RecoverFlags): 
   if (!json) say(`Events since ${from} that it asks for: ${events}. Some may have been sent before; their ids repeat.`);
   if (dryRun) return json ? sayJson({ dry_run: true, since: since.toISOString(), events }) : undefined;
   const enables = endpoint.state === 'disabled' ? 'Enable it, and send' : 'Send';
-  if (!(await confirm(`${enables} these ${events} events to ${endpoint.host}?`, yes))) return;
+  if (!(await confirm(`${enables} these ${events} events to ${endpoint.host}?`, flags))) return;
   const job = await request(database, endpoint, { since, spec });
   const ended = await followJob({ ...database, job, expected: events, output: json ? process.stderr : process.stdout });
   if (json) sayJson({ dry_run: false, since: since.toISOString(), events, job: jobJson(ended) });

@@ -103,23 +103,24 @@ export async function enable(config: Config, id: string, { json }: EndpointFlags
 }
 
 export async function disable(config: Config, id: string, flags: ReasonFlags): Promise<void> {
-  const { json, reason, dryRun, yes } = flags;
+  const { json, reason, dryRun } = flags;
   await using database = await openJobDatabase(config);
   const endpoint = await existing(database, id);
   const parked = `${parkedText(endpoint)} parked event${endpoint.parked === 1 ? '' : 's'}`;
+  if (dryRun && json) return sayJson({ dry_run: true, state: endpoint.state, parked: endpoint.parked });
   if (dryRun) return say(`It is ${endpoint.state}; ${parked} would be discarded.`);
-  if (!(await confirm(`Disable ${id} at ${endpoint.host}, and discard ${parked}?`, yes))) return;
+  if (!(await confirm(`Disable ${id} at ${endpoint.host}, and discard ${parked}?`, flags))) return;
   const changed = await callEndpoint<boolean>(database.pool, 'disable', [endpoint.endpoint_id, reason ?? null]);
   await told(database, id, { json, changed, done: 'is disabled.', before: 'was disabled already.' });
 }
 
-export async function adopt(config: Config, { json, yes }: AdoptFlags): Promise<void> {
+export async function adopt(config: Config, flags: AdoptFlags): Promise<void> {
   await using database = await openJobDatabase(config);
   const count = await countEndpoints(database.pool, {});
   const question = `Let ${count} endpoints of customers get events from this database?`;
-  if (!(await confirm(question, yes))) return;
+  if (!(await confirm(question, flags))) return;
   const changed = (await callEndpoint<boolean>(database.pool, 'adopt', [])) === true;
-  if (json) return sayJson({ changed, endpoints: count });
+  if (flags.json) return sayJson({ changed, endpoints: count });
   say(
     changed ? `${count} endpoints get events from here now.` : 'Nothing to do: the endpoints belong to this database.',
   );

@@ -23,13 +23,19 @@ export interface ParkedEventsOptions {
   readonly onLost: (error: unknown) => void;
 }
 
+interface DiscardRequest {
+  readonly lane: LaneName;
+  readonly upTo: Lsn;
+}
+
 const READ_AGAIN_MS = 1_000;
 const ID_BYTES = 8;
 const NOTHING: ParkedPage = { events: [], last: null };
 
 export class ParkedEvents implements ParkingLot {
   private readonly options: ParkedEventsOptions;
-  private readonly inserts: DurableQueue<ParkRequest>;
+  /** In the order in which they were asked for: what is parked before a discard goes, what is parked behind it stays. */
+  private readonly inserts: DurableQueue<ParkRequest | DiscardRequest>;
   private readonly removals: DurableQueue<string>;
   private readonly closing = new AbortController();
 
@@ -39,9 +45,17 @@ export class ParkedEvents implements ParkingLot {
     this.options = options;
     this.inserts = new DurableQueue({
       writer: {
-        write: (requests) => store.insert(requests, { received: received(), now: clock.now() }),
-        writeReduced: (request, refusal) => this.giveUp(request, refusal),
-        sizeOf: ({ event }) => event.size,
+        write: async (requests) => {
+          for (const run of runsOf(requests)) {
+            if ('upTo' in run) await store.discard(run.lane, run.upTo);
+            else await store.insert(run, { received: received(), now: clock.now() });
+          }
+        },
+        writeReduced: async (request, refusal) => {
+          if ('upTo' in request) throw refusal;
+          await this.giveUp(request, refusal);
+        },
+        sizeOf: (request) => ('upTo' in request ? ID_BYTES : request.event.size),
       },
       clock,
       onStall,
@@ -54,6 +68,11 @@ export class ParkedEvents implements ParkingLot {
   park({ sink, lane }: LaneName, events: readonly Event[], stored: () => void): void {
     const one = afterAll(events.length, stored);
     for (const event of events) this.inserts.add({ sink, lane, event }, one);
+  }
+
+  /** The lane ended there: what it has in the table, or on its way there, is for nobody. Calls back once it is gone. */
+  discard(lane: LaneName, upTo: Lsn, discarded: () => void): void {
+    this.inserts.add({ lane, upTo }, discarded);
   }
 
   async read(lane: LaneName, after: string | null, limits: PageLimits): Promise<ParkedPage> {
@@ -111,6 +130,23 @@ export class ParkedEvents implements ParkingLot {
   private logStall(message: string, waiting: number): void {
     this.options.log.error({ waiting }, `events cannot be parked, the slot waits: ${message}`);
   }
+}
+
+/** Inserts that follow each other go together. */
+function* runsOf(
+  requests: readonly (ParkRequest | DiscardRequest)[],
+): Generator<readonly ParkRequest[] | DiscardRequest> {
+  let inserts: ParkRequest[] = [];
+  for (const request of requests) {
+    if (!('upTo' in request)) {
+      inserts.push(request);
+      continue;
+    }
+    if (inserts.length > 0) yield inserts;
+    inserts = [];
+    yield request;
+  }
+  if (inserts.length > 0) yield inserts;
 }
 
 /** To be called that many times; the last call calls `done`. */

@@ -67,6 +67,16 @@ const REMOVE = `
   gone AS (DELETE FROM walpost.parked p USING fence WHERE p.id = ANY ($3::bigint[]))
   ${OWNED}`;
 
+/** What of a lane was parked before the change at $6 came: whatever the stream brought, which brings the rest again, and jobs until then. */
+const DISCARD = `
+  WITH fence AS (${FENCE}),
+  gone AS (
+    DELETE FROM walpost.parked AS p USING fence, walpost.cursor AS now
+     WHERE p.slot = fence.slot AND now.slot = fence.slot AND p.sink = $3 AND p.organization_id = $4 AND p.lane = $5
+       AND (p.history < now.history OR NOT p.order_job OR p.order_lsn <= $6::pg_lsn)
+  )
+  ${OWNED}`;
+
 /**
  * Two looks at the index for each lane, however many rows it has. What stands before the cursor is settled; of a lane whose
  * last row stands behind it, earlier events may be in no row yet.
@@ -133,6 +143,11 @@ export class ParkedStore {
 
   async remove(ids: readonly string[]): Promise<void> {
     await this.write('removing delivered events', REMOVE, [ids]);
+  }
+
+  /** Removes the rows of a lane that ended at that place. */
+  async discard({ sink, organizationId, lane }: LaneName, upTo: Lsn): Promise<void> {
+    await this.write('discarding parked events', DISCARD, [sink, organizationId, lane, formatLsn(upTo)]);
   }
 
   /** Every lane that has rows. */

@@ -16,7 +16,7 @@ import type { LaneState } from './lanes/lane.ts';
 import { nameOfLane } from './lanes/lane-name.ts';
 import type { Phase } from './lanes/phases.ts';
 import type { BlockedLane } from './lanes/blocking.ts';
-import { CANARY_TYPE } from '../reserved.ts';
+import { ENDPOINT_TEST_TYPE, isSentWhereNamed } from '../reserved.ts';
 import { MemoryBudget, takenBy } from './memory-budget.ts';
 import type { Refusal } from './lanes/refusal.ts';
 import { shedMemory } from './memory-pressure.ts';
@@ -60,6 +60,8 @@ export class Router {
   private idleWaiters: (() => void)[] = [];
   private readonly deadLetterWriter: DeadLetterWriter;
   private readonly resendBarrier = new ResendBarrier();
+  /** Sinks whose lanes have destinations of their own: they know of which of them a test is. */
+  private readonly ownDestinations: readonly number[];
   private patrolTimer: Timer | undefined;
   /** The lanes of the event that is put now, by its targets; kept, so that no event costs an array. */
   private readonly chosen: (readonly string[])[] = [];
@@ -94,12 +96,13 @@ export class Router {
       onIdle: () => this.wakeWaiters(),
     };
     this.sinks = destinations.map((destination) => lanesOf(destination, parts));
+    this.ownDestinations = this.sinks.flatMap(({ rule }, index) => (rule.ownDestinations === true ? index : []));
     this.patrol();
   }
 
   /** Puts the event into its lanes. */
   accept(event: Event): void {
-    const targets = this.routes.sinksFor(event);
+    const targets = event.eventType === ENDPOINT_TEST_TYPE ? this.ownDestinations : this.routes.sinksFor(event);
     if (targets.length === 0) this.acceptUnrouted(event);
     else this.put(event, targets);
   }
@@ -179,6 +182,19 @@ export class Router {
   /** From now on nothing is sent to these, and to no others: what they get is parked. Before `restore`, and whenever it changes. */
   pause(parts: readonly PausedPart[]): void {
     for (const sink of this.sinks) sink.pause(parts);
+  }
+
+  /** The rule of the sink pauses this lane, or does not any more; or others of its lanes, when none is named. */
+  pauseChanged({ sink, organizationId, lane }: Pick<LaneName, 'sink'> & Partial<LaneName>): void {
+    const one = organizationId === undefined || lane === undefined ? undefined : { organizationId, lane };
+    this.sinkNamed(sink)?.pauseChanged(one);
+  }
+
+  /** The destination of this lane ended at that place. `dropped` is called once nothing is stored of what it waits for in vain. */
+  endLane(lane: LaneName, given: { readonly at: Lsn; readonly dropped: () => void }): void {
+    const sink = this.sinkNamed(lane.sink);
+    if (sink) sink.end(lane, given);
+    else given.dropped();
   }
 
   isPaused(lane: LaneName): boolean {
@@ -282,7 +298,7 @@ export class Router {
 
   /** An event that no route matches. */
   acceptUnrouted(event: Event): void {
-    if (event.eventType === CANARY_TYPE) return;
+    if (isSentWhereNamed(event.eventType)) return;
     if (this.options.config.delivery.unrouted === 'drop') this.options.watcher.dropped();
     else this.deadLetterWriter.unrouted(event);
   }

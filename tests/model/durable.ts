@@ -49,6 +49,10 @@ export class ModelLot implements ParkingLot {
     });
   }
 
+  discard(lane: LaneName, upTo: Lsn, discarded: () => void): void {
+    this.write((answered) => this.durable.parked.discard(lane, upTo, answered ? discarded : () => undefined));
+  }
+
   bury(key: string, stored: () => void): void {
     this.write((answered) => {
       this.durable.dead.add(key);

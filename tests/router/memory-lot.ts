@@ -72,6 +72,14 @@ export class MemoryLot implements ParkingLot {
     });
   }
 
+  discard(lane: LaneName, upTo: Lsn, discarded: () => void): void {
+    this.later(() => {
+      const kept = this.laneOf(lane).filter(({ event }) => event.origin.commitLsn === null && this.received > upTo);
+      this.byLane.set(keyOf(lane), kept);
+      discarded();
+    });
+  }
+
   /** As of a cursor at `settled`; when it is left out, as if all that stands before the rows were settled. */
   lanes(settled: Lsn | null = null): ParkedLane[] {
     return [...this.byLane.values()].flatMap((rows) => {
@@ -103,8 +111,8 @@ export class MemoryLot implements ParkingLot {
     return page;
   }
 
-  private laneOf({ sink, organizationId, lane }: LaneName): Row[] {
-    const key = `${sink} ${organizationId} ${lane}`;
+  private laneOf(lane: LaneName): Row[] {
+    const key = keyOf(lane);
     let rows = this.byLane.get(key);
     if (!rows) this.byLane.set(key, (rows = []));
     return rows;
@@ -119,4 +127,8 @@ export class MemoryLot implements ParkingLot {
     if (this.stalled) this.waiting.push(run);
     else queueMicrotask(run);
   }
+}
+
+function keyOf({ sink, organizationId, lane }: LaneName): string {
+  return `${sink} ${organizationId} ${lane}`;
 }

@@ -26,10 +26,10 @@ describe('the numbers', () => {
     const limiter = new RateLimiter({ sink: undefined, organization: 0.5 }, () => now);
     expect(limiter.allowed('x')).toBe(1);
     limiter.spend('x', 1);
-    expect(limiter.organizationWait('x')).toBe(2000);
+    expect(limiter.laneWait('x')).toBe(2000);
     expect(limiter.allowed('y')).toBe(1);
     now = 2000;
-    expect(limiter.organizationWait('x')).toBe(0);
+    expect(limiter.laneWait('x')).toBe(0);
   });
 
   test('organizations that have been quiet are forgotten', () => {

@@ -33,6 +33,7 @@ test('a redrive that gives up leaves what is not visible yet where it is', () =>
     policy: { quickRetries: 0, maxAttempts: 3, backoff: [1000], parkAfter: 0, unavailableFor: 0, longestWait: 60_000 },
     blocks: true,
     expiry: new Expiry(undefined, new ManualClock()),
+    rule: {},
     parking: {
       park: () => undefined,
       remove: () => undefined,
@@ -51,6 +52,7 @@ test('a redrive that gives up leaves what is not visible yet where it is', () =>
       reserve: () => undefined,
       read: () => undefined,
       released: () => undefined,
+      dropped: () => undefined,
     },
     apart: undefined,
     earlier: new EarlierFailures(new ManualClock()),
@@ -60,6 +62,7 @@ test('a redrive that gives up leaves what is not visible yet where it is', () =>
       backOff: () => next.push('backOff'),
       awaitVisible: () => undefined,
       release: () => undefined,
+      drop: () => undefined,
       openWindow: () => 0,
     },
     watcher: { refusing: () => undefined, refusingOver: () => undefined, windowWait: () => undefined },

@@ -76,7 +76,7 @@ export class LaneDispatch {
     while (!this.pausedByRate()) {
       const lane = this.turns.next();
       if (!lane) return;
-      if (lane.phase === 'ready') this.sendFrom(lane); // else it was held since, and this turn is void
+      if (lane.phase === 'ready' && !lane.isOver) this.sendFrom(lane); // else it was held since, and this turn is void
     }
   }
 
@@ -100,7 +100,7 @@ export class LaneDispatch {
     if (lane.standsStill) return this.options.scheduler.requeue(lane); // it was blocked while it was ready
     if (lane.pendingDeadLetters > 0) return lane.enter('awaiting_dead_letters');
     const { mode, watcher, clock, limiter } = this.options;
-    const allowed = limiter?.allowed(lane.organizationId) ?? Infinity;
+    const allowed = limiter?.allowed(lane.organizationId, lane.name) ?? Infinity;
     if (allowed < 1) return this.slowDown(lane);
     if (lane.asksBehind) return this.fetchBehind(lane);
     const { failure } = lane;
@@ -109,7 +109,7 @@ export class LaneDispatch {
     const events = this.takeBatch(lane, most);
     const first = events[0];
     if (!first) return this.goOn(lane);
-    limiter?.spend(lane.organizationId, events.length);
+    limiter?.spend(lane.organizationId, events.length, lane.name);
     if (!failure && first.parkedId === null) {
       watcher.windowWait(Math.max(0, clock.now() - lane.closesAt + this.options.window));
     }
@@ -148,7 +148,7 @@ export class LaneDispatch {
   /** The event behind the refused ones, alone. */
   private sendProbe(lane: Lane, event: Event, place: string): void {
     const { limiter, results } = this.options;
-    limiter?.spend(lane.organizationId, 1);
+    limiter?.spend(lane.organizationId, 1, lane.name);
     this.send(lane, this.batchOf(lane, [event], event), (verdicts) =>
       results.probing.probed(lane, { event, place, verdicts }),
     );
@@ -156,7 +156,7 @@ export class LaneDispatch {
 
   /** A lane over its own rate waits, without a failure. When the whole sink is over its rate, the lane is queued again. */
   private slowDown(lane: Lane): void {
-    const wait = this.options.limiter?.organizationWait(lane.organizationId) ?? 0;
+    const wait = this.options.limiter?.laneWait(lane.organizationId, lane.name) ?? 0;
     if (wait > 0) this.options.scheduler.backOff(lane, wait);
     else this.options.scheduler.requeue(lane);
   }
@@ -175,9 +175,11 @@ export class LaneDispatch {
     const turn = this.turns.take(lane);
     const sent = { lane, events: batch.events, at: clock.now() };
     this.sent.add(sent);
+    const settle = (verdicts: Verdicts): void =>
+      lane.isOver ? this.options.accounts.dropped(batch.events) : back(verdicts);
     const cameBack = (verdicts: Verdicts): void => {
       this.sent.delete(sent);
-      this.endTurn(turn, back, verdicts);
+      this.endTurn(turn, settle, verdicts);
     };
     // A destination never rejects; if it does, the connection ends, and this dispatch with it.
     void destination.deliver(batch, signal).then(cameBack, (error) => this.endTurn(turn, this.fail, error));
@@ -228,9 +230,10 @@ export class LaneDispatch {
     if (!release) return this.readLater(lane);
     lane.enter('reading');
     const turn = this.turns.take(lane);
+    const goOn = (found: T): void => (lane.isOver ? undefined : then(found));
     const cameBack = (found: T): void => {
       release();
-      this.endTurn(turn, then, found);
+      this.endTurn(turn, goOn, found);
     };
     void read().then(cameBack, (error) => this.endTurn(turn, this.fail, error));
   }

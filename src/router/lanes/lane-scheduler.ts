@@ -12,6 +12,8 @@ export interface LaneScheduler {
   awaitVisible(lane: Lane): void;
   /** Something that kept the lane is done: it goes on, or is let go of when nothing of it is left. */
   release(lane: Lane): void;
+  /** It ended while it delivered, and delivers no more: what is left of it is for nobody. */
+  drop(lane: Lane): void;
   /** Opens a window; returns when it closes. */
   openWindow(lane: Lane): number;
 }

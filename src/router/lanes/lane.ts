@@ -11,6 +11,7 @@
  * One batch at a time is in flight and what arrives meanwhile queues behind it, so nothing overtakes. Events that were not
  * accepted return to the front.
  */
+import type { Lsn } from '../../lsn.ts';
 import { ownCopy } from '../../own-copy.ts';
 import { OWN_LANE } from '../../pipeline.ts';
 import { Block } from './block.ts';
@@ -48,6 +49,9 @@ export class Lane extends LaneQueue {
   private block: Block | null = null;
   private isPaused = false;
   private isWaiting = false;
+  private finish: Lsn | null = null;
+  private over = false;
+  private acceptedEvents = 0;
 
   constructor(organizationId: string, name: string) {
     super();
@@ -121,6 +125,15 @@ export class Lane extends LaneQueue {
 
   setSlow(slow: boolean): void {
     this.isSlow = slow;
+  }
+
+  /** Events that its destination has accepted while the lane is kept. */
+  get accepted(): number {
+    return this.acceptedEvents;
+  }
+
+  addAccepted(count: number): void {
+    this.acceptedEvents += count;
   }
 
   // ── failure ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -271,6 +284,28 @@ export class Lane extends LaneQueue {
   /** What passes a lane that stands still is not parked either. */
   get mayPark(): boolean {
     return !this.keepsPlace && !this.isPassing;
+  }
+
+  // ── end ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Where its destination ended, while what was committed before is still sent; null for a lane that goes on. */
+  get finishesBy(): Lsn | null {
+    return this.finish;
+  }
+
+  finishBy(at: Lsn | null): void {
+    this.finish = at;
+  }
+
+  /** It was dropped: whatever still comes back to it is for nobody. */
+  get isOver(): boolean {
+    return this.over;
+  }
+
+  end(): void {
+    this.over = true;
+    this.part = null;
+    this.job = null;
   }
 
   /** Nothing is left of it that anybody would miss. */

@@ -4,17 +4,20 @@
  *
  * A redrive that passes a blocked lane cannot be parked, since its events go ahead of the rows. Its events stay dead letters.
  */
-import type { PausedPart, Verdict } from '../../pipeline.ts';
+import type { LaneRule, PausedPart, Verdict } from '../../pipeline.ts';
 import type { Lane } from './lane.ts';
 import { LaneMap } from './lane-map.ts';
 
-/** Which organizations of one sink, and which single lanes, are paused. */
+/** Which organizations of one sink, and which single lanes, are paused: by people, or by the rule of the sink. */
 export class PausedLanes {
   private readonly whole: boolean;
   private readonly organizations: ReadonlySet<string>;
   private readonly lanes = new LaneMap<true>();
 
-  constructor(sink: string, parts: readonly PausedPart[] = []) {
+  private readonly rule: LaneRule | undefined;
+
+  constructor(sink: string, parts: readonly PausedPart[] = [], rule?: LaneRule) {
+    this.rule = rule;
     const own = parts.filter((part) => part.sink === sink);
     this.whole = own.some(({ organizationId }) => organizationId === null);
     this.organizations = new Set(
@@ -27,6 +30,7 @@ export class PausedLanes {
 
   has(organizationId: string, name: string): boolean {
     if (this.whole || this.organizations.has(organizationId)) return true;
+    if (this.rule?.isPaused?.(name) === true) return true;
     return this.lanes.size > 0 && this.lanes.get(organizationId, name) === true;
   }
 }

@@ -1,7 +1,7 @@
 /** What becomes of a batch that came back: settled, stored as dead letters, put back to wait, or parked. */
 import type { Clock } from '../../clock.ts';
 import type { Event } from '../../event.ts';
-import { BREAKER_OPEN, type Verdict, type Verdicts } from '../../pipeline.ts';
+import { BREAKER_OPEN, type LaneRule, type Verdict, type Verdicts } from '../../pipeline.ts';
 import type { Lane } from './lane.ts';
 import { nameOfLane } from './lane-name.ts';
 import type { EventsApart } from './apart.ts';
@@ -36,6 +36,7 @@ export interface LaneResultsOptions {
   readonly policy: RetryPolicy;
   /** A dead letter blocks its lane. */
   readonly blocks: boolean;
+  readonly rule: Pick<LaneRule, 'ownDestinations'>;
   readonly expiry: Expiry;
   readonly parking: Pick<LaneParking, 'park' | 'remove' | 'readOne' | 'drop'>;
   readonly clock: Clock;
@@ -65,7 +66,7 @@ export class LaneResults implements ProbeOutcomes {
       this.delivered(lane, events);
       return this.options.scheduler.proceed(lane);
     }
-    const acceptedBefore = this.accepted;
+    const acceptedBefore = this.acceptedFor(lane);
     this.forgetLastTries(lane, events);
     const sorted = sortVerdicts(events, verdicts);
     if (sorted.delivered.length > 0) this.delivered(lane, sorted.delivered);
@@ -74,6 +75,7 @@ export class LaneResults implements ProbeOutcomes {
     lane.putBack(sorted.rest);
     // What was not sent for want of time has had its window: it goes on at the lane's next turn.
     if (!sorted.failure) return this.options.scheduler.requeue(lane);
+    if (lane.finishesBy !== null) return this.options.scheduler.drop(lane);
     this.handleFailure(lane, sorted.failure, acceptedBefore);
   }
 
@@ -85,7 +87,7 @@ export class LaneResults implements ProbeOutcomes {
     const away = verdict.kind === 'unavailable';
     const answered = away && verdict.answered === true;
     const { retryAfter } = verdict;
-    const moment = { now: clock.now(), accepted: this.accepted, random: random() };
+    const moment = { now: clock.now(), accepted: this.acceptedFor(lane), random: random() };
     const event = lane.first ?? { parkedId: null };
     const outcome = decideAfterFailure(
       lane.failure ?? newFailureState(moment.now, acceptedBefore),
@@ -121,6 +123,11 @@ export class LaneResults implements ProbeOutcomes {
       this.waitFor(own, verdict, { failure: ofOneEvent(failure), decision });
     }
     this.options.scheduler.proceed(lane);
+  }
+
+  /** What the destination has accepted in all. */
+  private acceptedFor(lane: Lane): number {
+    return this.options.rule.ownDestinations === true ? lane.accepted : this.accepted;
   }
 
   /** An open breaker does not hide why the lane's own tries failed. */
@@ -266,6 +273,7 @@ export class LaneResults implements ProbeOutcomes {
     const { parking, accounts, earlier } = this.options;
     earlier.settled(lane);
     this.accepted += events.length;
+    lane.addAccepted(events.length);
     accounts.delivered(events);
     if (!lane.parked) return;
     const stored = events.filter((event) => event.parkedId !== null);

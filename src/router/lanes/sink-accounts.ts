@@ -8,6 +8,7 @@
  *   parked                 gives back                 settles
  *   read from Postgres     takes                      -: it settled when it was parked
  *   released               gives back                 -: it stays in Postgres
+ *   dropped                gives back                 settles, unless it was read from Postgres
  *   dead-lettered          gives back once durable    settles once durable, unless it was read from Postgres
  */
 import type { Event } from '../../event.ts';
@@ -21,6 +22,8 @@ export interface SinkAccounts {
   /** Room in memory for a batch that is to be read, with the function that gives it back; undefined when there is none. */
   reserve(): (() => void) | undefined;
   read(events: readonly Event[]): void;
+  /** They are for nobody any more. */
+  dropped(events: readonly Event[]): void;
   /** Events that were read leave memory; their rows stay. */
   released(events: readonly Event[]): void;
   /** Calls back once the event is a durable dead letter. */
@@ -64,6 +67,10 @@ export class RouterAccounts implements SinkAccounts {
 
   read(events: readonly Event[]): void {
     this.options.budget.take(bytesOf(events));
+  }
+
+  dropped(events: readonly Event[]): void {
+    this.settle(events);
   }
 
   released(events: readonly Event[]): void {

@@ -1,5 +1,6 @@
 /** All lanes of one sink, as the router sees them: events go in, and people, restarts and full memory act on them. */
 import type { Event, Origin } from '../../event.ts';
+import type { Lsn } from '../../lsn.ts';
 import type { FailingLane, LaneName, LaneRule, PausedPart } from '../../pipeline.ts';
 import { blockedLanes, type BlockedLane, free } from './blocking.ts';
 import { failingLanes } from './failing-lanes.ts';
@@ -33,7 +34,9 @@ export class SinkLanes {
 
   accept(event: Event, name: string): void {
     const { scheduler } = this;
-    scheduler.add(scheduler.laneOf(event.organizationId, scheduler.apart?.nameFor(event) ?? name), event);
+    const lane = scheduler.laneOf(event.organizationId, scheduler.apart?.nameFor(event) ?? name);
+    if (lane.finishesBy !== null) lane.finishBy(null); // its destination is there again
+    scheduler.add(lane, event);
   }
 
   /** An event comes back that was given up in the lane `before`: it passes a lane that waits for a person. */
@@ -109,13 +112,28 @@ export class SinkLanes {
   /** From now on these are paused, and no others. */
   pause(parts: readonly PausedPart[]): void {
     const { scheduler } = this;
-    const paused = new PausedLanes(this.name, parts);
-    scheduler.paused = paused;
-    for (const lane of this.lanes.values()) {
-      const isPaused = paused.has(lane.organizationId, lane.name);
-      if (isPaused && !lane.paused) scheduler.hold(lane);
-      else if (!isPaused && lane.paused && endPause(lane)) scheduler.requeue(lane);
-    }
+    scheduler.paused = new PausedLanes(this.name, parts, this.rule);
+    for (const lane of this.lanes.values()) this.holdOrFree(lane);
+    this.dispatch();
+  }
+
+  /** The rule of the sink pauses this lane, or does not any more; or any lane. */
+  pauseChanged(one?: LaneOfSink): void {
+    const lane = one && this.lanes.get(one.organizationId, one.lane);
+    for (const each of one ? (lane ? [lane] : []) : this.lanes.values()) this.holdOrFree(each);
+    this.dispatch();
+  }
+
+  private holdOrFree(lane: Lane): void {
+    const { scheduler } = this;
+    const isPaused = scheduler.paused.has(lane.organizationId, lane.name);
+    if (isPaused && !lane.paused) scheduler.hold(lane);
+    else if (!isPaused && lane.paused && endPause(lane)) scheduler.requeue(lane);
+  }
+
+  /** The destination of this lane ended at that place of the stream: see ending.ts. */
+  end({ organizationId, lane }: LaneOfSink, given: { readonly at: Lsn; readonly dropped: () => void }): void {
+    this.scheduler.end(organizationId, lane, given);
     this.dispatch();
   }
 

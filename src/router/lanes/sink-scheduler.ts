@@ -1,11 +1,14 @@
 /** What each lane of one sink does next: it gathers, waits for its turn, backs off, stands still, or is let go of. */
 import type { Event } from '../../event.ts';
+import { LSN_ZERO, type Lsn } from '../../lsn.ts';
 import { EventsApart } from './apart.ts';
 import { halt } from './blocking.ts';
 import { type Departure, departureOf, type Gathered } from './departure.ts';
 import { LaneDispatch } from './dispatch.ts';
+import { dropLane, endLane, type LaneEndingOptions } from './ending.ts';
 import { EarlierFailures } from './earlier-failures.ts';
 import { Lane } from './lane.ts';
+import { nameOfLane } from './lane-name.ts';
 import { LaneMap } from './lane-map.ts';
 import type { LaneScheduler } from './lane-scheduler.ts';
 import { LaneParking } from './parking.ts';
@@ -25,6 +28,7 @@ export class SinkScheduler implements LaneScheduler {
   /** Kept by SinkLanes, which is told what is paused. */
   paused: PausedLanes;
   private readonly options: SinkLanesOptions;
+  private readonly ending: LaneEndingOptions;
   private readonly windows: Windows<Lane>;
   private unseen = new Set<Lane>();
   private draining = false;
@@ -33,7 +37,7 @@ export class SinkScheduler implements LaneScheduler {
     const { destination, lot, limits, accounts, clock, window } = options;
     const sink = destination.name;
     this.options = options;
-    this.paused = new PausedLanes(sink);
+    this.paused = new PausedLanes(sink, [], options.rule);
     this.parking = new LaneParking({ sink, lot, limits, accounts, scheduler: this });
     this.earlier = new EarlierFailures(clock);
     this.windows = new Windows(clock, window, {
@@ -44,6 +48,7 @@ export class SinkScheduler implements LaneScheduler {
     this.apart = options.order === 'none' ? this.makeApart() : undefined;
     this.results = new LaneResults({ ...shared, apart: this.apart });
     this.sending = new LaneDispatch({ ...shared, results: this.results });
+    this.ending = { ...shared, results: this.results };
   }
 
   private makeApart(): EventsApart {
@@ -167,6 +172,7 @@ export class SinkScheduler implements LaneScheduler {
   // ── what a lane does next ────────────────────────────────────────────────────────────────────────────────────────
 
   requeue(lane: Lane): void {
+    if (lane.isOver) return;
     if (lane.standsStill) return this.halt(lane);
     lane.enter('ready');
     this.sending.add(lane);
@@ -210,7 +216,28 @@ export class SinkScheduler implements LaneScheduler {
 
   release(lane: Lane): void {
     if (lane.phase === 'awaiting_dead_letters' && lane.pendingDeadLetters === 0) return this.due(lane);
-    if (lane.phase !== 'idle' || !lane.isForgettable) return;
+    if (lane.phase === 'idle' && lane.isForgettable) this.forget(lane);
+  }
+
+  // ── a lane that ends ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  end(organizationId: string, name: string, given: { readonly at: Lsn; readonly dropped: () => void }): void {
+    const lane = this.lanes.get(organizationId, name);
+    endLane(lane, nameOfLane(this.ending.sink, { organizationId, name }), given, this.ending);
+    if (lane?.isOver === true) this.over(lane);
+  }
+
+  drop(lane: Lane): void {
+    dropLane(lane, { at: lane.finishesBy ?? LSN_ZERO, dropped: () => undefined }, this.ending);
+    this.over(lane);
+  }
+
+  private over(lane: Lane): void {
+    this.earlier.settled(lane);
+    this.forget(lane);
+  }
+
+  private forget(lane: Lane): void {
     const { organizationId, name } = lane;
     if (this.lanes.get(organizationId, name) === lane) this.lanes.delete(organizationId, name);
   }

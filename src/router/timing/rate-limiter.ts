@@ -1,3 +1,5 @@
+import { OWN_LANE } from '../../pipeline.ts';
+
 /**
  * How many events may leave now, for a sink as a whole and for each organization: token buckets that hold one second's
  * worth, at least one event.
@@ -9,6 +11,8 @@ export interface Rates {
   /** Events a second; undefined is no limit. */
   readonly sink: number | undefined;
   readonly organization: number | undefined;
+  /** Of a lane by its name. */
+  readonly lane?: ((name: string) => number | undefined) | undefined;
 }
 
 const SWEEP_ABOVE = 1_000;
@@ -33,28 +37,43 @@ export class RateLimiter {
     return waitFor(this.rates.sink, this.sinkFullAt - this.now());
   }
 
-  /** Milliseconds until the organization may send an event, as far as its own rate goes. */
-  organizationWait(organizationId: string): number {
-    return waitFor(this.rates.organization, (this.fullAt.get(organizationId) ?? 0) - this.now());
+  /** Milliseconds until a lane of the organization may send an event, as far as the rates of both go. */
+  laneWait(organizationId: string, lane: string = OWN_LANE): number {
+    const wait = waitFor(this.rates.organization, this.missing(organizationId));
+    const rate = this.rateOf(lane);
+    return rate === undefined ? wait : Math.max(wait, waitFor(rate, this.missing(lane)));
   }
 
-  /** Events that the organization may send now. */
-  allowed(organizationId: string): number {
-    const now = this.now();
-    const own = tokens(this.rates.organization, (this.fullAt.get(organizationId) ?? 0) - now);
-    return Math.min(own, tokens(this.rates.sink, this.sinkFullAt - now));
+  /** Events that the lane may send now. */
+  allowed(organizationId: string, lane: string = OWN_LANE): number {
+    const { sink, organization } = this.rates;
+    const own = tokens(organization, this.missing(organizationId));
+    const shared = Math.min(own, tokens(sink, this.sinkFullAt - this.now()));
+    const rate = this.rateOf(lane);
+    return rate === undefined ? shared : Math.min(shared, tokens(rate, this.missing(lane)));
   }
 
-  spend(organizationId: string, count: number): void {
+  spend(organizationId: string, count: number, lane: string = OWN_LANE): void {
     const { sink, organization } = this.rates;
     const now = this.now();
     if (sink !== undefined) this.sinkFullAt = Math.max(this.sinkFullAt, now) + (count * 1000) / sink;
-    if (organization === undefined) return;
-    this.fullAt.set(
-      organizationId,
-      Math.max(this.fullAt.get(organizationId) ?? 0, now) + (count * 1000) / organization,
-    );
+    this.spendOf(organizationId, organization, count);
+    this.spendOf(lane, this.rateOf(lane), count);
     if (this.fullAt.size > this.sweepAt) this.sweep(now);
+  }
+
+  private rateOf(lane: string): number | undefined {
+    return lane === OWN_LANE ? undefined : this.rates.lane?.(lane);
+  }
+
+  /** The time until the bucket is full. Ids of organizations and of their endpoints are uuids, so one map has both. */
+  private missing(key: string): number {
+    return (this.fullAt.get(key) ?? 0) - this.now();
+  }
+
+  private spendOf(key: string, rate: number | undefined, count: number): void {
+    if (rate === undefined) return;
+    this.fullAt.set(key, Math.max(this.fullAt.get(key) ?? 0, this.now()) + (count * 1000) / rate);
   }
 
   /** Organizations that are remembered. */

@@ -39,7 +39,8 @@ export interface GuardedSinkOptions {
   readonly concurrency: number;
   /** Milliseconds for one attempt. */
   readonly timeout: number;
-  readonly breaker: Config['delivery']['breaker'];
+  /** null: nothing that happens to one batch holds up another. */
+  readonly breaker: Config['delivery']['breaker'] | null;
   readonly clock: Clock;
   readonly hooks?: SinkHooks;
   readonly traces?: DeliveryTraces | undefined;
@@ -54,7 +55,7 @@ export class GuardedSink implements Destination {
   readonly name: string;
   readonly concurrency: number;
   private readonly options: GuardedSinkOptions;
-  private readonly breaker: DestinationBreaker<Attempt>;
+  private readonly breaker: DestinationBreaker<Attempt> | undefined;
   private readonly deadlines: Deadlines;
   private lastUnavailable: Unavailable | undefined;
 
@@ -64,6 +65,7 @@ export class GuardedSink implements Destination {
     this.concurrency = options.concurrency;
     this.options = options;
     this.deadlines = new Deadlines(clock, options.timeout);
+    if (breaker === null) return;
     this.breaker = new DestinationBreaker({
       failureRate: breaker.failure_rate,
       minimumOrganizations: breaker.minimum_organizations,
@@ -74,28 +76,30 @@ export class GuardedSink implements Destination {
   }
 
   get breakerState(): BreakerState {
-    return this.breaker.state;
+    return this.breaker?.state ?? 'closed';
   }
 
   get closedFor(): number {
-    return this.breaker.state === 'open' ? this.breaker.retryAfter : 0;
+    return this.breaker?.state === 'open' ? this.breaker.retryAfter : 0;
   }
 
   /** Never rejects: an exception, a timeout, an open breaker are `unavailable`. */
   async deliver(batch: Batch, signal?: AbortSignal): Promise<Verdicts> {
     if (signal?.aborted) return { kind: 'unavailable', reason: `${this.name} was stopped` };
+    const { breaker } = this;
     try {
-      const attempt = await this.breaker.run(batch.organizationId, () => this.attempt(batch, signal));
+      if (breaker === undefined) return (await this.attempt(batch, signal)).verdicts;
+      const attempt = await breaker.run(batch.organizationId, () => this.attempt(batch, signal));
       if (attempt) return attempt.verdicts;
     } catch (error) {
       return sinkThrew(error);
     }
-    const reason = `the breaker of ${this.name} is ${this.breaker.state === 'open' ? 'open' : 'half open'}`;
-    return { kind: 'unavailable', reason, code: BREAKER_OPEN, retryAfter: this.breaker.retryAfter };
+    const reason = `the breaker of ${this.name} is ${breaker.state === 'open' ? 'open' : 'half open'}`;
+    return { kind: 'unavailable', reason, code: BREAKER_OPEN, retryAfter: breaker.retryAfter };
   }
 
   async close(): Promise<void> {
-    this.breaker.close();
+    this.breaker?.close();
     await this.options.sink.close();
   }
 
