@@ -55,3 +55,15 @@ export function endpointState(change: string, state: string): EndpointState {
   if (change === 'removed') return 'removed';
   return state === 'enabled' || state === 'disabled' ? state : 'paused';
 }
+
+/** Further headers, as the rows have them. Of the JSON only the members that are text: the functions let no others in. */
+export function headerTexts(json: string): Readonly<Record<string, string>> {
+  try {
+    const parsed: unknown = JSON.parse(json);
+    if (typeof parsed !== 'object' || parsed === null) return {};
+    const texts = Object.entries(parsed).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+    return Object.fromEntries(texts);
+  } catch {
+    return {};
+  }
+}

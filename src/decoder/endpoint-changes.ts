@@ -1,6 +1,6 @@
 /** Rows of walpost.endpoint_changes, as both plugins bring them. */
 import pg from 'pg';
-import { type EndpointChange, endpointState } from '../endpoint.ts';
+import { type EndpointChange, endpointState, headerTexts } from '../endpoint.ts';
 import type { Origin } from '../event.ts';
 import { OWN_TABLE } from '../postgres/own-table.ts';
 import { decodeLatin1 } from '../wire-text.ts';
@@ -52,7 +52,7 @@ export class EndpointChangeReader {
         organizationId,
         url: text('url') ?? '',
         eventTypes: typesOf(text('event_types')),
-        headers: headersOf(text('headers')),
+        headers: headerTexts(text('headers') ?? '{}'),
         maxPerSecond: rate > 0 ? rate : null,
         state: endpointState(change, state),
       },
@@ -63,16 +63,4 @@ export class EndpointChangeReader {
 
 function typesOf(array: string | null): readonly string[] {
   return array === null ? [] : parseArray(array).filter((type) => type !== null);
-}
-
-/** Of an object only the members that are text: the functions let no others in. */
-function headersOf(json: string | null): Readonly<Record<string, string>> {
-  try {
-    const parsed: unknown = JSON.parse(json ?? '{}');
-    if (typeof parsed !== 'object' || parsed === null) return {};
-    const texts = Object.entries(parsed).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
-    return Object.fromEntries(texts);
-  } catch {
-    return {};
-  }
 }

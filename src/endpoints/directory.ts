@@ -12,8 +12,11 @@ import { ENDPOINT_ENTITY, ENDPOINT_TEST_TYPE, isReserved } from '../reserved.ts'
 /** What chooses the endpoints of an event. */
 export type AddressedFields = Pick<Event, 'organizationId' | 'eventType' | 'entityType' | 'entityId'>;
 
-/** An endpoint as it is now, and its number: another one says that its secrets are to be read again. */
+/** An endpoint as it is now. */
 export interface KnownEndpoint extends Endpoint {
+  /** Of the last change that is known. */
+  readonly changeId: string;
+  /** Of the last change of its secrets: another one says that they are to be read again. */
   readonly secretsVersion: string;
 }
 
@@ -31,6 +34,12 @@ export class EndpointDirectory {
   private entries = new Map<string, Entry>();
   /** By sink and organization; an organization has few. */
   private owners = new Map<string, readonly Entry[]>();
+  /** What the configuration calls a sink now that the rows name as it was called before. */
+  private readonly renamed: ReadonlyMap<string, string>;
+
+  constructor(renamed: ReadonlyMap<string, string> = new Map()) {
+    this.renamed = renamed;
+  }
 
   /** Begins anew with these, whatever was known. */
   reset(endpoints: Iterable<KnownEndpoint>): void {
@@ -45,7 +54,7 @@ export class EndpointDirectory {
     if (before) this.remove(before);
     if (!isThere(endpoint)) return 'ended';
     const secretsVersion = before && !renewsSecrets ? before.secretsVersion : changeId;
-    this.put({ ...endpoint, secretsVersion });
+    this.put({ ...endpoint, changeId, secretsVersion });
     return transition(before, endpoint);
   }
 
@@ -76,7 +85,8 @@ export class EndpointDirectory {
     return endpoint?.sink === sink && endpoint.organizationId === organizationId ? [entityId] : NO_LANES;
   }
 
-  private put(endpoint: KnownEndpoint): void {
+  private put(given: KnownEndpoint): void {
+    const endpoint = { ...given, sink: this.renamed.get(given.sink) ?? given.sink };
     const entry = { endpoint, wants: compileTypes(endpoint.eventTypes) };
     const key = ownerKey(endpoint.sink, endpoint.organizationId);
     this.entries.set(endpoint.endpointId, entry);

@@ -1,13 +1,16 @@
 /** The changes of endpoints as they come in the stream: applied at their commit, and settled once that is noted. */
-import type { Endpoint, EndpointChange } from '../endpoint.ts';
-import type { EndpointDirectory } from './directory.ts';
+import type { EndpointChange } from '../endpoint.ts';
+import type { EndpointDirectory, KnownEndpoint } from './directory.ts';
 
 /** The lanes of endpoints, as the router has them. */
 export interface EndpointLanes {
   /** It is paused, or is not any more. */
-  paused(endpoint: Endpoint): void;
-  /** Drops what the lane has in memory and in Postgres up to the change, and calls back once that is done. */
-  ended(change: EndpointChange, dropped: () => void): void;
+  paused(endpoint: KnownEndpoint): void;
+  /**
+   * What waits for it in Postgres is for nobody; what is in memory of a lane that delivers is still sent. `dropped` is called
+   * once the rows are gone that were there before the change.
+   */
+  ended(endpoint: KnownEndpoint, change: EndpointChange, dropped: () => void): void;
 }
 
 export interface EndpointNotes {
@@ -46,9 +49,12 @@ export class EndpointFeed {
   private apply(change: EndpointChange): void {
     const { directory, lanes, notes } = this.options;
     const note = (): void => notes.note(change, () => change.origin.settle());
+    const { endpointId } = change.endpoint;
+    const before = directory.find(endpointId);
     const transition = directory.apply(change);
-    if (transition === 'ended') return lanes.ended(change, note);
-    if (transition !== 'same') lanes.paused(change.endpoint);
+    const now = directory.find(endpointId);
+    if (transition === 'ended' && before) return lanes.ended(before, change, note);
+    if (now && transition !== 'same') lanes.paused(now);
     note();
   }
 }

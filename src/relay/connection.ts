@@ -3,6 +3,7 @@
  *
  * It runs the stages that wiring.ts has put together. One of them, slot/slot-stream.ts, is the replication connection itself.
  */
+import type pg from 'pg';
 import { longestAttempt } from '../config/longest-attempt.ts';
 import { formatLsn } from '../lsn.ts';
 import { boundedCall } from '../observe/bounded-call.ts';
@@ -52,10 +53,12 @@ export class RelayConnection {
     const { term, log, clock } = this.options;
     const { slot, storedEvents, router, jobs, failure } = this.parts;
     try {
+      await this.readEndpoints(term.healing !== undefined);
       await storedEvents.restore(router);
       storedEvents.start(router); // a healing may take long, and a sink may be paused meanwhile
       const ended = AbortSignal.any([signal, failure.signal]);
       if (!(await this.runHealing(ended))) return;
+      if (term.healing) await this.readEndpoints(false);
       await this.prepareMessages();
       const running = slot.run(ended);
       running.catch(() => undefined); // awaited below, unless something else fails first
@@ -97,18 +100,28 @@ export class RelayConnection {
 
   /** Sends what a lost slot will not bring, before the stream. False when the connection was told to end before that was done. */
   private async runHealing(ended: AbortSignal): Promise<boolean> {
-    const { term, clock, config, log } = this.options;
+    const { term, clock, config, log, endpoints } = this.options;
     const { router, failure } = this.parts;
     if (!term.healing) return true;
     if (config.source.messages) log.error('healing reads rows: events of walpost.emit that no slot has sent are lost');
     try {
-      await term.healing.run(router, clock, AbortSignal.any([ended, this.draining.signal]));
+      const beginning = (snapshot: pg.ClientBase): Promise<void> => endpoints.readNow(snapshot);
+      await term.healing.run(router, clock, AbortSignal.any([ended, this.draining.signal]), beginning);
     } catch (error) {
       if (failure.signal.aborted) throw failure.signal.reason;
       if (!ended.aborted && !this.drained) throw error;
       await this.drained;
     }
     return !ended.aborted && !this.draining.signal.aborted;
+  }
+
+  /** The endpoints of the place where the stream begins; before a healing, those of now. */
+  private async readEndpoints(now: boolean): Promise<void> {
+    const { term, endpoints } = this.options;
+    await endpoints.holdInCopy(term);
+    if (now) await endpoints.readNow(term.pool);
+    else await endpoints.readAtStart(term);
+    for (const sink of endpoints.sinks) this.parts.router.pauseChanged({ sink });
   }
 
   /** The keys are read before the first message arrives. The cursor row tells walpost.emit whether messages are delivered. */
@@ -133,11 +146,17 @@ export class RelayConnection {
     return lanes;
   }
 
+  /** In a copy nothing is sent to endpoints until a person has adopted them. */
+  private async checkHeld(): Promise<void> {
+    const { endpoints, term } = this.options;
+    if (await endpoints.holdInCopy(term)) for (const sink of endpoints.sinks) this.parts.router.pauseChanged({ sink });
+  }
+
   private chores(): readonly Chore[] {
     const { prune, source } = this.options.config;
-    const { roleModel, captures, log } = this.options;
+    const { roleModel, captures, log, endpoints } = this.options;
     const { pool, slot } = this.options.term;
-    const { keys, jobs } = this.parts;
+    const { keys, jobs, router } = this.parts;
     const records = new LaneRecords(pool, this.options.term.cursor, this.options.clock);
     const watch = new PruneWatch({ db: pool, slot, retention: prune.retention, clock: this.options.clock });
     const pruneWhenDue = async (signal: AbortSignal): Promise<void> => {
@@ -150,6 +169,8 @@ export class RelayConnection {
       { name: 'checking for synchronous replication', every: 10_000, run: () => this.checkNotSynchronous() },
       new SourceWatch(this.options).chore,
       ...jobs.chores,
+      { name: 'disabling endpoints that fail', every: 10_000, run: () => endpoints.disableFailing(router.failing()) },
+      { name: 'looking whose endpoints these are', every: 5_000, run: () => this.checkHeld() },
       { name: 'writing which lanes fail', every: 1_000, run: () => records.round(this.failing()) },
       {
         name: 'checking the roles and rights of walpost',

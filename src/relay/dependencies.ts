@@ -10,6 +10,7 @@ import type { Destination, FailingLane, LaneName } from '../pipeline.ts';
 import type { CaptureWatch } from '../postgres/schema/captures.ts';
 import type { RoleModelWatch } from '../postgres/schema/role-model.ts';
 import type { RouterWatcher } from '../router/router-options.ts';
+import type { EndpointService } from './endpoint-service.ts';
 import type { LeaderTerm } from './term.ts';
 
 /** From the process: once, for as long as it runs. */
@@ -25,6 +26,7 @@ export interface RelayDependencies {
 export interface RelayOptions extends Omit<RelayDependencies, 'metrics'> {
   readonly term: LeaderTerm;
   readonly sinks: readonly Destination[];
+  readonly endpoints: EndpointService;
   readonly watcher: RelayWatcher;
   readonly roleModel: RoleModelWatch;
   readonly captures: CaptureWatch;

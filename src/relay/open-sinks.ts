@@ -5,16 +5,18 @@ import { GuardedSink, type SinkHooks } from '../sinks/guard/guarded-sink.ts';
 import type { LiveChannels } from '../sinks/live/live-sink.ts';
 import { createSink } from '../sinks/registry.ts';
 import type { RelayDependencies } from './dependencies.ts';
+import type { EndpointService } from './endpoint-service.ts';
 
 interface OpenSinksOptions extends RelayDependencies {
   readonly onAttempt: NonNullable<SinkHooks['onAttempt']>;
+  readonly endpoints: EndpointService;
   /** Of the sink of type live. */
   readonly channels: LiveChannels | undefined;
 }
 
 /** Every sink of the configuration behind its guard, in the order of the file. */
 export async function openSinks(options: OpenSinksOptions): Promise<readonly GuardedSink[]> {
-  const { config, clock, metrics, log, traces, onAttempt, channels } = options;
+  const { config, clock, metrics, log, traces, onAttempt, channels, endpoints } = options;
   const opened: GuardedSink[] = [];
   for (const name of idleSinks(config)) log.warn({ sink: name }, `sinks.${name}: ${idleSinkText(name)}`);
   for (const { path, message } of loopbackWarnings(config.sinks))
@@ -26,6 +28,7 @@ export async function openSinks(options: OpenSinksOptions): Promise<readonly Gua
         clock,
         log: log.child({ sink: name }),
         channels,
+        endpoints,
         metrics: { count: (what, by = 1) => metrics.sinkCounted(name, what, by) },
       });
       opened.push(
@@ -34,7 +37,7 @@ export async function openSinks(options: OpenSinksOptions): Promise<readonly Gua
           sink,
           concurrency: sinkConfig.concurrency,
           timeout: sinkConfig.timeout ?? config.delivery.timeout,
-          breaker: config.delivery.breaker,
+          breaker: endpoints.ruleOf(name) ? null : config.delivery.breaker, // one endpoint says nothing of another
           clock,
           traces,
           hooks: {

@@ -28,6 +28,7 @@ import { RoleModelWatch } from '../postgres/schema/role-model.ts';
 import { AlertPush } from './alerts/alert-push.ts';
 import { RelayConnection } from './connection.ts';
 import { acquireLeadership } from './leadership/leadership.ts';
+import { EndpointService } from './endpoint-service.ts';
 import { LiveService } from './live-service.ts';
 import { openSinks } from './open-sinks.ts';
 import { keepTrying } from './reconnect.ts';
@@ -43,6 +44,7 @@ export class Relay implements RunningRelay {
   private readonly deliveryLog: DeliveryLog;
   private readonly roleModel = new RoleModelWatch();
   private readonly captures = new CaptureWatch();
+  private readonly endpoints: EndpointService;
   private readonly stopping = new AbortController();
   private sinks: readonly GuardedSink[] = [];
   private live: LiveService | undefined;
@@ -57,6 +59,7 @@ export class Relay implements RunningRelay {
   constructor(options: RelayDependencies) {
     this.options = options;
     this.reporter = new RelayStatus(options);
+    this.endpoints = new EndpointService(options);
     const { config, clock, log, metrics } = options;
     this.deliveryLog = new DeliveryLog({
       mode: config.delivery.log,
@@ -73,7 +76,12 @@ export class Relay implements RunningRelay {
     const ended = AbortSignal.any([signal, this.stopping.signal]);
     const { attempted: onAttempt } = this.deliveryLog;
     this.live = await LiveService.start(this.options);
-    this.sinks = await openSinks({ ...this.options, onAttempt, channels: this.live?.hub });
+    this.sinks = await openSinks({
+      ...this.options,
+      onAttempt,
+      channels: this.live?.hub,
+      endpoints: this.endpoints,
+    });
     this.reporter.sinks = this.sinks;
     this.alerts = await AlertPush.open(this.options);
     this.finished = keepTrying(() => this.connect(ended), {
@@ -129,6 +137,7 @@ export class Relay implements RunningRelay {
     // 1 checks, 2 leadership, 3 slot
     await using term = await acquireLeadership({ config, log, clock, signal, onStandby });
     await using _log = this.deliveryLog.writeTo(term);
+    using _endpoints = this.endpoints.lead(term);
     const sinks = await this.sinksOf(term);
     // 4 connection
     const { roleModel, captures } = this;
@@ -140,6 +149,7 @@ export class Relay implements RunningRelay {
       sinks,
       roleModel,
       captures,
+      endpoints: this.endpoints,
       watcher: this.reporter.watcher,
     });
     this.connection = connection;

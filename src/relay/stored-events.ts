@@ -4,9 +4,10 @@
  * Operators change these tables too, and a notification tells the relay to read them again. Its content is not trusted,
  * since any role may send one.
  */
-import type { Lsn } from '../lsn.ts';
+import { type Lsn, MAX_LSN } from '../lsn.ts';
 import type { Stall } from '../observe/status-report.ts';
 import { CanaryArrivals } from '../parking/canary-arrivals.ts';
+import { ChangePositions } from '../parking/change-positions.ts';
 import { readBlockedLanes } from '../parking/blocked-lanes.ts';
 import { DeadLetterQueue } from '../parking/dead-letter-queue.ts';
 import { DeadLetterStore } from '../parking/dead-letter-store.ts';
@@ -20,9 +21,10 @@ import { ParkedEvents } from '../parking/parked-events.ts';
 import { takeRetryRequests, WAKE_CHANNEL } from '../parking/retry-requests.ts';
 import { Listener } from '../postgres/listener.ts';
 import type { RelayOptions } from './dependencies.ts';
+import type { LaneName } from '../pipeline.ts';
 import type { Router } from '../router/router.ts';
 
-export interface StoredEventsOptions extends Pick<RelayOptions, 'config' | 'log' | 'clock' | 'term'> {
+export interface StoredEventsOptions extends Pick<RelayOptions, 'config' | 'log' | 'clock' | 'term' | 'endpoints'> {
   readonly received: () => Lsn;
   readonly fail: (error: unknown) => void;
 }
@@ -31,6 +33,8 @@ export class StoredEvents implements AsyncDisposable {
   readonly lot: ParkedEvents;
   readonly letters: DeadLetterQueue;
   readonly canaries: CanaryArrivals;
+  /** Which changes of endpoints the slot has brought. */
+  readonly changes: ChangePositions;
   private readonly options: StoredEventsOptions;
   private readonly parked: ParkedStore;
   private readonly pauses: PauseNews;
@@ -43,6 +47,7 @@ export class StoredEvents implements AsyncDisposable {
     const store = new DeadLetterStore(term.pool, term.cursor);
     this.letters = new DeadLetterQueue({ store, clock, log, onLost });
     this.canaries = new CanaryArrivals({ pool: term.pool, cursor: term.cursor, clock, log, onLost });
+    this.changes = new ChangePositions({ pool: term.pool, cursor: term.cursor, clock, log, onLost });
     this.pauses = new PauseNews(log);
     this.parked = new ParkedStore(term.pool, term.cursor);
     this.lot = new ParkedEvents({ store: this.parked, deadLetters: store, clock, log, received, onLost });
@@ -50,13 +55,19 @@ export class StoredEvents implements AsyncDisposable {
 
   /** Before the stream: what waits in Postgres is older than anything that the slot will send. */
   async restore(router: Router): Promise<void> {
-    const { term, config, clock } = this.options;
+    const { term, config, clock, endpoints } = this.options;
     await adoptParkedSinks(term.pool, term.cursor, config.sinks);
     router.pause(this.pauses.told(await readPauses(term.pool, term.slot)));
+    const isLeft = (lane: LaneName): boolean => !endpoints.hasEnded(lane);
+    const parked = await this.parked.lanes();
+    for (const lane of parked) {
+      // What stands behind the cursor comes again, and so may the change that made the endpoint.
+      if (lane.redeliveredUntil === null && !isLeft(lane)) this.lot.discard(lane, MAX_LSN, () => undefined);
+    }
     router.restore(
-      await this.parked.lanes(),
+      parked.filter((lane) => lane.redeliveredUntil !== null || isLeft(lane)),
       await readBlockedLanes(term.pool, term.slot),
-      await readFailingLanes(term.pool, term.slot, clock),
+      (await readFailingLanes(term.pool, term.slot, clock)).filter(isLeft),
     );
   }
 
@@ -83,13 +94,14 @@ export class StoredEvents implements AsyncDisposable {
 
   /** Writes that fail at present. The slot waits for them. */
   get stalls(): readonly Stall[] {
-    return [...this.lot.stalls, ...this.letters.stalls, ...this.canaries.stalls];
+    return [...this.lot.stalls, ...this.letters.stalls, ...this.canaries.stalls, ...this.changes.stalls];
   }
 
   close(): void {
     this.watch?.close();
     this.letters.close();
     this.canaries.close();
+    this.changes.close();
     this.lot.close();
   }
 

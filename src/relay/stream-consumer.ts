@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { Ledger } from '../ack/ledger.ts';
+import type { EndpointFeed } from '../endpoints/feed.ts';
 import type { Event, Origin } from '../event.ts';
 import type { Lsn } from '../lsn.ts';
 import type { CanaryArrivals } from '../parking/canary-arrivals.ts';
@@ -17,6 +18,7 @@ export interface StreamConsumerOptions {
   readonly router: Router;
   readonly jobs: LeaderJobs;
   readonly canaries: CanaryArrivals;
+  readonly endpoints: EndpointFeed;
   readonly watcher: RelayWatcher;
   readonly clock: Clock;
 }
@@ -46,7 +48,10 @@ export class StreamConsumer implements FrameHandler {
       case 'poison':
         this.received += 1;
         return options.router.acceptPoison(step);
+      case 'endpoint_change':
+        return options.endpoints.arrived(step);
       case 'commit':
+        options.endpoints.committed(); // before its ticket is closed
         options.ledger.commit(step.endLsn);
         options.router.passed(step.endLsn);
         if (this.received > 0) this.receivedAll();

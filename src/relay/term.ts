@@ -28,12 +28,15 @@ export interface LeaderTerm extends AsyncDisposable {
   readonly revoked: AbortSignal;
 }
 
+/** Is given a connection that sees what the beginning of the new slot sees, before anything is sent. */
+export type SlotBeginning = (snapshot: pg.ClientBase) => Promise<void>;
+
 /** A healing that is committed and has still to run: see healing/healing.ts. */
 export interface PendingHealing {
   /** Where the events of jobs stand among what is parked. */
   readonly orderLsn: Lsn;
   /** Resolves when everything that the lost slot would have brought is settled. */
-  run(outlet: ScanOutlet, clock: Clock, signal: AbortSignal): Promise<void>;
+  run(outlet: ScanOutlet, clock: Clock, signal: AbortSignal, beginning?: SlotBeginning): Promise<void>;
 }
 
 /** A process that waits for the lock. */

@@ -10,15 +10,17 @@ import { Ledger } from '../ack/ledger.ts';
 import { guardedClock } from '../clock.ts';
 import { createDecoder } from '../decoder/create-decoder.ts';
 import { pgoutputOptions, wal2jsonOptions } from '../decoder/start-options.ts';
+import { EndpointFeed } from '../endpoints/feed.ts';
 import { EmitKeys } from '../emit/emit-keys.ts';
 import { FrameGate } from '../emit/frame-gate.ts';
 import { asDefect } from '../errors.ts';
 import { LSN_ZERO, maxLsn } from '../lsn.ts';
-import type { Decoder, FrameHandler } from '../pipeline.ts';
+import type { Decoder, Destination, FrameHandler, LaneRule } from '../pipeline.ts';
 import { Router } from '../router/router.ts';
 import type { VisibilityGate } from '../router/timing/visibility-gate.ts';
 import { SlotStream } from '../slot/slot-stream.ts';
 import type { RelayOptions } from './dependencies.ts';
+import { endpointLanes } from './endpoint-lanes.ts';
 import { LeaderJobs } from './leader-jobs.ts';
 import { StoredEvents } from './stored-events.ts';
 import { StreamConsumer } from './stream-consumer.ts';
@@ -48,7 +50,7 @@ export interface PipelineParts {
  * read before it is there.
  */
 export function wirePipeline(options: RelayOptions): Pipeline {
-  const { config, term, sinks, watcher } = options;
+  const { config, term, sinks, endpoints, watcher } = options;
   const failure = new AbortController();
   const fail = (error: unknown): void => failure.abort(error);
   const failBy = (error: unknown): void => fail(asDefect(error));
@@ -64,7 +66,7 @@ export function wirePipeline(options: RelayOptions): Pipeline {
   const storedEvents = new StoredEvents({ ...options, received, fail });
   const router = new Router({
     config,
-    destinations: sinks,
+    destinations: sinks.map((sink) => withRule(sink, endpoints.ruleOf(sink.name))),
     deadLetters: storedEvents.letters,
     lot: storedEvents.lot,
     clock,
@@ -85,6 +87,11 @@ export function wirePipeline(options: RelayOptions): Pipeline {
     watcher,
     clock,
     canaries: storedEvents.canaries,
+    endpoints: new EndpointFeed({
+      directory: endpoints.directory,
+      lanes: endpointLanes(endpoints, router),
+      notes: storedEvents.changes,
+    }),
   });
   const setPaused = (paused: boolean): void => (paused ? slot.pause() : slot.resume());
   const gate = new FrameGate({ ...options, handler, setPaused, keys, fail: failBy });
@@ -123,6 +130,20 @@ export class Pipeline implements AsyncDisposable {
     await jobs[Symbol.asyncDispose]();
     await storedEvents[Symbol.asyncDispose]();
   }
+}
+
+/** The rule may change what an endpoint gets, but never how the destination is reached. */
+function withRule(destination: Destination, laneRule: LaneRule | undefined): Destination {
+  if (!laneRule) return destination;
+  return {
+    name: destination.name,
+    concurrency: destination.concurrency,
+    get closedFor() {
+      return destination.closedFor;
+    },
+    laneRule,
+    deliver: (batch, signal) => destination.deliver(batch, signal),
+  };
 }
 
 function decoderOf({ config, term, log, watcher }: RelayOptions, keys: EmitKeys, ledger: Ledger): Decoder {

@@ -16,6 +16,7 @@ function endpoint(given: Partial<KnownEndpoint> = {}): KnownEndpoint {
     headers: {},
     maxPerSecond: null,
     state: 'enabled',
+    changeId: '1',
     secretsVersion: '1',
     ...given,
   };
@@ -89,7 +90,7 @@ describe('which endpoints get an event', () => {
 
 test('only a change of its secrets makes them be read again', () => {
   const directory = directoryOf(endpoint());
-  const { secretsVersion: _version, ...plain } = endpoint();
+  const { secretsVersion: _version, changeId: _change, ...plain } = endpoint();
   const change = { kind: 'endpoint_change' as const, endpoint: plain, origin: {} as never };
   directory.apply({ ...change, changeId: '2', renewsSecrets: false });
   expect(directory.find('e1')?.secretsVersion).toBe('1');

@@ -92,7 +92,7 @@ export class Durable {
     const waiting: (() => void)[] = [];
     const feed = new EndpointFeed({
       directory,
-      lanes: { paused: () => undefined, ended: (_change, dropped) => dropped() },
+      lanes: { paused: () => undefined, ended: (_endpoint, _change, dropped) => dropped() },
       notes: {
         note: ({ changeId, origin }, done) =>
           waiting.push(() => {
@@ -143,7 +143,7 @@ export class Durable {
       const position = this.positions.get(row.changeId);
       if (position !== undefined && position < start) last.set(row.endpoint.endpointId, row);
     }
-    return [...last.values()].map(({ endpoint, changeId }) => ({ ...endpoint, secretsVersion: changeId }));
+    return [...last.values()].map(({ endpoint, changeId }) => ({ ...endpoint, changeId, secretsVersion: changeId }));
   }
 }
 

@@ -15,6 +15,7 @@
  * When the process is killed at any point, the job stays open: the next leader drops the new slot and begins again at step 2.
  * Events of the first try come again, and none is missed.
  */
+import { beginEndpointsAnew, seenChanges } from '../../endpoints/endpoint-rows.ts';
 import { formatLsn, type Lsn, LSN_ZERO } from '../../lsn.ts';
 import type { Logger } from '../../observe/log.ts';
 import { type Clock, pause } from '../../clock.ts';
@@ -29,7 +30,7 @@ import { currentSnapshot, parseSnapshot, seesAllOf } from '../../postgres/snapsh
 import { restampRestored } from '../../postgres/source/restored-rows.ts';
 import { INCOMPLETE } from '../../postgres/source/completeness.ts';
 import { inTransaction } from '../../postgres/transaction.ts';
-import type { PendingHealing } from '../term.ts';
+import type { PendingHealing, SlotBeginning } from '../term.ts';
 import { recreateSlot, type NewSlot, type NewSlotOptions } from './recreate-slot.ts';
 
 export interface HealingOptions extends NewSlotOptions {
@@ -66,7 +67,7 @@ export class SlotHealing implements PendingHealing {
   }
 
   /** Resolves when all is settled and the stream may start. */
-  async run(outlet: ScanOutlet, clock: Clock, signal: AbortSignal): Promise<void> {
+  async run(outlet: ScanOutlet, clock: Clock, signal: AbortSignal, beginning?: SlotBeginning): Promise<void> {
     const { job, jobs, cursor, pool, source, log } = this.options;
     const from = job.fromLsn === null ? null : formatLsn(job.fromLsn);
     const what = { slot: cursor.slot, job: jobName(job) };
@@ -85,6 +86,7 @@ export class SlotHealing implements PendingHealing {
       total.sent = addCounts(total.sent, progress.sent);
       total.unrouted += progress.unrouted;
     };
+    await beginning?.(slot.client);
     await this.awaitVisible(slot, clock, signal);
     const scan = this.scanOf(slot);
     await runScan({ job: jobName(job), source: scan, outlet, clock, from: null, save }, signal);
@@ -123,8 +125,10 @@ export class SlotHealing implements PendingHealing {
 
   private async close(slot: NewSlot, report: Readonly<Record<string, unknown>>): Promise<void> {
     const { pool, server, cursor, checkpoints, jobs, job } = this.options;
+    const seen = await seenChanges(slot.client);
     await inTransaction(pool, async (client) => {
       await cursor.adopt(server, slot.consistentPoint, client);
+      await beginEndpointsAnew(client, cursor, seen);
       await cursor.adoptSource(slot.source ?? INCOMPLETE, client);
       await checkpoints.record({ lsn: slot.consistentPoint, snapshot: slot.snapshot }, client);
       await jobs.end(job.id, { state: 'done', report }, client);

@@ -7,6 +7,7 @@
  * this place the one where walpost is installed.
  */
 import type pg from 'pg';
+import { beginEndpointsAnew, seenChanges } from '../../endpoints/endpoint-rows.ts';
 import type { Job } from '../../jobs/job.ts';
 import { requireScanColumns } from '../../jobs/outbox-scan.ts';
 import { formatLsn, type Lsn } from '../../lsn.ts';
@@ -49,6 +50,7 @@ export async function prepareFirstSlot(
   if (isEmpty && confirmed !== undefined) {
     await inTransaction(pool, async (client) => {
       await cursor.adopt(server, confirmed, client);
+      await beginEndpointsAnew(client, cursor, await seenChanges(client));
       await cancelJobs(client, slot, LEFT, ['heal']);
       await moveInstallation(client, 'run');
     });
@@ -120,6 +122,7 @@ async function beginAt(
   const { pool, cursor, server } = options;
   const { consistentPoint: lsn, snapshot, source } = made;
   await cursor.adopt(server, lsn, client);
+  await beginEndpointsAnew(client, cursor, await seenChanges(made.client));
   await cursor.adoptSource(source ?? INCOMPLETE, client);
   await new CheckpointStore(pool, cursor).record({ lsn, snapshot }, client);
   await moveInstallation(client, decision);

@@ -34,6 +34,13 @@ const NOT_THERE: Verdict = {
   reason: 'not sent: the endpoint is disabled or removed',
 };
 
+/** Its end is on its way to us. */
+const REMOVED: Verdict = {
+  kind: 'unavailable',
+  code: 'ENDPOINT_REMOVED',
+  reason: 'not sent: the endpoint was removed',
+};
+
 export function createEndpointSink(config: WebhookConfig, { name, clock, endpoints }: EndpointSinkContext): Sink {
   const form = webhookForm(config, name);
   const way = { ...wayOf(config), allowPrivate: false };
@@ -62,6 +69,7 @@ export function createEndpointSink(config: WebhookConfig, { name, clock, endpoin
       const { lane = '' } = batch;
       const to = await endpoints.targetOf(lane, signal);
       if (to === undefined) return NOT_THERE;
+      if (to.secrets.length === 0) return REMOVED; // nothing leaves without a signature
       if (!URL.canParse(to.url)) return { kind: 'unavailable', reason: 'the endpoint has no URL that can be read' };
       const target = signedTarget(to, { ...shared, headers: config.headers, secrets: known });
       const verdicts = await postBatch(target, { batch, form, clock, signal, time });

@@ -1,0 +1,91 @@
+/**
+ * Who is disabled, and why: an endpoint that says that it is gone (410), and one that has accepted nothing for `disable_after`.
+ *
+ * The function of the database changes nothing when somebody has changed the endpoint after the change that is known here. What
+ * it does comes back in the stream as a change like any other, so nothing is done twice.
+ */
+import type pg from 'pg';
+import type { Clock } from '../clock.ts';
+import { messageOf } from '../errors.ts';
+import type { Logger } from '../observe/log.ts';
+import type { FailingLane } from '../pipeline.ts';
+import { databaseError } from '../postgres/database-error.ts';
+import type { EndpointDirectory, KnownEndpoint } from './directory.ts';
+
+const DISABLE = 'SELECT walpost_internal.disable_failing_endpoint($1, $2, $3, $4::timestamptz) AS disabled';
+/** An event waits this long at most before it is first tried; those that wait when a failure begins are missed too. */
+const BEFORE_FAILURE_MS = 60_000;
+const GONE = 'it answered 410 Gone';
+
+export interface DisablingOptions {
+  readonly pool: pg.Pool;
+  readonly directory: Pick<EndpointDirectory, 'find'>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** By sink, in milliseconds; other sinks have no endpoints. */
+  readonly disableAfter: ReadonlyMap<string, number>;
+}
+
+export class EndpointDisabling {
+  private readonly options: DisablingOptions;
+  /** By endpoint, the change after which it was asked for; nothing is asked twice. */
+  private readonly asked = new Map<string, string>();
+
+  constructor(options: DisablingOptions) {
+    this.options = options;
+  }
+
+  /** It says itself that it is gone. */
+  gone(endpointId: string): void {
+    const { clock, log } = this.options;
+    this.disable(endpointId, GONE, clock.now()).catch((error: unknown) =>
+      log.warn({ endpoint: endpointId }, `an endpoint that is gone cannot be disabled yet: ${messageOf(error)}`),
+    );
+  }
+
+  /** Disables those that have failed for too long. */
+  async round(failing: Iterable<FailingLane>): Promise<void> {
+    const { clock, disableAfter } = this.options;
+    for (const { sink, lane, since, reason } of failing) {
+      const after = disableAfter.get(sink);
+      if (after === undefined || clock.now() - since < after) continue;
+      await this.disable(lane, `it accepted nothing for ${inWords(after)}; the last time ${reason}`, since);
+    }
+  }
+
+  private async disable(endpointId: string, reason: string, failingSince: number): Promise<void> {
+    const { pool, directory, clock, log } = this.options;
+    const endpoint = directory.find(endpointId);
+    if (!endpoint || this.asked.get(endpointId) === endpoint.changeId) return;
+    this.asked.set(endpointId, endpoint.changeId);
+    const missedSince = new Date(clock.wallTime() + failingSince - clock.now() - BEFORE_FAILURE_MS).toISOString();
+    try {
+      const { rows } = await pool.query<{ disabled: boolean }>(DISABLE, [
+        endpointId,
+        endpoint.changeId,
+        reason,
+        missedSince,
+      ]);
+      if (rows[0]?.disabled === true)
+        log.warn(shown(endpoint, reason), 'an endpoint is disabled: it gets nothing any more');
+    } catch (error) {
+      this.asked.delete(endpointId);
+      throw databaseError(error, 'disabling an endpoint');
+    }
+  }
+}
+
+/** What the log says of an endpoint: never the path or the query, which may hold a secret. */
+export function shown({ endpointId, sink, organizationId, url }: KnownEndpoint, reason?: string): object {
+  return { sink, organizationId, endpoint: endpointId, host: hostOf(url), ...(reason !== undefined && { reason }) };
+}
+
+export function hostOf(url: string): string | null {
+  return URL.canParse(url) ? new URL(url).host : null;
+}
+
+function inWords(milliseconds: number): string {
+  const hours = milliseconds / 3_600_000;
+  if (hours >= 48) return `${Math.round(hours / 24)} days`;
+  return hours >= 2 ? `${Math.round(hours)} hours` : `${Math.round(milliseconds / 60_000)} minutes`;
+}

@@ -1,0 +1,161 @@
+/**
+ * The customers' endpoints of a relay. What the sinks ask lives as long as the relay. What is known of the endpoints belongs to a
+ * connection: it begins with the endpoints of the place where the stream begins, and goes on with their changes.
+ */
+import type pg from 'pg';
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config/schema.ts';
+import { disableAfter } from '../config/sinks/endpoint-checks.ts';
+import type { EndpointTarget, EndpointTargets } from '../endpoint.ts';
+import { EndpointDirectory, type KnownEndpoint } from '../endpoints/directory.ts';
+import {
+  adoptSettledChanges,
+  endpointsAreOurs,
+  endpointsAt,
+  endpointsNow,
+  streamStart,
+} from '../endpoints/endpoint-rows.ts';
+import { EndpointDisabling } from '../endpoints/disabling.ts';
+import { EndpointSecrets } from '../endpoints/secrets.ts';
+import type { Logger } from '../observe/log.ts';
+import type { FailingLane, LaneName, LaneRule } from '../pipeline.ts';
+import type { LeaderTerm } from './term.ts';
+
+export interface EndpointServiceOptions {
+  readonly config: Pick<Config, 'sinks' | 'prune'>;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** What one term of leadership has. */
+interface Led extends Disposable {
+  readonly secrets: EndpointSecrets;
+  readonly disabling: EndpointDisabling;
+}
+
+export class EndpointService implements EndpointTargets {
+  readonly directory: EndpointDirectory;
+  private readonly options: EndpointServiceOptions;
+  private readonly disableAfter: ReadonlyMap<string, number>;
+  /** Ended in the stream, while what was committed before is still to be sent. */
+  private readonly leaving = new Map<string, KnownEndpoint>();
+  private led: Led | undefined;
+  private held = false;
+
+  constructor(options: EndpointServiceOptions) {
+    const { sinks, prune } = options.config;
+    this.options = options;
+    this.directory = new EndpointDirectory(formerNames(sinks));
+    this.disableAfter = new Map(
+      Object.entries(sinks).flatMap(([name, sink]) =>
+        sink.type === 'webhook' && sink.endpoints === true ? [[name, disableAfter(sink, prune)] as const] : [],
+      ),
+    );
+  }
+
+  /** Sinks whose events go to endpoints. */
+  get sinks(): readonly string[] {
+    return [...this.disableAfter.keys()];
+  }
+
+  /** Begins a term: what was known before is forgotten. */
+  lead({ controlPool: pool }: Pick<LeaderTerm, 'controlPool'>): Disposable {
+    const { clock, log } = this.options;
+    const { directory } = this;
+    const secrets = new EndpointSecrets(pool, clock);
+    const disabling = new EndpointDisabling({ pool, directory, clock, log, disableAfter: this.disableAfter });
+    const led: Led = {
+      secrets,
+      disabling,
+      [Symbol.dispose]: () => {
+        if (this.led === led) this.led = undefined;
+        secrets.close();
+      },
+    };
+    this.directory.reset([]);
+    this.leaving.clear();
+    this.led = led;
+    return led;
+  }
+
+  /** How a sink chooses its lanes; undefined for one without endpoints. */
+  ruleOf(sink: string): LaneRule | undefined {
+    if (!this.disableAfter.has(sink)) return undefined;
+    const { directory } = this;
+    return {
+      lanesFor: (event) => directory.lanesFor(sink, event),
+      laneAgain: (_event, before) => before,
+      ownDestinations: true,
+      isPaused: (lane) => this.held || directory.isPaused(lane),
+      rateOf: (lane) => directory.find(lane)?.maxPerSecond ?? undefined,
+    };
+  }
+
+  /** The endpoints as they are now, or as a snapshot sees them. */
+  async readNow(db: pg.Pool | pg.ClientBase): Promise<void> {
+    this.directory.reset(await endpointsNow(db));
+  }
+
+  /** The endpoints of the place where the slot will begin to stream; from there on their changes come in the stream. */
+  async readAtStart({ pool, slot }: Pick<LeaderTerm, 'pool' | 'slot'>): Promise<void> {
+    const late = await adoptSettledChanges(pool, slot);
+    const { log } = this.options;
+    if (late > 0) log.warn({ changes: late }, 'changes of endpoints are taken up that an older release has left out');
+    this.directory.reset(await endpointsAt(pool, slot, await streamStart(pool, slot)));
+  }
+
+  /** In a copy of the database nothing is sent to anyone: their events are parked. True when that has changed. */
+  async holdInCopy({ pool, server }: Pick<LeaderTerm, 'pool' | 'server'>): Promise<boolean> {
+    if (this.sinks.length === 0) return false;
+    const before = this.held;
+    this.held = !(await endpointsAreOurs(pool, server.systemIdentifier));
+    if (this.held !== before) this.tellHeld();
+    return this.held !== before;
+  }
+
+  /** Nothing is sent to endpoints: the database is a copy. */
+  get isHeld(): boolean {
+    return this.held;
+  }
+
+  private tellHeld(): void {
+    const { log } = this.options;
+    const remedy = 'Where the customers are meant to get events from here: walpost endpoints adopt.';
+    if (this.held)
+      log.warn({ remedy }, 'this database is a copy: nothing is sent to endpoints, their events are parked');
+    else log.info('endpoints get their events here from now on');
+  }
+
+  /** A lane of a sink with endpoints whose endpoint is not there any more. */
+  hasEnded({ sink, lane }: LaneName): boolean {
+    return this.disableAfter.has(sink) && this.directory.find(lane) === undefined;
+  }
+
+  async targetOf(endpointId: string): Promise<EndpointTarget | undefined> {
+    const endpoint = this.directory.find(endpointId) ?? this.leaving.get(endpointId);
+    const { led } = this;
+    if (!endpoint || !led) return undefined;
+    const { url, headers, secretsVersion } = endpoint;
+    return { url, headers, secrets: await led.secrets.of(endpointId, secretsVersion) };
+  }
+
+  gone(endpointId: string): void {
+    this.led?.disabling.gone(endpointId);
+  }
+
+  /** About once a minute, with what fails. */
+  async disableFailing(failing: Iterable<FailingLane>): Promise<void> {
+    await this.led?.disabling.round(failing);
+  }
+
+  /** It has ended; what was committed before may still be on its way. */
+  leaves(endpoint: KnownEndpoint): void {
+    this.leaving.set(endpoint.endpointId, endpoint);
+  }
+}
+
+function formerNames(sinks: Config['sinks']): ReadonlyMap<string, string> {
+  return new Map(
+    Object.entries(sinks).flatMap(([name, { formerly }]) => (formerly ? [[formerly, name] as const] : [])),
+  );
+}

@@ -1,0 +1,161 @@
+/** Customers' endpoints: on a real Postgres, with real receivers. */
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { RelayInProcess } from '../support/relay-in-process.ts';
+import { poll } from '../support/slot-session.ts';
+import { Customers, EndpointReceiver } from './endpoint-scene.ts';
+
+const X = '01a1f9c1-5e61-768b-8ff0-dabec930edd1';
+const Y = '01a1f9c1-5e61-768b-8ff0-dabec930edd2';
+
+let database: TestDatabase;
+let receiver: EndpointReceiver;
+let customers: Customers;
+beforeEach(async () => {
+  database = await createTestDatabase();
+  receiver = await EndpointReceiver.start();
+  customers = new Customers(database, receiver);
+  await customers.prepare();
+});
+afterEach(async () => {
+  await receiver[Symbol.asyncDispose]();
+  await database[Symbol.asyncDispose]();
+});
+
+const relay = (sink: object = {}, delivery: object = {}): Promise<RelayInProcess> =>
+  RelayInProcess.start({
+    database,
+    sinks: { customers: { type: 'webhook', endpoints: true, allow_loopback: true, ...sink } },
+    config: { delivery },
+  });
+
+const got = (endpoint: string): number[] => receiver.firsts().get(endpoint) ?? [];
+const has = (endpoint: string, numbers: readonly number[]): Promise<void> => receiver.has(endpoint, numbers);
+const parkedRows = (rows: number): Promise<true> =>
+  poll(
+    `${rows} parked`,
+    async () => (await database.query('SELECT FROM walpost.parked')).length === rows || undefined,
+    20_000,
+  );
+
+test('an endpoint gets what commits after it was added, and another customer gets nothing of it', async () => {
+  await using _running = await relay();
+  await customers.publish(X);
+  const endpoint = await customers.add(X);
+  const other = await customers.add(Y);
+  const numbers = [await customers.publish(X), await customers.publish(X)];
+  await has(endpoint, numbers);
+  expect(got(endpoint)).toEqual(numbers);
+  expect(got(other)).toEqual([]);
+  expect(receiver.faults).toEqual([]);
+});
+
+test('endpoints that were added before the first start get what the first start sends, and what comes', async () => {
+  const endpoint = await customers.add(X);
+  const before = await customers.publish(X);
+  await using _running = await relay();
+  const after = await customers.publish(X);
+  await has(endpoint, [before, after]);
+  expect(receiver.faults).toEqual([]);
+});
+
+test('a paused endpoint gets its events, in order, when it is enabled; a disabled one gets none of its time', async () => {
+  await using _running = await relay();
+  const [paused, disabled] = [await customers.add(X), await customers.add(X)];
+  const first = await customers.publish(X);
+  await Promise.all([has(paused, [first]), has(disabled, [first])]);
+  await customers.call('pause_endpoint($1)', [paused]);
+  await customers.call('disable_endpoint($1)', [disabled]);
+  const missed = [await customers.publish(X), await customers.publish(X)];
+  await parkedRows(2);
+  await customers.call('enable_endpoint($1)', [paused]);
+  await customers.call('enable_endpoint($1)', [disabled]);
+  const last = await customers.publish(X);
+  await Promise.all([has(paused, [last]), has(disabled, [last])]);
+  expect(got(paused)).toEqual([first, ...missed, last]);
+  expect(got(disabled)).toEqual([first, last]);
+  await parkedRows(0);
+  expect(receiver.faults).toEqual([]);
+});
+
+test('disabling and removing discard what is parked', async () => {
+  await using _running = await relay();
+  const [disabled, removed] = [await customers.add(X), await customers.add(X)];
+  for (const endpoint of [disabled, removed]) await customers.call('pause_endpoint($1)', [endpoint]);
+  await customers.publish(X);
+  await parkedRows(2);
+  await customers.call('disable_endpoint($1)', [disabled]);
+  await customers.call('remove_endpoint($1)', [removed]);
+  await parkedRows(0);
+  await customers.call('enable_endpoint($1)', [disabled]);
+  const last = await customers.publish(X);
+  await has(disabled, [last]);
+  expect(got(disabled)).toEqual([last]);
+  expect(await database.query('SELECT FROM walpost.dead_letters')).toEqual([]);
+});
+
+test('one that hangs holds up no other of the same customer, and nothing of it is given up', async () => {
+  await using _running = await relay({ timeout: '300ms' }, { unavailable_for: '1s', park_after: '500ms' });
+  const [hangs, works] = [await customers.add(X), await customers.add(X)];
+  receiver.answers(hangs, 'hang');
+  const numbers: number[] = [];
+  for (let round = 0; round < 5; round++) {
+    numbers.push(await customers.publish(X));
+    await has(works, numbers);
+  }
+  await parkedRows(5);
+  receiver.answers(hangs, 200);
+  await has(hangs, numbers);
+  expect(got(hangs)).toEqual(numbers);
+  expect(await database.query('SELECT FROM walpost.dead_letters')).toEqual([]);
+});
+
+test('a test event goes to its endpoint alone, whatever the patterns and the routes say', async () => {
+  await using running = await relay();
+  const [one, two] = [await customers.add(X, ['nothing.*']), await customers.add(X)];
+  await customers.call('send_test_event($1)', [one]);
+  await has(one, [-1]);
+  const last = await customers.publish(X);
+  await has(two, [last]);
+  expect([got(one), got(two)]).toEqual([[-1], [last]]);
+  expect(await database.query('SELECT FROM walpost.dead_letters')).toEqual([]);
+  expect(running.lines.join('')).not.toContain('"level":50');
+});
+
+describe('an endpoint is disabled', () => {
+  const stateOf = async (endpoint: string) =>
+    (await database.query('SELECT state, state_reason FROM walpost.endpoints WHERE endpoint_id = $1', [endpoint]))[0];
+  const isDisabled = (endpoint: string): Promise<object> =>
+    poll(
+      'it is disabled',
+      async () => {
+        const row = await stateOf(endpoint);
+        return row?.['state'] === 'disabled' ? row : undefined;
+      },
+      30_000,
+    );
+
+  test('at once, when it says that it is gone', async () => {
+    await using running = await relay();
+    const [gone, works] = [await customers.add(X), await customers.add(X)];
+    receiver.answers(gone, 410);
+    const first = await customers.publish(X);
+    expect(await isDisabled(gone)).toMatchObject({ state_reason: 'it answered 410 Gone' });
+    receiver.answers(gone, 200);
+    const last = await customers.publish(X);
+    await has(works, [first, last]);
+    await parkedRows(0);
+    expect(got(gone)).toEqual([]);
+    expect(await database.query('SELECT FROM walpost.dead_letters')).toEqual([]);
+    const told = running.lines.filter((line) => line.includes('an endpoint is disabled'));
+    expect(told).toHaveLength(1);
+    expect(JSON.parse(told[0] ?? '{}')).toMatchObject({ endpoint: gone, organizationId: X, sink: 'customers' });
+    expect(told[0]).not.toContain(`/${gone}/`);
+    const events = await database.query(
+      `SELECT payload FROM walpost.outbox WHERE event_type = 'walpost.endpoint.disabled'`,
+    );
+    expect(events).toMatchObject([
+      { payload: { endpoint_id: gone, sink: 'customers', reason: 'it answered 410 Gone' } },
+    ]);
+  });
+});
