@@ -1,6 +1,7 @@
 /** Database libraries that need Node 22, as tests/orms has the others. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LibraryScripts } from '../support/library-run.ts';
+import { expectPublished, preparePublishing } from '../support/published.ts';
 
 const tooOld = Number.parseInt(process.versions.node, 10) < 22;
 
@@ -8,6 +9,7 @@ describe.skipIf(tooOld)('libraries that need Node 22', () => {
   let scripts: LibraryScripts;
   beforeAll(async () => {
     scripts = await LibraryScripts.prepare('node22');
+    await preparePublishing(scripts);
   }, 600_000);
   afterAll(() => scripts[Symbol.asyncDispose]());
 
@@ -19,4 +21,6 @@ describe.skipIf(tooOld)('libraries that need Node 22', () => {
       await scripts.database.query('SELECT organization_id, event_type FROM walpost.outbox WHERE event_id = $1', [id]),
     ).toEqual([{ organization_id: organization, event_type: library }]);
   });
+
+  test('kysely, with @walpost/client', { timeout: 120_000 }, () => expectPublished(scripts, 'kysely'));
 });

@@ -2,7 +2,10 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import {
+  InvalidEventError,
   type NewEvent,
+  NotAllowedError,
+  NotInTransactionError,
   publish,
   publishMany,
   type Transaction,
@@ -105,12 +108,14 @@ test('withOrganization holds for the transaction, and no longer', async () => {
   await publish(app, event);
   await expect(publish(app, { ...event, organizationId: randomUUID() })).rejects.toMatchObject({ code: '42501' });
   await app.query('ROLLBACK; BEGIN');
-  await expect(publish(app, event)).rejects.toMatchObject({ code: '42501' });
+  await expect(publish(app, event)).rejects.toBeInstanceOf(NotAllowedError);
   await app.query('ROLLBACK');
 });
 
-test('an event that is not acceptable is the error of walpost.publish', async () => {
-  await expect(publish(tx, { organizationId, eventType: '', payload: {} })).rejects.toMatchObject({ code: '22023' });
+test('an event that is not acceptable is the error of walpost.publish, as a class', async () => {
+  const error = await publish(tx, { organizationId, eventType: '', payload: {} }).catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(InvalidEventError);
+  expect(error).toMatchObject({ code: '22023', hint: 'Name what happened, such as job.completed.' });
 });
 
 /** A client of node-postgres fits, and a pool does not. */
@@ -123,7 +128,7 @@ test('a pool is refused, by the compiler and when it runs', async () => {
   expect(accepted).toEqual([true, false]);
   const pool = newPool({ connectionString: database.url });
   const event = { organizationId, eventType: 'a.b', payload: {} };
-  await expect(publish(pool as unknown as Transaction, event)).rejects.toThrow('this is a pool');
+  await expect(publish(pool as unknown as Transaction, event)).rejects.toBeInstanceOf(NotInTransactionError);
   await pool.end();
 });
 

@@ -6,6 +6,7 @@ import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { createRole } from './database-role.ts';
 import { createTestDatabase, type TestDatabase } from './database.ts';
@@ -38,7 +39,7 @@ export class LibraryScripts implements AsyncDisposable {
     const directory = await mkdtemp(join(home, 'run-'));
     const filter = (path: string): boolean => !path.endsWith('package.json') && !path.endsWith('package-lock.json');
     await cp(join(TESTS, folder), directory, { recursive: true, filter });
-    await cp(join(TESTS, 'orms/run.mjs'), join(directory, 'run.mjs'));
+    for (const file of ['run.mjs', 'publishing/run.mjs']) await cp(join(TESTS, 'orms', file), join(directory, file));
     return new LibraryScripts(await createTestDatabase(), directory);
   }
 
@@ -58,6 +59,17 @@ export class LibraryScripts implements AsyncDisposable {
     const env = { PATH: process.env['PATH'], DATABASE_URL: role.url, ORGANIZATION: organization, EVENT_ID: id };
     const { stdout } = await run(process.execPath, [join(this.directory, 'run.mjs'), library], { env });
     return { id, organization, ...(JSON.parse(stdout) as Omit<LibraryResult, 'id' | 'organization'>) };
+  }
+
+  /** Lets the library publish with @walpost/client, as such a login; what tests/orms/publishing/run.mjs prints. */
+  async publish(library: string): Promise<{ readonly organization: string; readonly printed: string }> {
+    const organization = randomUUID();
+    await using role = await createRole(this.database, { in: ['walpost_publisher'] });
+    await this.database.query(`ALTER ROLE ${role.name} SET app.current_org_id = '${organization}'`);
+    const CLIENT = pathToFileURL(join(TESTS, '../packages/client/dist/client/src/index.js')).href;
+    const env = { PATH: process.env['PATH'], DATABASE_URL: role.url, ORGANIZATION: organization, CLIENT };
+    const { stdout } = await run(process.execPath, [join(this.directory, 'publishing/run.mjs'), library], { env });
+    return { organization, printed: stdout };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

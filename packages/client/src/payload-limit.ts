@@ -1,0 +1,41 @@
+import { rowsOf, type Transaction } from './database.ts';
+import { TooLargeError } from './errors.ts';
+import { jsonText } from './json-text.ts';
+import type { NewEvent } from './new-event.ts';
+
+/** Of a topic without a setting, and the most that a setting may allow. */
+const [DEFAULT_BYTES, MOST_BYTES] = [65_536, 1_048_576];
+
+const LIMIT = `
+  SELECT s.value #>> '{}' AS bytes FROM walpost.settings AS s
+   WHERE s.name = 'max_payload_bytes' AND s.topic IN ($1::text, '*') ORDER BY s.topic = '*' LIMIT 1`;
+
+/**
+ * Refuses a payload before it is sent, so that the transaction goes on. Postgres prints a jsonb with blanks and never
+ * shorter, so what is too long here is too long there. A small one is sent without asking for the limit of its topic.
+ */
+export async function requireFit(tx: Transaction, event: NewEvent): Promise<void> {
+  const bytes = payloadBytes(event.payload);
+  if (bytes <= DEFAULT_BYTES) return;
+  refuseAbove(MOST_BYTES, bytes);
+  const topic = event.topic ?? 'default';
+  const [setting] = await rowsOf<{ readonly bytes: string }>(tx, LIMIT, [topic]);
+  refuseAbove(Number(setting?.bytes ?? DEFAULT_BYTES), bytes);
+}
+
+/** For a client that cannot ask. */
+export function requirePossibleSize(event: NewEvent): void {
+  refuseAbove(MOST_BYTES, payloadBytes(event.payload));
+}
+
+function payloadBytes(payload: unknown): number {
+  return new TextEncoder().encode(jsonText(payload)).length;
+}
+
+function refuseAbove(limit: number, bytes: number): void {
+  if (bytes <= limit) return;
+  throw new TooLargeError(`walpost: the payload has ${bytes} bytes, the limit is ${limit}`, {
+    code: '54000',
+    hint: 'Store the document and publish a reference to it, or raise max_payload_bytes of the topic in walpost.settings.',
+  });
+}
