@@ -171,6 +171,44 @@ BEGIN
 END;
 $function$;
 
+-- Most installations register nothing, and a look at the settings is a tenth of what publish costs. So a session notes in
+-- walpost.event_types_off that nothing is to be checked, and looks again when ten seconds of the clock have passed.
+CREATE OR REPLACE FUNCTION walpost_internal.check_event_type(caller text, event_type text, event_version integer, topic text) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  mode text;
+  what CONSTANT text := format('event_type %L with event_version %s', left(event_type, 255), event_version);
+  told text;
+  known text;
+BEGIN
+  IF NOT EXISTS (SELECT FROM walpost.settings AS s WHERE s.name = 'check_event_types' AND s.value <> '"off"') THEN
+    PERFORM set_config('walpost.event_types_off', (date_part('epoch', statement_timestamp()) / 10)::bigint::text, false);
+    RETURN;
+  END IF;
+  SELECT s.value #>> '{}' INTO mode FROM walpost.settings AS s
+   WHERE s.name = 'check_event_types' AND s.topic IN (check_event_type.topic, '*') ORDER BY s.topic = '*' LIMIT 1;
+  IF coalesce(mode, 'off') = 'off' OR EXISTS (SELECT FROM walpost.event_types AS t
+       WHERE t.event_type = check_event_type.event_type AND t.event_version = check_event_type.event_version) THEN
+    RETURN;
+  END IF;
+
+  SELECT string_agg(t.event_version::text, ', ' ORDER BY t.event_version) INTO known
+    FROM walpost.event_types AS t WHERE t.event_type = check_event_type.event_type;
+  known := CASE WHEN known IS NULL THEN 'No version of it is registered.' ELSE format('Registered versions: %s.', known) END
+           || ' An operator adds one: INSERT INTO walpost.event_types (event_type, event_version, schema) VALUES (...).';
+  IF mode = 'strict' THEN
+    RAISE EXCEPTION '%: % is not registered', caller, what USING ERRCODE = 'undefined_object', HINT = known;
+  END IF;
+  told := coalesce(current_setting('walpost.warned_of_event_types', true), '');
+  IF strpos(told, what) = 0 AND length(told) < 10000 THEN
+    PERFORM set_config('walpost.warned_of_event_types', told || what || E'\n', false);
+    RAISE WARNING '%: % is not registered', caller, what USING HINT = known || ' This is said once a session.';
+  END IF;
+END;
+$function$;
+
 -- The one before expires_at, in the same transaction, so that no caller finds none.
 DROP FUNCTION IF EXISTS walpost.publish(uuid, text, jsonb, text, text, text, text, jsonb, text, integer, text);
 
@@ -217,6 +255,9 @@ BEGIN
   END IF;
   IF row_security_active('walpost.outbox') AND walpost_internal.current_organization() IS DISTINCT FROM organization_id::text THEN
     PERFORM walpost_internal.refuse_organization('walpost.publish', organization_id);
+  END IF;
+  IF current_setting('walpost.event_types_off', true) IS DISTINCT FROM (date_part('epoch', statement_timestamp()) / 10)::bigint::text THEN
+    PERFORM walpost_internal.check_event_type('walpost.publish', event_type, chosen_version, chosen_topic);
   END IF;
 
   IF idempotency_key IS NOT NULL THEN
@@ -270,5 +311,7 @@ COMMENT ON FUNCTION walpost_internal.tell_key_conflict(text, uuid, text) IS
   'Counts a known idempotency key that came with another event, and warns of it, or raises an error.';
 COMMENT ON FUNCTION walpost_internal.warn_of_json_text(text, jsonb) IS
   'Warns once a session of a payload that was encoded twice.';
+COMMENT ON FUNCTION walpost_internal.check_event_type(text, text, integer, text) IS
+  'Raises an error, or warns once a session, of an event type and version that walpost.event_types does not have, as check_event_types in walpost.settings says.';
 COMMENT ON FUNCTION walpost.publish(uuid, text, jsonb, text, text, text, text, jsonb, text, integer, text, timestamptz) IS
   'Writes one event in the transaction of the caller and returns its id. The same idempotency_key in the same organization returns the id of the first event and writes nothing. entity_id is text: entity_id => new.id::text. From expires_at on the event is not sent any more.';

@@ -116,6 +116,10 @@ BEGIN
     PERFORM walpost_internal.refuse_organization('walpost.publish_many: event ' || min(e.n), e.organization_id)
       FROM walpost_internal.parse_events(events) AS e GROUP BY e.organization_id ORDER BY min(e.n);
   END IF;
+  IF current_setting('walpost.event_types_off', true) IS DISTINCT FROM (date_part('epoch', statement_timestamp()) / 10)::bigint::text THEN
+    PERFORM walpost_internal.check_event_type('walpost.publish_many: event ' || min(e.n), e.event_type, e.event_version, e.topic)
+      FROM walpost_internal.parse_events(events) AS e GROUP BY e.event_type, e.event_version, e.topic ORDER BY min(e.n);
+  END IF;
 
   SELECT array_agg(walpost.uuid_v7()) INTO new_ids FROM generate_series(1, jsonb_array_length(events));
   final_ids := new_ids;

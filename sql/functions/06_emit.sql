@@ -93,6 +93,9 @@ BEGIN
     RAISE EXCEPTION 'walpost.emit: the session does not work for this organization'
       USING ERRCODE = 'insufficient_privilege', HINT = 'Set app.current_org_id in this transaction.';
   END IF;
+  IF current_setting('walpost.event_types_off', true) IS DISTINCT FROM (date_part('epoch', statement_timestamp()) / 10)::bigint::text THEN
+    PERFORM walpost_internal.check_event_type('walpost.emit', event_type, chosen_version, chosen_topic);
+  END IF;
   IF NOT EXISTS (SELECT FROM walpost.cursor AS c WHERE c.messages) THEN
     RAISE EXCEPTION 'walpost.emit: no relay delivers messages, so the event would be lost'
       USING ERRCODE = 'object_not_in_prerequisite_state',
