@@ -20,6 +20,7 @@ import { runCommand } from './run-command.ts';
 import { sendCommand } from './send-command.ts';
 import { sinksCommand } from './sinks-command.ts';
 import { statusCommand } from './status-command.ts';
+import { typesCommand } from './types-command.ts';
 import { uninstallCommand } from './uninstall-command.ts';
 import { verifyCommand } from './verify-command.ts';
 
@@ -59,6 +60,7 @@ export function createProgram(): Command {
   program.addCommand(eventsCommand());
   program.addCommand(listenCommand());
   program.addCommand(sendCommand());
+  program.addCommand(typesCommand());
   program.addCommand(replayCommand());
   program.addCommand(jobsCommand());
   program.addCommand(deadLettersCommand());
