@@ -17,4 +17,4 @@ export interface SchemaIssue {
 }
 
 export type InputOf<Schema> = Schema extends StandardSchema<infer Input, unknown> ? Input : unknown;
-export type OutputOf<Schema> = Schema extends StandardSchema<never, infer Output> ? Output : unknown;
+export type OutputOf<Schema> = Schema extends StandardSchema<unknown, infer Output> ? Output : unknown;

@@ -25,9 +25,9 @@ interface Answer {
   readonly error: { readonly message: string; readonly code?: string; readonly hint?: string | null } | null;
 }
 
-/** What is needed of a client of supabase-js. */
+/** What is needed of a client of supabase-js. Types of a database that do not have the schema walpost fit too. */
 export interface SupabaseClient {
-  schema(name: string): { rpc(name: string, given: object): PromiseLike<Answer> };
+  schema(name: never): { rpc(name: never, given: never): PromiseLike<Answer> };
 }
 
 /** The same as `Publisher`, without a transaction. */
@@ -64,7 +64,7 @@ export function createSupabasePublisher(
   { schema = 'walpost', commands }: SupabaseOptions & { readonly commands?: CommandDefinitions | undefined } = {},
 ): SupabasePublisher<never, never> {
   const call = async (name: string, given: object): Promise<unknown> => {
-    const { data, error } = await supabase.schema(schema).rpc(name, withLongNumbers(given));
+    const { data, error } = await supabase.schema(schema as never).rpc(name as never, withLongNumbers(given) as never);
     if (error) throw rpcError(error, schema);
     return data;
   };
