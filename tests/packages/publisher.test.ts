@@ -200,8 +200,8 @@ test('a publisher asks for its own organization, without a transaction', async (
   await expect(waitFor(app, id, { organizationId, timeoutMs: 1 })).rejects.toThrow('it is still pending');
   await expect(waitFor(app, id, { timeoutMs: 1 })).rejects.toThrow('no such event, or it is not visible here');
   await database.query(
-    `INSERT INTO walpost.dead_letters (slot, system_identifier, epoch, sink, reason, detail, event_id, organization_id)
-       VALUES ('s', '1', 1, 'k', 'failed', 'no', $1, $2)`,
+    `INSERT INTO walpost.dead_letters (slot, system_identifier, epoch, sink, reason, detail, attempts, event_id, organization_id)
+       VALUES ('s', '1', 1, 'k', 'failed', 'no', 3, $1, $2)`,
     [id, organizationId],
   );
   expect(await waitFor(app, id, { organizationId })).toBe('dead');
