@@ -1,4 +1,5 @@
 import type { Envelope } from '../../vocabulary/envelope.ts';
+import { typePattern } from './type-pattern.ts';
 
 /** What is done with an event. `transaction` is that of the store, undefined where the store has none. */
 export type WebhookEventHandler<Payload = unknown, Transaction = undefined> = (
@@ -20,11 +21,6 @@ export function handlerLookup<Transaction>(handlers: object): Found<Transaction>
   const patterns = entries
     .filter(([name]) => name.includes('*'))
     .sort(([one], [other]) => other.length - one.length)
-    .map(([name, handler]) => ({ fits: patternOf(name), handler }));
-  return (type) => named.get(type) ?? patterns.find(({ fits }) => fits.test(type))?.handler;
-}
-
-function patternOf(name: string): RegExp {
-  const parts = name.split('*').map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'));
-  return new RegExp(`^${parts.join('.*')}$`, 's');
+    .map(([name, handler]) => ({ fits: typePattern(name), handler }));
+  return (type) => named.get(type) ?? patterns.find(({ fits }) => fits(type))?.handler;
 }
