@@ -4,12 +4,11 @@ import { readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { chromium } from 'playwright-core';
 import { parse } from 'yaml';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { configSchema } from '../../src/config/schema.ts';
 import { RunningWalpost } from '../e2e/running-walpost.ts';
-import { programMissing } from '../support/debian-package.ts';
+import { chromiumMissing, launchChromium } from '../support/chromium.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { LIVE_SECRET, LiveClient, liveToken } from '../support/live-reader.ts';
 import { poll } from '../support/slot-session.ts';
@@ -18,8 +17,7 @@ const ORGANIZATION = '3f1c7c9e-8a44-4f0e-9d4b-0a6f3f9f0001';
 const OTHER = '3f1c7c9e-8a44-4f0e-9d4b-0a6f3f9f0002';
 const page = readFileSync(join(import.meta.dirname, '../../docs/sinks/live.md'), 'utf8');
 
-const CHROMIUM = '/usr/bin/chromium-headless-shell';
-const missing = await programMissing(CHROMIUM, 'chromium-headless-shell');
+const missing = await chromiumMissing();
 
 let database: TestDatabase;
 let count = 0;
@@ -168,16 +166,7 @@ test.skipIf(missing !== undefined)(
     const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     let walpost = await start({ origins: [origin] });
     const port = portOf(walpost);
-    const options = [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ];
-    const browser = await chromium.launch({ executablePath: CHROMIUM, args: options });
+    const browser = await launchChromium();
     try {
       const tab = await browser.newPage();
       await tab.goto(origin);

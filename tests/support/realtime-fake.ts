@@ -114,6 +114,11 @@ export class RealtimeFake implements AsyncDisposable {
     this.#budget = messages;
   }
 
+  /** Cuts every websocket; its client connects again. */
+  disconnectAll(): void {
+    for (const client of this.#upgrades.clients) client.terminate();
+  }
+
   /** Resolves when that many requests have arrived in all. */
   received(count: number): Promise<void> {
     return this.#until(() => this.requests.length >= count);
@@ -125,7 +130,7 @@ export class RealtimeFake implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const client of this.#upgrades.clients) client.terminate();
+    this.disconnectAll();
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
   }

@@ -69,8 +69,9 @@ function ended(channel: RealtimeChannelLike, { observer, signal }: ChannelAttemp
         observer.reset();
         observer.live();
       } else {
-        // It does not say whether the token is to blame, so the next one is a new one.
-        resolve({ why: `Realtime: ${error?.message ?? status}`, token: 'refused' });
+        // A refusal has a message, a lost connection has none. A refusal may be about the token, so the next one is new.
+        const refusal = error instanceof Error ? error.message : undefined;
+        resolve({ why: `Realtime: ${refusal ?? status}`, token: refusal === undefined ? undefined : 'refused' });
       }
     });
   });
