@@ -5,7 +5,6 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { gzipSync } from 'node:zlib';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newPool } from '../support/client.ts';
@@ -78,7 +77,10 @@ test.each(PACKAGES)('%s holds what is needed, and depends on nothing', async (na
   expect(files.filter((file) => /\.(ts|tsbuildinfo)$/.test(file) && !file.endsWith('.d.ts'))).toEqual([]);
   const packed = JSON.parse(await readFile(join(home, 'package.json'), 'utf8')) as Record<string, unknown>;
   const own = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
-  expect(Object.keys(packed).filter((key) => key.endsWith('ependencies'))).toEqual([]);
+  const { peerDependencies = {}, peerDependenciesMeta = {} } = packed as Record<string, Record<string, object>>;
+  const others = Object.keys(packed).filter((key) => key.endsWith('ependencies') && key !== 'peerDependencies');
+  expect([others, Object.keys(peerDependencies)]).toEqual([[], name === 'client' ? [] : ['idb']]);
+  expect(Object.values(peerDependenciesMeta)).toEqual(Object.keys(peerDependencies).map(() => ({ optional: true })));
   expect(packed['version']).toBe(own.version);
   const { stdout } = await run(
     process.execPath,
@@ -120,12 +122,52 @@ test('the doors of consumer load and have their types, with those of node-postgr
   expect(await import(join(place, 'doors.js'))).toMatchObject({ doors: ['function', 'function', 'function'] });
 });
 
-test('consumer stays small', async () => {
-  const home = join(project, 'node_modules/@walpost/consumer/dist');
-  const files = (await readdir(home, { recursive: true })).filter((file) => file.endsWith('.js'));
-  const sizes = await Promise.all(files.map(async (file) => gzipSync(await readFile(join(home, file))).length));
-  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(12 * 1024);
+test('every door of consumer loads in Node, the one for IndexedDB with its peer', async () => {
+  await symlink(join(root, 'node_modules/idb'), join(project, 'node_modules/idb'));
+  const home = join(project, 'node_modules/@walpost/consumer');
+  const { exports } = JSON.parse(await readFile(join(home, 'package.json'), 'utf8')) as { exports: object };
+  const doors = Object.keys(exports).map((door) => door.replace('.', '@walpost/consumer'));
+  const program = `for (const door of ${JSON.stringify(doors)}) console.log(Object.keys(await import(door)).join())`;
+  const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', program], { cwd: project });
+  expect(stdout.trim().split('\n')).toHaveLength(doors.length);
+  expect(stdout).toMatch(/createSubscriber.*\n.*createOfflineQueue.*\nindexedDbStore\n.*createGuard/);
 });
+
+test.each(['subscribing', 'workers'])(
+  'the code of docs/guides/%s.md compiles with the real libraries',
+  async (name) => {
+    const place = join(project, name);
+    await mkdir(join(place, 'node_modules'), { recursive: true });
+    for (const module of ['@supabase', '@tanstack', '@types', 'bullmq', 'ioredis', 'pg']) {
+      await symlink(join(root, 'node_modules', module), join(place, 'node_modules', module));
+    }
+    const page = await readFile(join(root, 'docs/guides', `${name}.md`), 'utf8');
+    const snippets = [...page.matchAll(/```ts\n([^]*?)```/g)].map(([, code = '']) => code);
+    const files = snippets.map((code, n) => /^\/\/ (\S+\.ts)\n/.exec(code)?.[1] ?? `snippet-${n}.ts`);
+    await Promise.all(files.map((file, n) => writeFile(join(place, file), snippets[n] ?? '')));
+    const strict = [
+      '--strict',
+      '--exactOptionalPropertyTypes',
+      '--noUncheckedIndexedAccess',
+      '--skipLibCheck',
+      '--noEmit',
+    ];
+    const target = [
+      '--module',
+      'nodenext',
+      '--target',
+      'es2022',
+      '--types',
+      'node',
+      '--lib',
+      'es2022,dom,dom.iterable',
+    ];
+    await run(process.execPath, [compiler, ...strict, ...target, ...files], { cwd: place }).catch(
+      (error: { stdout: string }) => expect(error.stdout).toBe(''),
+    );
+    expect(files.length).toBeGreaterThan(0);
+  },
+);
 
 test('the example of client compiles with node-postgres, and publishes', async () => {
   const { completeJob } = (await example('client', 'pg', '@types')) as {
