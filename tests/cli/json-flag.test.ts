@@ -4,8 +4,8 @@ import type { Command } from 'commander';
 import { expect, test } from 'vitest';
 import { createProgram } from '../../src/cli/program.ts';
 
-/** Their output is JSON without being asked, or no output but a log. */
-const WITHOUT = ['run', 'config schema'];
+/** Their output is JSON or TypeScript without being asked, or no output but a log. */
+const WITHOUT = ['run', 'config schema', 'types'];
 
 function commandsOf(command: Command, path: readonly string[] = []): { name: string; command: Command }[] {
   if (command.commands.length === 0) return [{ name: path.join(' '), command }];
