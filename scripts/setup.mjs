@@ -1,5 +1,5 @@
 // Makes a fresh clone ready to run, with nothing but Node and npm: installs what package-lock.json names when it is not
-// installed, and with --build compiles src. Says nothing when there is nothing to do.
+// installed, and with --build compiles src and the packages. Says nothing when there is nothing to do.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -59,6 +59,6 @@ if (process.argv.includes('--build')) {
   quietly('The build', process.execPath, [
     join(root, 'node_modules/typescript/bin/tsc'),
     '-b',
-    join(root, 'tsconfig.build.json'),
+    ...['tsconfig.build.json', 'packages/client', 'packages/consumer'].map((project) => join(root, project)),
   ]);
 }

@@ -4,6 +4,9 @@ import { dirname, join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { startEmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 
+/** Of the set-up (scripts/setup.mjs --build). */
+const OTHER_PROJECTS = ['tsconfig.build.json', 'packages/client', 'packages/consumer'];
+
 declare module 'vitest' {
   interface ProvidedContext {
     /** Superuser's connection string to the one server that all test files of a run share. */
@@ -18,10 +21,13 @@ export default async function setup(project: TestProject): Promise<() => Promise
   return () => server[Symbol.asyncDispose]();
 }
 
-/** For the processes that tests start (compiled.ts). Takes a second when nothing has changed. */
+/**
+ * For the processes that tests start (compiled.ts), and for what `npm start` of an example compiles: it must find that done, or it
+ * would write files that other tests read. Takes a second when nothing has changed.
+ */
 function compile(): void {
   const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc');
-  const { status, stdout } = spawnSync(process.execPath, [tsc, '-b'], {
+  const { status, stdout } = spawnSync(process.execPath, [tsc, '-b', '.', ...OTHER_PROJECTS], {
     cwd: join(import.meta.dirname, '../..'),
     encoding: 'utf8',
   });
