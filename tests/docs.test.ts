@@ -91,3 +91,18 @@ test('each situation at night names a test that is there', () => {
   });
   expect(wrong.map(([, situation]) => situation)).toEqual([]);
 });
+
+test('each line of the five systems names tests that are there, or says that it is open', () => {
+  const rows = page('guides/README.md')
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && !/^\| (?:-+|asked for) /.test(line));
+  expect(rows.length).toBeGreaterThanOrEqual(50);
+  const shown = rows.map((row) => [...row.matchAll(/`(tests\/[^`]+)`: (.+?)(?=<br>| +\|$)/g)]);
+  const bare = rows.filter((row, n) => shown[n]?.length === 0 && !/\*\*open\*\*|npm run|soak/.test(row));
+  expect(bare).toEqual([]);
+  const wrong = shown.flat().filter(([, file = '', name = '']) => {
+    const path = new URL(`../${file}`, import.meta.url);
+    return !existsSync(path) || !readFileSync(path, 'utf8').includes(name.trim());
+  });
+  expect(wrong.map(([text]) => text)).toEqual([]);
+});
