@@ -1,7 +1,5 @@
 /** `walpost replay`: says what there is to send, asks, writes the job and watches it. */
-import { createInterface } from 'node:readline/promises';
 import type { Config } from '../config/schema.ts';
-import { WalpostError } from '../errors.ts';
 import { type Job, jobName } from '../jobs/job.ts';
 import { requestJob } from '../jobs/job-rows.ts';
 import { countOutbox, type CountOf, type OutboxCount } from '../jobs/outbox-count.ts';
@@ -10,6 +8,7 @@ import { planReplay, type ReplayPlan } from '../jobs/replay-plan.ts';
 import { formatLsn, type Lsn } from '../lsn.ts';
 import type { Checkpoint } from '../postgres/cursor/checkpoint-lookup.ts';
 import { outboxTable } from '../relay/outbox-reader.ts';
+import { confirm } from './confirm.ts';
 import { followJob } from './follow-job.ts';
 import { type JobDatabase, openJobDatabase } from './job-database.ts';
 import { jobJson, outcomeText } from './job-outcome.ts';
@@ -34,7 +33,7 @@ export async function replay(config: Config, flags: ReplayFlags & ReplayConduct)
     if (flags.json) sayJson({ dry_run: true, ...planJson(plan, count) });
     return;
   }
-  if (!flags.yes && !(await agreed(count.events))) return;
+  if (!(await confirm(`Send these ${count.events} events again?`, flags))) return;
   const job = await enqueue(database, plan, request);
   const output = flags.json ? process.stderr : process.stdout;
   const ended = await followJob({ pool, job, expected: count.events, output });
@@ -52,19 +51,6 @@ export async function enqueueReplay(config: Config, from: Lsn): Promise<void> {
 
 function enqueue({ pool, slot }: JobDatabase, plan: ReplayPlan, { spec }: ReplayRequest): Promise<Job> {
   return requestJob(pool, { slot, kind: 'replay', reason: null, spec, ...plan.range });
-}
-
-async function agreed(events: number): Promise<boolean> {
-  if (!process.stdin.isTTY || !process.stdout.isTTY) {
-    throw new WalpostError('USAGE', {
-      detail: 'Nobody can be asked here whether to send these events again.',
-      remedy: 'Add --yes, or --dry-run to only look.',
-    });
-  }
-  const asking = createInterface({ input: process.stdin, output: process.stdout });
-  const answer = await asking.question(`Send these ${events} events again? [y/N] `);
-  asking.close();
-  return /^y(es)?$/i.test(answer.trim());
 }
 
 const placeText = ({ lsn, takenAt }: Checkpoint): string => `${formatLsn(lsn)} (${takenAt})`;

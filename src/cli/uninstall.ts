@@ -9,7 +9,7 @@ import { remove } from '../postgres/schema/removal.ts';
 import { connectSession, sessionClient } from '../postgres/session.ts';
 import { confirm } from './confirm.ts';
 import { usage } from './flag-values.ts';
-import { say, sayJson } from './output.ts';
+import { note, say, sayJson } from './output.ts';
 import type { ChangeFlags } from './stored-filter.ts';
 
 /** Shows what goes and what stays, asks, and removes walpost from the database. */
@@ -24,7 +24,9 @@ export async function uninstall(config: Config, flags: ChangeFlags): Promise<voi
     const plan = await planRemoval(client);
     if (plan === undefined) return tellAbsent(flags);
     refuseRunning(plan);
-    if (!flags.json) for (const line of goes(plan)) say(line);
+    // With --json a person is asked all the same, unless --yes says the answer.
+    const tell = flags.json ? note : say;
+    if (!flags.json || !(flags.dryRun || flags.yes)) for (const line of goes(plan)) tell(line);
     const goesOn = !flags.dryRun && (await confirm('Remove all of this for good?', flags));
     const kept = goesOn ? await removeAsShown(client, plan) : undefined;
     if (flags.json) return sayJson(removalJson(plan, { dryRun: flags.dryRun === true, kept }));
