@@ -23,6 +23,8 @@ export interface Logins {
 
 export interface Database extends AsyncDisposable {
   readonly logins: Logins;
+  /** Kills the server's processes and starts it again: it recovers from its log. */
+  crash(): Promise<void>;
 }
 
 /**
@@ -46,7 +48,11 @@ export async function startDatabase(folder: string, env: Readonly<Record<string,
     await walpost(['migrate'], { cwd: folder, env: { ...env, DATABASE_URL: logins.OWNER_URL } });
     await runSql(logins.OWNER_URL, await sqlFile(import.meta.dirname, 'memberships.sql'));
     await runSql(logins.OWNER_URL, await sqlFile(folder, 'schema.sql'));
-    return { logins, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+    return {
+      logins,
+      crash: () => server.restart('immediate'),
+      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    };
   } catch (error) {
     await server[Symbol.asyncDispose]();
     throw error;

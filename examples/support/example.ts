@@ -12,24 +12,29 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseEnv } from 'node:util';
-import { startDatabase } from './database.ts';
+import { type Database, startDatabase } from './database.ts';
 import { Service } from './service.ts';
 import { WALPOST } from './walpost.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const READY_WITHIN_MS = 60_000;
 
+type Variables = Readonly<Record<string, string>>;
+
 export class Example implements AsyncDisposable {
-  readonly env: Readonly<Record<string, string>>;
   private readonly folder: string;
+  private readonly variables: Record<string, string>;
+  private readonly database: Database;
   private readonly parts: AsyncDisposable[];
+  private readonly services = new Map<string, Service>();
   private readonly failures: Promise<never>[] = [];
   private readonly stop = new AbortController();
 
-  private constructor(folder: string, env: Readonly<Record<string, string>>, parts: AsyncDisposable[]) {
+  private constructor(folder: string, variables: Record<string, string>, database: Database) {
     this.folder = folder;
-    this.env = env;
-    this.parts = parts;
+    this.variables = variables;
+    this.database = database;
+    this.parts = [database, { [Symbol.asyncDispose]: () => rm(join(folder, '.env'), { force: true }) }];
     for (const signal of SIGNALS) process.once(signal, this.onSignal);
   }
 
@@ -38,11 +43,13 @@ export class Example implements AsyncDisposable {
    *
    * @param ports names of variables; each gets a free port
    * @param more further variables
+   * @param relayUrl the way that walpost takes to the database, when it is another one
    */
   static async open(
     folder: string,
     ports: readonly string[] = [],
-    more: Readonly<Record<string, string>> = {},
+    more: Variables = {},
+    relayUrl: (url: string) => string = (url) => url,
   ): Promise<Example> {
     await refuseSecond(folder);
     const secret = `whsec_${randomBytes(24).toString('base64')}`;
@@ -50,15 +57,19 @@ export class Example implements AsyncDisposable {
     for (const name of ['WALPOST_PORT', ...ports]) own[name] = String(await freePort());
     say('starting Postgres, and making the schema (walpost migrate, schema.sql)');
     const database = await startDatabase(folder, own);
-    const parts: AsyncDisposable[] = [database];
     try {
-      const env = { ...own, ...database.logins };
-      parts.push(await writeEnv(folder, env));
-      return new Example(folder, env, parts);
+      const variables = { ...own, ...database.logins, DATABASE_URL: relayUrl(database.logins.DATABASE_URL) };
+      await writeEnv(folder, variables);
+      return new Example(folder, variables, database);
     } catch (error) {
-      await close(parts);
+      await database[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** Of every process. */
+  get env(): Variables {
+    return this.variables;
   }
 
   /**
@@ -67,17 +78,34 @@ export class Example implements AsyncDisposable {
    * @param port the variable that holds the port on which it listens
    */
   async start(name: string, script: string, port?: string): Promise<void> {
-    await this.service(name, ['--import', 'tsx', join(this.folder, script)], port);
+    await this.service(name, [process.execPath, '--import', 'tsx', join(this.folder, script)], port);
+  }
+
+  /** Starts a program of the machine with its arguments, such as a Redis of the example's own. */
+  async startProgram(name: string, command: readonly string[], port?: string): Promise<void> {
+    await this.service(name, command, port);
   }
 
   /** `walpost run`, with walpost.yaml of the folder or what WALPOST_CONFIG names. Resolves when it streams. */
   async startWalpost(): Promise<void> {
-    const walpost = await this.service('walpost', [WALPOST, 'run'], 'WALPOST_PORT');
+    const walpost = await this.service('walpost', [process.execPath, WALPOST, 'run'], 'WALPOST_PORT');
     const deadline = performance.now() + READY_WITHIN_MS;
     while (!(await this.isStreaming())) {
       if (performance.now() > deadline) throw new Error('walpost does not stream');
       await Promise.race([delay(50), walpost.failed]);
     }
+  }
+
+  /** Stops a process in good order; it is started again with these variables, as a deployment does it. */
+  async redeploy(name: string, variables: Variables): Promise<void> {
+    Object.assign(this.variables, variables);
+    await writeEnv(this.folder, this.variables);
+    await this.services.get(name)?.restart();
+  }
+
+  /** A crash of Postgres, and its recovery. */
+  crashDatabase(): Promise<void> {
+    return this.database.crash();
   }
 
   say(text: string): void {
@@ -99,11 +127,12 @@ export class Example implements AsyncDisposable {
 
   private readonly onSignal = (): void => this.stop.abort();
 
-  private async service(name: string, args: readonly string[], port?: string): Promise<Service> {
+  private async service(name: string, command: readonly string[], port?: string): Promise<Service> {
     const { folder: cwd, env } = this;
     const at = port === undefined ? undefined : Number(env[port]);
-    const service = new Service({ name, args, cwd, env, port: at, say });
+    const service = new Service({ name, command, cwd, env, port: at, say });
     this.parts.push(service);
+    this.services.set(name, service);
     this.failures.push(service.failed);
     await service.ready();
     return service;
@@ -135,11 +164,9 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function writeEnv(folder: string, env: Readonly<Record<string, string>>): Promise<AsyncDisposable> {
-  const path = join(folder, '.env');
+async function writeEnv(folder: string, env: Variables): Promise<void> {
   const lines = Object.entries(env).map(([name, value]) => `${name}='${value}'\n`);
-  await writeFile(path, lines.join(''), { mode: 0o600 });
-  return { [Symbol.asyncDispose]: () => rm(path, { force: true }) };
+  await writeFile(join(folder, '.env'), lines.join(''), { mode: 0o600 });
 }
 
 /** Two at once would share one `.env`. A file that a killed run has left is written anew. */

@@ -10,8 +10,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 export interface ServiceOptions {
   readonly name: string;
-  /** Of Node: the script, and what follows it. */
-  readonly args: readonly string[];
+  /** The program, and its arguments. */
+  readonly command: readonly string[];
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
   /** It is ready when it listens there. */
@@ -51,6 +51,14 @@ export class Service implements AsyncDisposable {
     }
   }
 
+  /** Resolves when it has ended in good order; it is on its way up again then. */
+  async restart(): Promise<void> {
+    const { child } = this;
+    const exit = once(child, 'exit');
+    child.kill('SIGTERM');
+    await exit;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.stopping.abort();
     if (this.child.exitCode !== null || this.child.signalCode !== null) return;
@@ -62,9 +70,10 @@ export class Service implements AsyncDisposable {
   }
 
   private spawn(): ChildProcess {
-    const { name, args, cwd, env, say } = this.options;
+    const { name, command, cwd, env, say } = this.options;
+    const [program = '', ...args] = command;
     // A session of its own: Ctrl-C must reach the example alone, which stops its processes in their order.
-    const child = spawn(process.execPath, args, {
+    const child = spawn(program, args, {
       cwd,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
