@@ -33,10 +33,11 @@ describe.skipIf(missing)(`job-outbox ${missing ?? ''}`, { timeout: 120_000 }, ()
   const owner = async (sql: string, values: unknown[] = []): Promise<unknown[]> => {
     const client = newClient({ connectionString: example.env['OWNER_URL'] });
     await client.connect();
-    return client
-      .query(sql, values)
-      .then(({ rows }) => rows as unknown[])
-      .finally(() => client.end());
+    try {
+      return (await client.query(sql, values)).rows;
+    } finally {
+      await client.end();
+    }
   };
   const start = (organization: string, key: string): Promise<Response> =>
     fetch(`http://127.0.0.1:${example.env['API_PORT']}/courses`, {

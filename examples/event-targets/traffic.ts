@@ -1,0 +1,62 @@
+/** The application at work: events at a steady rate, each published until the database has taken it. */
+import { setTimeout as pause } from 'node:timers/promises';
+import type pg from 'pg';
+import { publishEvent, type Target, type TargetedEvent } from './events.ts';
+import { ORGANIZATIONS } from './organizations.ts';
+
+export interface Published {
+  readonly id: string;
+  readonly target: Target;
+  /** From the call to the commit, of the try that was accepted. */
+  readonly tookMs: number;
+}
+
+const TRY_AGAIN_MS = 100;
+/** Slack takes one message a second, so few events go there. */
+const SLACK_EVERY = 200;
+
+let sequence = 0;
+
+/** @param seconds how long */
+export async function publishAtRate(pool: pg.Pool, perSecond: number, seconds: number): Promise<readonly Published[]> {
+  const begun = performance.now();
+  const published: Promise<Published>[] = [];
+  for (let n = 0; n < perSecond * seconds; n += 1) {
+    await pause(Math.max(0, begun + (n * 1000) / perSecond - performance.now()));
+    published.push(publishUntilAccepted(pool, nextEvent()));
+  }
+  return Promise.all(published);
+}
+
+function nextEvent(): TargetedEvent {
+  sequence += 1;
+  const key = `traffic ${sequence}`;
+  const at = (n: number): string => ORGANIZATIONS[n % ORGANIZATIONS.length] ?? '';
+  if (sequence % SLACK_EVERY === 0) {
+    return {
+      organizationId: at(0),
+      target: 'slack',
+      type: 'payment.failed',
+      payload: { customer: key, amount: '12.50' },
+      key,
+    };
+  }
+  if (sequence % 2 === 0) {
+    return { organizationId: at(sequence / 2), target: 'realtime', type: 'seat.freed', payload: { seat: key }, key };
+  }
+  const payload = { guest: key, nights: 2 };
+  return { organizationId: at(sequence), target: 'n8n', type: 'booking.created', payload, key };
+}
+
+/** With the same key each time: an attempt whose answer was lost is not a second event. */
+async function publishUntilAccepted(pool: pg.Pool, event: TargetedEvent): Promise<Published> {
+  for (;;) {
+    const begun = performance.now();
+    try {
+      const id = await publishEvent(pool, event);
+      return { id, target: event.target, tookMs: performance.now() - begun };
+    } catch {
+      await pause(TRY_AGAIN_MS);
+    }
+  }
+}
