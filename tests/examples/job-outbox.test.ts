@@ -47,11 +47,11 @@ describe.skipIf(missing)(`job-outbox ${missing ?? ''}`, { timeout: 120_000 }, ()
     });
 
   test.each([
-    ['smoke', 'All 7 passed.'],
-    ['load', 'All 3 passed.'],
-    ['early', 'All 3 passed.'],
-    ['verify', 'All 15 passed.'],
-  ])('npm run %s', async (script, last) => {
+    ['smoke', 'the seven smoke tests', 'All 7 passed.'],
+    ['load', '100 requests at once, with one key and with a key each', 'All 3 passed.'],
+    ['early', 'no worker is before the commit, and a course that is lost is repaired', 'All 3 passed.'],
+    ['verify', 'the checks of a deployment', 'All 15 passed.'],
+  ])('npm run %s: %s', async (script, _, last) => {
     const { code, output } = await example.npmRun(script);
     expect({ code, output }).toMatchObject({ code: 0, output: expect.stringContaining(last) });
   });
