@@ -4,6 +4,8 @@ import type pg from 'pg';
 import type { TcpProxy } from '../../tests/support/tcp-proxy.ts';
 import { Example } from '../support/example.ts';
 import { openPool } from '../support/pool.ts';
+import type { Publish } from './events.ts';
+import { publishAsMembers } from './members.ts';
 import type { RealtimeProject } from './realtime-project.ts';
 import type { SlackWorkspace } from './slack-workspace.ts';
 
@@ -24,6 +26,8 @@ export class Stage implements AsyncDisposable {
   readonly realtime: RealtimeProject;
   readonly example: Example;
   /** The application. */
+  readonly publish: Publish;
+  /** Its login to the database, without the REST door. */
   readonly pool: pg.Pool;
   private readonly operator: pg.Pool;
   private key: string;
@@ -34,7 +38,8 @@ export class Stage implements AsyncDisposable {
     this.realtime = realtime;
     this.example = example;
     this.key = key;
-    this.pool = openPool(example.env['APP_URL'], 30, 'bookings');
+    this.publish = publishAsMembers(this.rest);
+    this.pool = openPool(example.env['APP_URL'], 2, 'bookings');
     this.operator = openPool(example.env['OPERATOR_URL'], 2, 'acceptance');
   }
 
@@ -42,19 +47,29 @@ export class Stage implements AsyncDisposable {
     const { network, slack, realtime } = parts;
     const key = realtime.addKey();
     const addresses = { SUPABASE_URL: realtime.url, SUPABASE_SERVICE_ROLE_KEY: key, SLACK_WEBHOOK_URL: slack.url };
-    const example = await Example.open(import.meta.dirname, ['N8N_PORT'], { ...addresses, ...SCALED }, (url) => {
-      network.redirect({ host: '127.0.0.1', port: Number(new URL(url).port) });
-      return network.url(url);
-    });
+    const example = await Example.open(
+      import.meta.dirname,
+      ['N8N_PORT', 'REST_PORT'],
+      { ...addresses, ...SCALED },
+      (url) => {
+        network.redirect({ host: '127.0.0.1', port: Number(new URL(url).port) });
+        return network.url(url);
+      },
+    );
     const stage = new Stage(parts, example, key);
     try {
       await example.start('n8n', 'n8n.ts', 'N8N_PORT');
+      await example.start('rest', 'rest.ts', 'REST_PORT');
       await example.startWalpost();
       return stage;
     } catch (error) {
       await stage[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  get rest(): string {
+    return `http://127.0.0.1:${this.example.env['REST_PORT']}`;
   }
 
   /** How n8n answers its next requests, of all events or of one. */

@@ -1,7 +1,7 @@
 /** `npm run publish <target> <type> <payload> [key] [count]`: publishes events of the first organization. */
 import { randomUUID } from 'node:crypto';
-import { openPool } from '../support/pool.ts';
-import { type EventType, publishEvent, type TargetedEvent, TARGETS, type Target } from './events.ts';
+import { TARGETS, type TargetedEvent, type Target } from './events.ts';
+import { publishAsMembers } from './members.ts';
 import { ORGANIZATIONS } from './organizations.ts';
 
 const [target = '', type = '', payload = '{}', key = randomUUID(), count = '1'] = process.argv.slice(2);
@@ -9,15 +9,19 @@ if (!TARGETS.includes(target as Target) || type === '') {
   console.error(`npm run publish <${TARGETS.join('|')}> <type> <payload as JSON> [key] [count]`);
   process.exit(2);
 }
-const pool = openPool(process.env['APP_URL'], 1, 'publish');
-for (let n = 1; n <= Number(count); n += 1) {
-  const event: TargetedEvent = {
-    organizationId: ORGANIZATIONS[0] ?? '',
-    target: target as Target,
-    type: type as EventType,
-    payload: JSON.parse(payload) as TargetedEvent['payload'],
-    key: n === 1 ? key : `${key} ${n}`,
-  };
-  console.log(`event ${await publishEvent(pool, event)}, key ${event.key}`);
+const publish = publishAsMembers(`http://127.0.0.1:${process.env['REST_PORT']}`);
+try {
+  for (let n = 1; n <= Number(count); n += 1) {
+    const event = {
+      organizationId: ORGANIZATIONS[0] ?? '',
+      target,
+      type,
+      payload: JSON.parse(payload) as object,
+      key: n === 1 ? key : `${key} ${n}`,
+    } as TargetedEvent;
+    console.log(`event ${await publish(event)}, key ${event.key}`);
+  }
+} catch (error) {
+  console.error((error as Error).message);
+  process.exitCode = 1;
 }
-await pool.end();

@@ -13,6 +13,12 @@ CREATE TABLE app.workflow_runs (
 );
 CREATE TABLE app.received (event_id text PRIMARY KEY, received_at timestamptz NOT NULL DEFAULT now());
 
+-- As on Supabase: where this function is, the organization comes from the token.
+CREATE SCHEMA auth;
+CREATE FUNCTION auth.jwt() RETURNS jsonb LANGUAGE sql STABLE
+RETURN nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+GRANT USAGE ON SCHEMA auth TO app_user;
+
 GRANT USAGE ON SCHEMA app TO app_user, app_operator;
 GRANT SELECT ON app.workflow_runs TO app_operator;
 GRANT SELECT, INSERT ON app.workflow_runs, app.received TO app_user;

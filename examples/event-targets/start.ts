@@ -11,12 +11,13 @@ await using realtime = await RealtimeProject.start(ORGANIZATIONS, ({ eventType, 
   console.log(`realtime | ${eventType} ${eventId} at a subscriber of ${organizationId}`),
 );
 const isReal = SUPABASE_URL !== undefined && SUPABASE_SERVICE_ROLE_KEY !== undefined;
-await using example = await Example.open(import.meta.dirname, ['N8N_PORT'], {
+await using example = await Example.open(import.meta.dirname, ['N8N_PORT', 'REST_PORT'], {
   SUPABASE_URL: isReal ? SUPABASE_URL : realtime.url,
   SUPABASE_SERVICE_ROLE_KEY: isReal ? SUPABASE_SERVICE_ROLE_KEY : realtime.addKey(),
   SLACK_WEBHOOK_URL: SLACK_WEBHOOK_URL ?? slack.url,
 });
 await example.start('n8n', 'n8n.ts', 'N8N_PORT');
+await example.start('rest', 'rest.ts', 'REST_PORT');
 await example.startWalpost();
 example.say(`
 n8n is a stand-in; Realtime is ${isReal ? SUPABASE_URL : 'a stand-in'}; Slack is ${SLACK_WEBHOOK_URL === undefined ? 'a stand-in' : 'yours'}. In another terminal, in this folder:

@@ -1,7 +1,6 @@
 /** The application at work: events at a steady rate, each published until the database has taken it. */
 import { setTimeout as pause } from 'node:timers/promises';
-import type pg from 'pg';
-import { publishEvent, type Target, type TargetedEvent } from './events.ts';
+import type { Publish, Target, TargetedEvent } from './events.ts';
 import { ORGANIZATIONS } from './organizations.ts';
 
 export interface Published {
@@ -18,12 +17,16 @@ const SLACK_EVERY = 200;
 let sequence = 0;
 
 /** @param seconds how long */
-export async function publishAtRate(pool: pg.Pool, perSecond: number, seconds: number): Promise<readonly Published[]> {
+export async function publishAtRate(
+  publish: Publish,
+  perSecond: number,
+  seconds: number,
+): Promise<readonly Published[]> {
   const begun = performance.now();
   const published: Promise<Published>[] = [];
   for (let n = 0; n < perSecond * seconds; n += 1) {
     await pause(Math.max(0, begun + (n * 1000) / perSecond - performance.now()));
-    published.push(publishUntilAccepted(pool, nextEvent()));
+    published.push(publishUntilAccepted(publish, nextEvent()));
   }
   return Promise.all(published);
 }
@@ -49,11 +52,11 @@ function nextEvent(): TargetedEvent {
 }
 
 /** With the same key each time: an attempt whose answer was lost is not a second event. */
-async function publishUntilAccepted(pool: pg.Pool, event: TargetedEvent): Promise<Published> {
+async function publishUntilAccepted(publish: Publish, event: TargetedEvent): Promise<Published> {
   for (;;) {
     const begun = performance.now();
     try {
-      const id = await publishEvent(pool, event);
+      const id = await publish(event);
       return { id, target: event.target, tookMs: performance.now() - begun };
     } catch {
       await pause(TRY_AGAIN_MS);

@@ -42,9 +42,9 @@ export class PostgrestStandIn implements AsyncDisposable {
   }
 
   /** `authenticator` is a login that may switch to the roles in the tokens. */
-  static async start(authenticator: string, schemas: readonly string[]): Promise<PostgrestStandIn> {
+  static async start(authenticator: string, schemas: readonly string[], port = 0): Promise<PostgrestStandIn> {
     const server = createServer();
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     return new PostgrestStandIn(server, newPool({ connectionString: authenticator }), schemas);
   }
 
@@ -73,7 +73,8 @@ export class PostgrestStandIn implements AsyncDisposable {
     claims: Record<string, unknown>;
     body: string;
   }): Promise<Answer> {
-    const client = await this.pool.connect();
+    const client = await this.pool.connect().catch(() => undefined);
+    if (client === undefined) return failed(503, 'PGRST001', 'Database client error. Retrying the connection.');
     try {
       await client.query('BEGIN');
       const given = Object.keys(JSON.parse(it.body) as object);
@@ -100,7 +101,7 @@ export class PostgrestStandIn implements AsyncDisposable {
       await client.query('COMMIT');
       return { status: 200, body: rows[0]?.result ?? 'null' };
     } catch (error) {
-      await client.query('ROLLBACK');
+      await client.query('ROLLBACK').catch(() => undefined);
       const { code = '', message, detail = null, hint = null } = error as pg.DatabaseError;
       return { status: code === '42501' ? 403 : 400, body: JSON.stringify({ code, message, details: detail, hint }) };
     } finally {
