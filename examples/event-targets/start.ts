@@ -20,13 +20,18 @@ await example.start('n8n', 'n8n.ts', 'N8N_PORT');
 await example.start('rest', 'rest.ts', 'REST_PORT');
 await example.startWalpost();
 example.say(`
-n8n is a stand-in; Realtime is ${isReal ? SUPABASE_URL : 'a stand-in'}; Slack is ${SLACK_WEBHOOK_URL === undefined ? 'a stand-in' : 'yours'}. In another terminal, in this folder:
+n8n and the REST door are stand-ins.
+Realtime is ${isReal ? SUPABASE_URL : 'a stand-in'}, Slack is ${SLACK_WEBHOOK_URL === undefined ? 'a stand-in' : 'yours'}.
+In another terminal, in this folder:
 
   npm run publish n8n booking.created '{"guest": "Ada", "nights": 2}'
   npm run publish realtime seat.freed '{"seat": "12A"}'
   npm run publish slack payment.failed '{"customer": "Ada", "amount": "12.50"}'
-  npm run audit        compares what was committed with what has become of it
-  kill -9 <process>    walpost or n8n: nothing is lost
+
+  npm run walpost status  what walpost itself says
+  npm run audit           what was committed, and what has become of it
+  kill -9 <process>       walpost or n8n
+  npm run acceptance      the acceptance list; stop this first
 
 Ctrl-C stops everything, and removes its files.
 `);

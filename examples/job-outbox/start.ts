@@ -34,13 +34,16 @@ try {
 The job outbox runs. In another terminal, in this folder:
 
   curl -d '{"title": "Go for gophers"}' -H 'idempotency-key: first' \\
-       -H 'x-organization-id: 6f1c2a52-0000-4000-8000-000000000001' http://127.0.0.1:${API_PORT}/courses
-  npm run smoke     seven smoke tests
-  npm run load      100 concurrent requests
-  npm run early     a worker that reads before the commit
-  npm run verify    the checks of a deployment
-  npm run audit     compares what was committed with what workers have done
-  kill -9 <process> walpost, the workers, the API or Redis: nothing is lost
+       -H 'x-organization-id: 6f1c2a52-0000-4000-8000-000000000001' \\
+       http://127.0.0.1:${API_PORT}/courses
+
+  npm run smoke           seven smoke tests
+  npm run load            100 requests at once
+  npm run early           a worker that reads before the commit
+  npm run verify          the checks of a deployment
+  npm run walpost status  what walpost itself says
+  npm run audit           what was committed, and what the workers have done
+  kill -9 <process>       walpost, the workers, the API or Redis
 
 Ctrl-C stops everything, and removes its files.
 `);

@@ -83,12 +83,14 @@ export class Service implements AsyncDisposable {
     for (const stream of [child.stdout, child.stderr]) {
       createInterface({ input: stream }).on('line', (line) => say(`${name} | ${line}`));
     }
-    child.once('error', (error) => this.fail(error));
+    child.once('error', (error: NodeJS.ErrnoException) =>
+      this.fail(error.code === 'ENOENT' ? new Error(`${program} is not installed`) : error),
+    );
     child.once('exit', (code, signal) => {
       dismissWatchdog();
       if (!this.stopping.signal.aborted) void this.ended(code, signal);
     });
-    say(`${name} is started, process ${child.pid}`);
+    if (child.pid !== undefined) say(`${name} is started, process ${child.pid}`);
     return child;
   }
 

@@ -32,6 +32,13 @@ describe('npm start', { timeout: 120_000 }, () => {
     await example.prints(new RegExp(`\\*amount\\*\\n12\\.50\\n[^]*Organization 6f1c2a52-\\S+ · ${payment} `));
   });
 
+  test('a payload that does not fit its type is refused with its path, before anything is sent', async () => {
+    expect(await publish('slack', 'payment.failed', { customer: 'Ada', amount: 12 })).toEqual({
+      code: 1,
+      output: 'walpost: the payload of "payment.failed" does not fit its schema: amount: expected string, got a number\n',
+    });
+  });
+
   test('a key that comes again is the same event', async () => {
     const calls = await Promise.all(
       [1, 2].map(() => publish('n8n', 'booking.created', { guest: 'Bo', nights: 1 }, 'bo')),
