@@ -35,7 +35,8 @@ describe('npm start', { timeout: 120_000 }, () => {
   test('a payload that does not fit its type is refused with its path, before anything is sent', async () => {
     expect(await publish('slack', 'payment.failed', { customer: 'Ada', amount: 12 })).toEqual({
       code: 1,
-      output: 'walpost: the payload of "payment.failed" does not fit its schema: amount: expected string, got a number\n',
+      output:
+        'walpost: the payload of "payment.failed" does not fit its schema: amount: expected string, got a number\n',
     });
   });
 
