@@ -61,12 +61,12 @@ async function backoff(): Promise<readonly number[]> {
   const waitsOf = (times: readonly number[]): number[] =>
     times.slice(1).map((time, n) => (time - (times[n] ?? NaN)) / 1000);
   const deadline = performance.now() + BACKOFF_WITHIN_MS;
-  while ((waitsOf(await stage.attempts(key)).at(-1) ?? 0) < 1.8) {
-    if (performance.now() > deadline) return waitsOf(await stage.attempts(key));
+  let refused = await stage.attempts(key);
+  while ((waitsOf(refused).at(-1) ?? 0) < 1.8 && performance.now() < deadline) {
     await pause(50);
+    refused = await stage.attempts(key);
   }
   await stage.fault(422, 0);
-  const refused = await stage.attempts(key);
   await stage.arrived([id], RECOVERY_MS);
   const [run] = await stage.rows<{ at: Date }>('SELECT at FROM app.workflow_runs WHERE event_id = $1', [id]);
   return waitsOf([...refused, run?.at.getTime() ?? NaN]);

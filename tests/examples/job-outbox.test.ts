@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
@@ -9,6 +10,7 @@ import { noPromtool, promtool } from '../deploy/promtool.ts';
 import { newClient } from '../support/client.ts';
 import { ExampleRun } from '../support/example-run.ts';
 import { redisMissing } from '../support/redis-server.ts';
+import { poll } from '../support/slot-session.ts';
 
 const missing = await redisMissing();
 const FOLDER = join(import.meta.dirname, '../../examples/job-outbox');
@@ -63,6 +65,28 @@ describe.skipIf(missing)(`job-outbox ${missing ?? ''}`, { timeout: 120_000 }, ()
     expect(named.length).toBeGreaterThan(8);
     expect(named.filter((name) => !served.split('\n').some((line) => line.split(/[ {]/)[0] === name))).toEqual([]);
     expect(await page(example.env['API_PORT'])).toContain('courses_started_total{repeated="true"} ');
+  });
+
+  test('a job that BullMQ runs again takes effect once', async () => {
+    const connection = { port: Number(example.env['REDIS_PORT']) };
+    await using queue = Object.assign(new Queue('outline', { connection }), {
+      [Symbol.asyncDispose]: () => queue.close(),
+    });
+    const ended = async (outcome: string): Promise<number> => {
+      const text = await (await fetch(`http://127.0.0.1:${example.env['WORKER_PORT']}/metrics`)).text();
+      return Number(
+        new RegExp(`^courses_jobs_total\\{queue="outline",outcome="${outcome}"\\} (\\d+)$`, 'm').exec(text)?.[1],
+      );
+    };
+    const [done, repeated] = [await ended('done'), await ended('repeated')];
+    const [job] = await queue.getCompleted(0, 0);
+    await job?.retry('completed');
+    await poll(
+      'it has run again',
+      async () => (await ended('done')) + (await ended('repeated')) > done + repeated || undefined,
+    );
+    expect([await ended('done'), await ended('repeated')]).toEqual([done, repeated + 1]);
+    expect(await example.npmRun('audit')).toMatchObject({ code: 0 });
   });
 
   test('kill -9 of walpost, of the workers, of Redis and of the API: each job takes effect once', async () => {
