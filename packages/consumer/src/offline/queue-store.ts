@@ -1,8 +1,8 @@
 /** Where the queue is kept. AsyncStorage, MMKV and localStorage fit, with a line around each. */
 export interface QueueStore {
   get(key: string): Promise<string | null | undefined> | string | null | undefined;
-  set(key: string, value: string): Promise<unknown> | unknown;
-  delete(key: string): Promise<unknown> | unknown;
+  set(key: string, value: string): unknown;
+  delete(key: string): unknown;
   /**
    * Reads, changes and writes in one step that no other tab can come between; undefined deletes. Without it a Web Lock sees to
    * that, where there are any.

@@ -151,7 +151,7 @@ export class ChannelConnection {
   }
 
   private tell(what: (listener: ChannelListener) => void): void {
-    for (const listener of [...this.listeners]) if (this.listeners.has(listener)) what(listener);
+    for (const listener of Array.from(this.listeners)) if (this.listeners.has(listener)) what(listener);
   }
 
   private pause(delay: number): Promise<void> {

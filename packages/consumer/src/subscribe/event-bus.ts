@@ -30,7 +30,7 @@ export function createEventBus<Details>({ onError = logError }: EventBusOptions 
     },
     emit: (type, detail) => {
       // A copy: a listener may stop another one, which is then not called, or start one, which hears of the next event.
-      for (const entry of [...entries]) {
+      for (const entry of Array.from(entries)) {
         if (!entries.has(entry) || !entry.fits(type)) continue;
         try {
           entry.listener(detail as never);

@@ -44,11 +44,11 @@ export function invalidateQueries<Events = Record<string, unknown>>(
     stale.add([...ofEvents(event.event_type, event), ...ofEntities(event.entity_type ?? '', event)]);
   };
   const subscription: Subscription<unknown> = {
-    events: { '*': take as (event: never) => void },
+    events: { '*': take },
     onEntity: (entity) => stale.add(ofEntities(entity.entity_type ?? '', entity)),
     onReset: () => stale.add(reset ?? [EVERYTHING]),
   };
-  return subscription as Subscription<Events>;
+  return subscription;
 }
 
 /** An empty key fits the key of every query. */
@@ -97,12 +97,12 @@ class StaleKeys {
       if (this.running.has(text)) continue;
       this.waiting.delete(text);
       this.running.add(text);
-      const done = (): void => {
+      const fetched = (): void => {
         this.running.delete(text);
         if (this.waiting.has(text)) this.gather();
       };
       // A query that fails tells its own observers.
-      this.options.client.invalidateQueries({ queryKey }).then(done, done);
+      this.options.client.invalidateQueries({ queryKey }).then(fetched, fetched);
     }
   }
 }

@@ -80,7 +80,7 @@ export function createSubscriber<Events = Record<string, unknown>>(options: Subs
       const open = opened(organizationId);
       const { connection } = open;
       open.closing?.cancel();
-      const listener = listenerOf(subscription as Subscription<unknown>, onError);
+      const listener = listenerOf(subscription, onError);
       connection.listeners.add(listener);
       greet(connection, listener);
       return () => {
