@@ -184,7 +184,7 @@ describe.skipIf(missing)(`in Chromium ${missing ?? ''}`, () => {
       const next = await open(context);
       await context.setOffline(true);
       await next.evaluate(QUEUE);
-      ids.push((await next.evaluate('queue.add({ n: 3 })')) as string);
+      ids.push(await next.evaluate('queue.add({ n: 3 })'));
       await context.setOffline(false);
       await next.waitForFunction('waiting === 0');
       expect(keysOf(ids)).toEqual(ids);
