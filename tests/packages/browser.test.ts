@@ -211,6 +211,7 @@ describe.skipIf(missing)(`in Chromium ${missing ?? ''}`, () => {
       await Promise.all([page, other].map((tab) => tab.evaluate('queue.flush()')));
       expect(keysOf(ids).toSorted()).toEqual(ids.toSorted());
       expect(await other.evaluate('queue.waiting()')).toEqual([]);
+      for (const tab of [page, other]) expect(await tab.evaluate('waiting')).toBe(0);
       await context.close();
     });
 

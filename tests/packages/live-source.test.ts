@@ -201,6 +201,15 @@ test('the token function that throws is told of, and nothing of it is said to ot
   expect(reader.errors[0]).toEqual(new Error('no session'));
 });
 
+test('a token function that never answers is not waited for', async () => {
+  const clock = new ManualClock();
+  const reader = new Reader('http://127.0.0.1:9/live', { clock, token: () => new Promise(() => undefined) });
+  await clock.advance(29_999);
+  expect(reader.whys).toEqual([]);
+  await clock.advance(1);
+  expect(reader.whys).toEqual(['the token function has not answered for 30 s']);
+});
+
 test('a channel that cannot be reached is waited for', async () => {
   const reader = new Reader('http://127.0.0.1:1/live');
   await reader.until(() => reader.whys.length > 1);
@@ -233,7 +242,7 @@ test('a stream that has fallen silent is given up', async () => {
   await asked;
   await clock.advance(45_000);
   await reader.until(() => reader.whys.length > 0);
-  expect(reader.whys[0]).toBe('the stream was silent for too long');
+  expect(reader.whys[0]).toBe('the live channel was silent for too long');
   subscribers.splice(0).forEach((subscriber) => subscriber.close());
   silent.closeAllConnections();
   silent.close();

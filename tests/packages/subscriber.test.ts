@@ -281,5 +281,6 @@ test('close() ends everything, and the subscriber can be used again', async () =
   subscriber.subscribe(A, noting());
   leave();
   await clock.advance(10_000);
+  subscriber.subscribe(A, noting());
   expect([source.attempts.length, source.last.signal.aborted]).toEqual([3, false]);
 });

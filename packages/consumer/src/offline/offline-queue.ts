@@ -92,7 +92,7 @@ export class OfflineQueue<Data> {
   }
 
   /**
-   * Sends what waits. Resolves when nothing does, or with the first failure, which is tried again by itself. Call it when the
+   * Sends what waits. Resolves when nothing does; rejects with the first failure, which is tried again by itself. Call it when the
    * network is back where nobody else says so, as on phones.
    */
   flush(): Promise<void> {
@@ -124,6 +124,7 @@ export class OfflineQueue<Data> {
         await this.locks.run(`${this.name}:flush`, () => this.sendInOrder());
       } while (this.isAskedAgain && !this.isClosed);
       this.failures = 0;
+      await this.changed(); // another tab may have sent what this one has counted
     } catch (error) {
       this.retryLater();
       throw error;

@@ -15,17 +15,15 @@ export function takeLiveMessage({ event, data, id }: LiveMessage, observer: Chan
   const parsed = parse(data);
   if (event === 'walpost.end') return endOf(String(parsed?.reason));
   if (event === 'walpost.reset') observer.reset();
-  else if (event === 'walpost.live') {
-    if (parsed?.resumed === 'new') observer.reset();
-    observer.live();
-  } else observer.message(parsed);
+  else if (event === 'walpost.live') observer.live();
+  else observer.message(parsed);
   // Last: an event counts as received when it was handed on.
   if (id !== '') observer.position(id);
   return undefined;
 }
 
 /** Undefined, which is no message, when it is no JSON: the error of JSON.parse quotes the data. */
-function parse(data: string): { readonly resumed?: unknown; readonly reason?: unknown } | undefined {
+function parse(data: string): { readonly reason?: unknown } | undefined {
   try {
     return JSON.parse(data) as object;
   } catch {

@@ -4,6 +4,7 @@
  * fetch has no streams, as React Native.
  */
 import { type Clock, systemClock } from '../clock.ts';
+import { askForToken } from './ask-for-token.ts';
 import type { ChannelAttempt, ChannelEnd, ChannelSource, TokenFunction } from './channel-source.ts';
 import { type EventSourceConstructor, readEventSource } from './live-event-source.ts';
 import { endOfRefusal, takeLiveMessage } from './live-messages.ts';
@@ -19,29 +20,38 @@ export interface LiveSourceOptions {
   /** Uses it instead of fetch. It hears of the types in `types` only, unless walpost.yaml has `live.event_name: message`. */
   readonly eventSource?: EventSourceConstructor;
   readonly fetch?: typeof fetch;
-  /** A stream that has been silent for so long is dead, in milliseconds; 45,000 when absent. walpost sends a comment every 15 s. */
+  /** After so long without a byte a stream is given up, in milliseconds; 45,000 when absent. Longer than `live.heartbeat` (15 s). */
   readonly silence?: number;
   /** For tests. */
   readonly clock?: Clock;
 }
 
 export function liveSource(options: LiveSourceOptions): ChannelSource {
+  const { clock = systemClock, silence = 45_000 } = options;
   return {
     connect: async (attempt) => {
-      const token = await options.token(attempt.organizationId, { renew: attempt.renewToken });
-      const authorization = `Bearer ${token}`;
-      const { eventSource } = options;
-      const reading =
-        eventSource === undefined
-          ? readStream(attempt, authorization, options)
-          : readWithTicket(attempt, authorization, { ...options, eventSource });
-      return reading.catch(unreachable);
+      const token = await askForToken(options.token, attempt, { renew: attempt.renewToken, clock });
+      const watch = new SilenceWatch(attempt.signal, clock, silence);
+      try {
+        return await readChannel(attempt, `Bearer ${token}`, { ...options, watch });
+      } catch (error) {
+        if (watch.isSilent) return { why: 'the live channel was silent for too long' };
+        return { why: `the live channel cannot be reached: ${error instanceof Error ? error.message : String(error)}` };
+      } finally {
+        watch.end();
+      }
     },
   };
 }
 
-function unreachable(error: unknown): ChannelEnd {
-  return { why: `the live channel cannot be reached: ${error instanceof Error ? error.message : String(error)}` };
+interface Watched extends LiveSourceOptions {
+  readonly watch: SilenceWatch;
+}
+
+function readChannel(attempt: ChannelAttempt, authorization: string, options: Watched): Promise<ChannelEnd> {
+  const { eventSource } = options;
+  if (eventSource === undefined) return readStream(attempt, authorization, options);
+  return readWithTicket(attempt, authorization, { ...options, eventSource });
 }
 
 function queryOf({ types, topics }: LiveSourceOptions, more: Readonly<Record<string, string>> = {}): string {
@@ -55,37 +65,26 @@ function queryOf({ types, topics }: LiveSourceOptions, more: Readonly<Record<str
 async function readWithTicket(
   attempt: ChannelAttempt,
   authorization: string,
-  options: LiveSourceOptions & { readonly eventSource: EventSourceConstructor },
+  options: Watched & { readonly eventSource: EventSourceConstructor },
 ): Promise<ChannelEnd> {
-  const { url, types = [], fetch: ask = fetch, eventSource } = options;
-  const { lastId, signal } = attempt;
-  const response = await ask(`${url}/ticket`, { method: 'POST', headers: { authorization }, signal });
+  const { url, types = [], fetch: ask = fetch, eventSource, watch } = options;
+  const { lastId } = attempt;
+  const response = await ask(`${url}/ticket`, { method: 'POST', headers: { authorization }, signal: watch.signal });
   if (!response.ok) return endOfRefusal(response);
   const { ticket } = (await response.json()) as { readonly ticket: string };
   const query = queryOf(options, { ticket, ...(lastId !== undefined && { last_event_id: lastId }) });
+  watch.end(); // an EventSource tells nobody of the comments that keep a stream alive
   return readEventSource(attempt, { eventSource, url: url + query, types });
 }
 
-async function readStream(
-  attempt: ChannelAttempt,
-  authorization: string,
-  options: LiveSourceOptions,
-): Promise<ChannelEnd> {
-  const { url, fetch: ask = fetch } = options;
+async function readStream(attempt: ChannelAttempt, authorization: string, options: Watched): Promise<ChannelEnd> {
+  const { url, fetch: ask = fetch, watch } = options;
   const { lastId } = attempt;
   const headers = { authorization, ...(lastId !== undefined && { 'last-event-id': lastId }) };
-  const watch = new SilenceWatch(attempt.signal, options);
-  try {
-    const response = await ask(url + queryOf(options), { headers, signal: watch.signal });
-    if (!response.ok) return endOfRefusal(response);
-    if (response.body === null) return { why: 'this fetch has no streams: give liveSource an eventSource' };
-    return await readBody(response.body, attempt, watch);
-  } catch (error) {
-    if (watch.isSilent) return { why: 'the stream was silent for too long' };
-    throw error;
-  } finally {
-    watch.end();
-  }
+  const response = await ask(url + queryOf(options), { headers, signal: watch.signal });
+  if (!response.ok) return endOfRefusal(response);
+  if (response.body === null) return { why: 'this fetch has no streams: give liveSource an eventSource' };
+  return readBody(response.body, attempt, watch);
 }
 
 async function readBody(
@@ -117,7 +116,7 @@ class SilenceWatch {
   private timer: { cancel(): void } | undefined;
   private readonly onAbort = (): void => this.abort.abort();
 
-  constructor(outer: AbortSignal, { clock = systemClock, silence = 45_000 }: LiveSourceOptions) {
+  constructor(outer: AbortSignal, clock: Clock, silence: number) {
     this.outer = outer;
     this.clock = clock;
     this.silence = silence;

@@ -3,6 +3,7 @@
  * wait. Realtime keeps nothing for those who were away, so each time the state has to be read again.
  */
 import { type Clock, systemClock } from '../clock.ts';
+import { askForToken } from './ask-for-token.ts';
 import type { ChannelAttempt, ChannelEnd, ChannelSource, TokenFunction } from './channel-source.ts';
 import { expiryOf } from './token-expiry.ts';
 
@@ -92,7 +93,7 @@ class TokenRenewal<Channel extends RealtimeChannelLike> {
   async take(renew: boolean): Promise<void> {
     const { token: tokenOf, client, clock = systemClock } = this.options;
     if (tokenOf === undefined) return;
-    const token = await tokenOf(this.attempt.organizationId, { renew });
+    const token = await askForToken(tokenOf, this.attempt, { renew, clock });
     await client.setAuth?.(token);
     const expiry = expiryOf(token);
     if (expiry === undefined || this.isOver) return;
