@@ -1,6 +1,7 @@
 /** Platforms that call a function from Request to Response: Deno, as in Supabase Edge Functions, and a route of Next. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, test } from 'vitest';
@@ -15,7 +16,9 @@ const ROOT = dirname(dirname(dirname(dirname(CONSUMER))));
 const counted = (n: number) => sampleEvent({ eventType: 'counted', payload: JSON.stringify({ n }) });
 
 test('Deno.serve takes the handler as it is', { timeout: 600_000 }, async () => {
-  const deno = join(await installedPackages('frameworks'), 'node_modules/.bin/deno');
+  // The package's own command starts Deno as a child, which would outlive it when it is killed.
+  const require = createRequire(join(await installedPackages('frameworks'), 'package.json'));
+  const deno = (require('deno/install_api.cjs') as { runInstall(): string }).runInstall();
   const script = join(import.meta.dirname, 'deno-receiver.mjs');
   const rights = ['--no-prompt', '--no-remote', '--allow-env', '--allow-net=127.0.0.1', `--allow-read=${ROOT}`];
   const child = spawn(deno, ['run', ...rights, script], {
