@@ -69,6 +69,18 @@ test('what is added while offline is sent in order once the network is back, onc
   expect([new Set(ids).size, store.values.size, sizes.at(-1)]).toEqual([3, 0, 0]);
 });
 
+test('what is added while the last item goes out, or right behind it, is sent as well', async () => {
+  let more = 2;
+  const { queue, numbers } = begin({
+    onChange: (waiting) => {
+      if (waiting === 0 && numbers().length > 0 && more <= 4) void queue.add(more++);
+    },
+  });
+  await queue.add(1);
+  while (numbers().length < 4) await settleMicrotasks();
+  expect(numbers()).toEqual([1, 2, 3, 4]);
+});
+
 test('a failure is tried again by itself, with growing waits, and holds up those behind it', async () => {
   const { clock, network, queue, numbers } = begin({ retry: { base: 1_000, most: 4_000 } });
   network.isUp = false;

@@ -56,7 +56,7 @@ export class OfflineQueue<Data> {
   private readonly locks: Locks;
   private readonly stopWatching: () => void;
   private running: Promise<void> | undefined;
-  private isAskedAgain = false;
+  private next: Promise<void> | undefined;
   private isClosed = false;
   private failures = 0;
   private timer: { cancel(): void } | undefined;
@@ -97,8 +97,12 @@ export class OfflineQueue<Data> {
    */
   flush(): Promise<void> {
     if (this.running !== undefined) {
-      this.isAskedAgain = true;
-      return this.running;
+      // The flush under way may have seen the queue empty already, so another one follows it, for all who ask meanwhile.
+      this.next ??= this.running.then(nothing, nothing).then(() => {
+        this.next = undefined;
+        return this.flush();
+      });
+      return this.next;
     }
     this.timer?.cancel();
     this.running = this.sendAll().finally(() => (this.running = undefined));
@@ -113,18 +117,15 @@ export class OfflineQueue<Data> {
   }
 
   private flushSoon(): void {
-    this.flush().catch(() => undefined);
+    this.flush().catch(nothing);
   }
 
   private async sendAll(): Promise<void> {
     try {
-      do {
-        this.isAskedAgain = false;
-        // Only one tab sends. The others wait for it, and find what it has left.
-        await this.locks.run(`${this.name}:flush`, () => this.sendInOrder());
-      } while (this.isAskedAgain && !this.isClosed);
-      this.failures = 0;
+      // Only one tab sends. The others wait for it, and find what it has left.
+      await this.locks.run(`${this.name}:flush`, () => this.sendInOrder());
       await this.changed(); // another tab may have sent what this one has counted
+      this.failures = 0;
     } catch (error) {
       this.retryLater();
       throw error;
@@ -172,6 +173,8 @@ export class OfflineQueue<Data> {
     if (onChange !== undefined) onChange((await this.items.read()).length);
   }
 }
+
+const nothing = (): void => undefined;
 
 /** A page without TLS has no randomUUID, and some phones have neither. */
 function randomId(): string {
