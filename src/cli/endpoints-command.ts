@@ -4,13 +4,14 @@ import type { AdoptFlags, EndpointListFlags, EndpointFlags, ReasonFlags } from '
 import type { RecoverFlags } from './endpoint-recovery.ts';
 import { withChangeOptions } from './stored-filter.ts';
 
+const json = (name: string): Command => withConfigOptions(new Command(name)).option('--json', 'as JSON');
+const one = (name: string): Command => json(name).argument('<id>', 'id of the endpoint');
+
 export function endpointsCommand(): Command {
   const endpoints = new Command('endpoints')
     .description('Webhooks that customers have added, with what fails and what waits.')
     .helpGroup('Mend:')
     .helpCommand(false);
-  const json = (name: string): Command => withConfigOptions(new Command(name)).option('--json', 'as JSON');
-  const one = (name: string): Command => json(name).argument('<id>', 'id of the endpoint');
   endpoints.addCommand(
     json('list')
       .description('List them, the oldest first.')
@@ -37,6 +38,11 @@ export function endpointsCommand(): Command {
         (await import('./endpoints.ts')).test(await readConfigWithoutSecrets(flags), id, flags),
       ),
   );
+  addChanges(endpoints);
+  return endpoints;
+}
+
+function addChanges(endpoints: Command): void {
   endpoints.addCommand(
     one('pause')
       .description('Send it nothing until it is enabled; its events are parked, in order.')
@@ -77,5 +83,4 @@ export function endpointsCommand(): Command {
         (await import('./endpoints.ts')).adopt(await readConfigWithoutSecrets(flags), flags),
       ),
   );
-  return endpoints;
 }

@@ -66,7 +66,7 @@ test('list says which endpoint is where, in which state, and why it fails; flags
     ['--sink', 'gone'],
     ['--limit', '0'],
   ]) {
-    expect(await run('list', ...flags), flags.join(' ')).toMatchObject({ code: 2, stdout: '' });
+    expect(await run('list', ...flags), `${flags.join(' ')}`).toMatchObject({ code: 2, stdout: '' });
   }
 });
 
@@ -132,7 +132,7 @@ test('pause, enable and disable change the state, say so once, and are told that
   );
 });
 
-test('test writes the event that names the endpoint', async () => {
+test('a test event names the endpoint', async () => {
   const sent = (await json('test', id)) as { event_id: string };
   expect(await database.query('SELECT event_id, event_type, entity_id FROM walpost.outbox')).toEqual([
     { event_id: sent.event_id, event_type: 'walpost.endpoint.test', entity_id: id },
@@ -241,7 +241,7 @@ test('parked events and dead letters of one endpoint are chosen by --endpoint', 
   await database.query(stored('dead_letters', 'system_identifier, reason, detail, attempts', `'1', 'failed', 'x', 1`));
   const cli = (...argv: string[]) => walpost([...argv, '--endpoint', id.toUpperCase(), '--config', file.path]);
   for (const table of ['parked', 'dead-letters']) {
-    expect(JSON.parse((await cli(table, 'list', '--json')).stdout), table).toHaveLength(2);
+    expect(JSON.parse((await cli(table, 'list', '--json')).stdout), `${table}`).toHaveLength(2);
   }
   expect((await cli('parked', 'retry')).stdout).toContain('2 parked events in 1 lane are due now.');
   expect(await database.query('SELECT lane FROM walpost.retry_requests')).toEqual([{ lane: id }]);

@@ -202,7 +202,7 @@ test('the first endpoint says where endpoints belong; in a copy they are not sen
   await database.query(`UPDATE walpost.endpoint_installation SET system_identifier = '1'`);
   const client = await database.client();
   const warnings: (string | undefined)[] = [];
-  client.on('notice', ({ message, hint }) => warnings.push(message, (hint as string | undefined) ?? ''));
+  client.on('notice', ({ message, hint }) => warnings.push(message, hint ?? ''));
   await addEndpoint(client, randomUUID());
   expect(warnings).toEqual([
     'walpost: nothing is sent to endpoints here, because they came with a copy of another database',

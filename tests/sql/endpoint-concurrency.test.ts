@@ -108,7 +108,7 @@ describe.each<PostgresMajor>(['15', '17'])('on Postgres %s', (version) => {
         WHERE endpoint_id = ANY ($1) AND change <> 'added' GROUP BY endpoint_id`,
         [ids],
       );
-      for (const { endpoint_id: id, numbers } of stored) expect(found.get(id), id).toEqual(numbers);
+      for (const { endpoint_id: id, numbers } of stored) expect(found.get(id), `endpoint ${id}`).toEqual(numbers);
       expect(stored.reduce((sum, { numbers }) => sum + numbers.length, 0)).toBeGreaterThan(100);
       await database.query('SELECT pg_drop_replication_slot($1)', [slot]);
     },
