@@ -66,7 +66,7 @@ test('list says which endpoint is where, in which state, and why it fails; flags
     ['--sink', 'gone'],
     ['--limit', '0'],
   ]) {
-    expect(await run('list', ...flags), `${flags.join(' ')}`).toMatchObject({ code: 2, stdout: '' });
+    expect(await run('list', ...flags), `list ${flags.join(' ')}`).toMatchObject({ code: 2, stdout: '' });
   }
 });
 
@@ -241,7 +241,7 @@ test('parked events and dead letters of one endpoint are chosen by --endpoint', 
   await database.query(stored('dead_letters', 'system_identifier, reason, detail, attempts', `'1', 'failed', 'x', 1`));
   const cli = (...argv: string[]) => walpost([...argv, '--endpoint', id.toUpperCase(), '--config', file.path]);
   for (const table of ['parked', 'dead-letters']) {
-    expect(JSON.parse((await cli(table, 'list', '--json')).stdout), `${table}`).toHaveLength(2);
+    expect(JSON.parse((await cli(table, 'list', '--json')).stdout), `${table} is tried`).toHaveLength(2);
   }
   expect((await cli('parked', 'retry')).stdout).toContain('2 parked events in 1 lane are due now.');
   expect(await database.query('SELECT lane FROM walpost.retry_requests')).toEqual([{ lane: id }]);

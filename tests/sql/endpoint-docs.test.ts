@@ -59,7 +59,7 @@ test.each<PostgresMajor>(['15', '17'])(
       `SELECT walpost.remove_endpoint('${id}')`,
       `SELECT walpost.publish('${ours}', 'a', '{}')`,
     ]) {
-      expect(await refusal(client.query(direct)), `${direct}`).toMatchObject({ code: '42501' });
+      expect(await refusal(client.query(direct)), `${direct} is tried`).toMatchObject({ code: '42501' });
     }
     expect(await database.query('SELECT what FROM walpost.deviations()')).toEqual([]);
 

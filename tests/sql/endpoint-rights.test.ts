@@ -79,7 +79,7 @@ describe.each<PostgresMajor>(['15', '17'])('on Postgres %s', (version) => {
     await holder.query('SELECT FROM walpost.endpoints WHERE endpoint_id = $1 FOR UPDATE', [foreign.id]);
     await publisher.query(`SET lock_timeout = '1s'`);
     for (const call of CALLS) {
-      expect(await refusal(publisher.query(`SELECT ${call}`, [foreign.id])), `${call}`).toMatchObject({
+      expect(await refusal(publisher.query(`SELECT ${call}`, [foreign.id])), `${call} is tried`).toMatchObject({
         code: 'P0002',
       });
     }
@@ -116,7 +116,7 @@ describe.each<PostgresMajor>(['15', '17'])('on Postgres %s', (version) => {
       'SELECT walpost_internal.adopt_endpoints()',
       `SELECT walpost_internal.manages_endpoints_of('${theirs}')`,
     ]) {
-      expect(await refusal(publisher.query(sql)), `${sql}`).toMatchObject(DENIED);
+      expect(await refusal(publisher.query(sql)), `${sql} is tried`).toMatchObject(DENIED);
     }
     await publisher.query('SELECT walpost.remove_endpoint($1)', [id]);
   });

@@ -201,7 +201,7 @@ test('a removed endpoint is gone with its secrets; its change stays for the stre
     { change: 'removed', state: 'enabled', url: 'https://hooks.example.com/in' },
   ]);
   for (const each of ['update', 'pause', 'enable', 'disable', 'remove']) {
-    expect(await refusal(call(`walpost.${each}_endpoint($1)`, id)), `${each}`).toMatchObject({
+    expect(await refusal(call(`walpost.${each}_endpoint($1)`, id)), `${each} is tried`).toMatchObject({
       code: 'P0002',
       message: `walpost.${each}_endpoint: there is no endpoint ${id}`,
     });
