@@ -82,12 +82,35 @@ test.each(PACKAGES)('%s holds what is needed, and depends on nothing', async (na
   expect(Object.keys(peerDependencies)).toEqual(name === 'client' ? [] : ['idb']);
   expect(Object.values(peerDependenciesMeta)).toEqual(Object.keys(peerDependencies).map(() => ({ optional: true })));
   expect(packed['version']).toBe(own.version);
-  const { stdout } = await run(
-    process.execPath,
-    ['--input-type=module', '--eval', `console.log(Object.keys(await import('@walpost/${name}')).join())`],
-    { cwd: project },
+  const load = (type: string, names: string) =>
+    run(
+      process.execPath,
+      [`--input-type=${type}`, '--no-warnings', '--eval', `console.log(Object.keys(${names}).join())`],
+      {
+        cwd: project,
+      },
+    );
+  const names =
+    name === 'client' ? /autocommit,createPublisher,.*publish,publishMany/ : /parseEnvelope,.*verifyWebhook/;
+  expect((await load('module', `await import('@walpost/${name}')`)).stdout).toMatch(names);
+  expect((await load('commonjs', `require('@walpost/${name}')`)).stdout).toMatch(names);
+});
+
+test('the door of client for Supabase has its types, and needs none of Node', async () => {
+  const place = join(project, 'supabase');
+  await mkdir(place);
+  await writeFile(
+    join(place, 'door.ts'),
+    `import { createSupabasePublisher, type SupabaseClient } from '@walpost/client/supabase';
+     declare const supabase: SupabaseClient;
+     export const publisher = () => createSupabasePublisher<{ a: { n: number } }>(supabase);
+     export const call = () => publisher().publish({ organizationId: '', eventType: 'a', payload: { n: 1 } });`,
   );
-  expect(stdout).toMatch(name === 'client' ? /publish,publishMany,withOrganization/ : /parseEnvelope,.*verifyWebhook/);
+  const options = ['--strict', '--module', 'nodenext', '--target', 'es2022', '--lib', 'es2022,dom', '--types', ''];
+  await run(process.execPath, [compiler, ...options, 'door.ts'], { cwd: place }).catch((error: { stdout: string }) =>
+    expect(error.stdout).toBe(''),
+  );
+  expect(await import(join(place, 'door.js'))).toMatchObject({ call: expect.any(Function) as unknown });
 });
 
 test('the example of consumer compiles without Node, and takes a request of the service', async () => {
