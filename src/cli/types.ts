@@ -41,7 +41,9 @@ async function readTypes(config: Config): Promise<readonly EventType[]> {
   const pool = createPool(config.database.url, { applicationName: 'walpost types', max: 1 });
   try {
     await assertMigrated(pool);
-    const { rows } = await pool.query<EventType & { schema: string }>(TYPES);
+    const { rows } = await pool.query<Record<'type' | 'version' | 'schema', string> & Pick<EventType, 'description'>>(
+      TYPES,
+    );
     return rows.map((row) => ({ ...row, version: Number(row.version), schema: JSON.parse(row.schema) as unknown }));
   } catch (error) {
     throw databaseError(error);

@@ -12,7 +12,9 @@ const root = join(import.meta.dirname, '../..');
  * Installs the packages of tests/<folder> on first use, and returns the directory that has their node_modules. It installs
  * aside and renames into place, since several workers may come first at once. No install script runs.
  */
-export async function installedPackages(folder: 'servers' | 'orms' | 'node22' | 'frameworks' | 'edge'): Promise<string> {
+export async function installedPackages(
+  folder: 'servers' | 'orms' | 'node22' | 'frameworks' | 'edge',
+): Promise<string> {
   const source = join(root, 'tests', folder);
   const lock = await readFile(join(source, 'package-lock.json'));
   const home = join(root, '.cache', `${folder}-${createHash('sha256').update(lock).digest('hex').slice(0, 12)}`);
