@@ -24,6 +24,8 @@ export interface OutboxScanOptions extends OutboxRange {
   readonly source: OutboxTable;
   /** Deliver only to these. */
   readonly sinks?: readonly string[] | undefined;
+  /** And of their lanes only to these. */
+  readonly lanes?: readonly string[] | undefined;
   /** Runs the work in one transaction: a new one each time, or one that stays open with a snapshot. */
   readonly inTransaction: <T>(work: (client: pg.ClientBase) => Promise<T>) => Promise<T>;
 }
@@ -68,7 +70,7 @@ export class OutboxScan implements ScanSource {
     });
     const fields = result.fields.slice(OWN_COLUMNS).map(({ name, dataTypeID }) => ({ name, type: dataTypeID }));
     const read = this.options.source.readerFor(fields);
-    const { sinks } = this.options;
+    const { sinks, lanes } = this.options;
     const keepsUnrouted = sinks !== undefined; // a job for some sinks says nothing about events without a route
     const items = result.rows
       .filter(([, , wanted]) => wanted === 't')
@@ -76,7 +78,7 @@ export class OutboxScan implements ScanSource {
         const [, , , , , bytes, beginnings] = row;
         const values = beginnings ? (JSON.parse(beginnings) as (string | null)[]) : row.slice(OWN_COLUMNS);
         const item = Object.assign(read(values, origin, Number(bytes)), { jobRow: `${row[0]}/${row[1]}` });
-        return sinks === undefined ? { item } : { item, sinks };
+        return { item, ...(sinks !== undefined && { sinks }), ...(lanes !== undefined && { lanes }) };
       });
     const [xid, seq, , number, isEnd] = result.rows.at(-1) ?? [];
     if (xid == null || seq == null) return { items, scanned: 0, place: after, last: true, keepsUnrouted };

@@ -26,6 +26,8 @@ export interface ScanItem {
   readonly item: Event | Poison;
   /** Of the sinks that the routes name only these; all when it is left out. */
   readonly sinks?: readonly string[];
+  /** Of their lanes only these. */
+  readonly lanes?: readonly string[];
   /** This sink, whatever the routes name by now, and the lane there that gave it up. */
   readonly at?: { readonly sink: string; readonly lane: string };
 }
@@ -56,7 +58,7 @@ export interface ScanSource {
 /** Where the events go: the router. In their lanes the events of a job go before live events that come later. */
 export interface ScanOutlet {
   /** Gives back the sinks that it went to; null when no route matches, and then nothing was done. */
-  acceptOfJob(event: Event, sinks?: readonly string[]): readonly string[] | null;
+  acceptOfJob(event: Event, only?: Pick<ScanItem, 'sinks' | 'lanes'>): readonly string[] | null;
   /** Like an event of the stream that no route matches. */
   acceptUnrouted(event: Event): void;
   /** Into the lane of one sink that gave it up. */
@@ -177,7 +179,7 @@ function handOn({ items, keepsUnrouted }: ScanPage, outlet: ScanOutlet): Handed 
       outlet.acceptPoison(item);
       continue;
     }
-    const sinks = at === undefined ? outlet.acceptOfJob(item, each.sinks) : [at.sink];
+    const sinks = at === undefined ? outlet.acceptOfJob(item, each) : [at.sink];
     if (at !== undefined) outlet.acceptAt(item, at.sink, at.lane);
     if (sinks === null) {
       handed.unrouted.add(each);

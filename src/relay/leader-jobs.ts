@@ -109,6 +109,7 @@ export class LeaderJobs implements AsyncDisposable {
       beforeXid: job.beforeXid,
       filter: job.spec,
       sinks: job.spec.sinks,
+      lanes: job.spec.lanes,
       inTransaction: (work) => inTransaction(pool, work),
     });
   }

@@ -45,6 +45,12 @@ export interface WaitingFront extends LaneName {
   readonly sentAt: number | null;
 }
 
+/** Of the sinks that the routes name only these, and of their lanes only these; all when they are left out. */
+export interface JobTargets {
+  readonly sinks?: readonly string[];
+  readonly lanes?: readonly string[];
+}
+
 /** Maximum of refusing lanes that are reported. */
 const MOST_REFUSALS = 20;
 /** How often lanes are looked through. */
@@ -108,21 +114,23 @@ export class Router {
   }
 
   /** An event of a job: into the lanes of `only`, when given, among the sinks that its routes name. */
-  acceptOfJob(event: Event, only?: readonly string[]): readonly string[] | null {
+  acceptOfJob(event: Event, only: JobTargets = {}): readonly string[] | null {
     const routed = this.routes.sinksFor(event);
     if (routed.length === 0) return null;
+    const { sinks, lanes } = only;
     const nameOf = (index: number): string => (this.sinks[index] as SinkLanes).name;
-    const targets = only ? routed.filter((index) => only.includes(nameOf(index))) : routed;
-    this.put(event, targets);
-    return targets.map(nameOf);
+    const targets = sinks ? routed.filter((index) => sinks.includes(nameOf(index))) : routed;
+    this.put(event, targets, lanes);
+    return targets.filter((_target, place) => (this.chosen[place]?.length ?? 0) > 0).map(nameOf);
   }
 
   /** All is expected before the first lane has the event. */
-  private put(event: Event, targets: readonly number[]): void {
+  private put(event: Event, targets: readonly number[], only?: readonly string[]): void {
     const { sinks, chosen } = this;
     let count = 0;
     for (let i = 0; i < targets.length; i += 1) {
-      const names = (sinks[targets[i] as number] as SinkLanes).rule.lanesFor(event);
+      const wanting = (sinks[targets[i] as number] as SinkLanes).rule.lanesFor(event);
+      const names = only === undefined ? wanting : wanting.filter((name) => only.includes(name));
       chosen[i] = names;
       count += names.length;
     }
