@@ -105,6 +105,7 @@ function unknownReport(): StatusReport {
     refusing: null,
     breakers: null,
     failing: null,
+    endpoints: null,
     bufferedBytes: null,
     budgetBytes: null,
     openTransactions: null,

@@ -34,6 +34,7 @@ export function statusText(status: GatheredStatus, { color, width, changes }: St
     ...(changes ? changeRows(changes) : []),
     ...flowRows(report),
     ...sinkRows(report, paint),
+    ...endpointRows(report, paint),
     ...pausedRows(report, paint),
     ...refusingRows(report, paint),
     ...storedRows(report, paint),
@@ -60,6 +61,7 @@ export function statusText(status: GatheredStatus, { color, width, changes }: St
   return `${[...text, ...notes.map((note) => fitted(paint.yellow(note), 0))].join('\n')}\n`;
 }
 
+const MOST_ENDPOINTS = 3;
 const NO_FRAME = Object.fromEntries(
   ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right']
     .concat(['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid', 'middle'])
@@ -172,6 +174,20 @@ function sinkRows({ breakers, parked }: StatusReport, paint: Paint): Row[] {
   });
   const others = (parked ?? []).filter(({ sink }) => !breakers?.some((breaker) => breaker.sink === sink));
   return [...known, ...others.map(({ sink, count }): Row => [`sink ${sink}`, `${count} parked`])];
+}
+
+/** Of those that fail the three that have failed longest; `walpost endpoints list --failing` has all. */
+function endpointRows({ endpoints }: StatusReport, paint: Paint): Row[] {
+  if (endpoints === null) return [];
+  const { enabled, paused, failing, silent, first } = endpoints;
+  const counts = `${enabled} enabled, ${paused} paused`;
+  const fails = failing === 0 ? '' : `, ${paint.yellow(`${failing} failing`)}`;
+  const held = silent ? `; ${paint.yellow('nothing is sent: the database is a copy (walpost endpoints adopt)')}` : '';
+  const rows = first.slice(0, MOST_ENDPOINTS).map(({ endpoint, organizationId, host, since, reason }): Row => {
+    const place = `${endpoint} of organization ${organizationId} at ${host ?? UNKNOWN}`;
+    return [paint.yellow('endpoint'), `${place} fails since ${since.slice(0, 19).replace('T', ' ')} UTC: ${reason}`];
+  });
+  return [['endpoints', `${counts}${fails}${held}`], ...rows];
 }
 
 function pausedRows({ paused }: StatusReport, paint: Paint): Row[] {

@@ -19,6 +19,12 @@ interface Known {
   readonly named: boolean;
 }
 
+/** A customer's endpoint; the path and the query of its URL may hold a secret. */
+export interface EndpointShown {
+  readonly endpoint: string;
+  readonly host: string | null;
+}
+
 interface SinkNews {
   minute: number;
   named: number;
@@ -31,10 +37,13 @@ export class FailingLog {
   private known = new Map<string, Known>();
   private readonly news = new Map<string, SinkNews>();
   private counted: ReadonlyMap<string, number> | undefined;
+  private readonly endpointOf: (lane: LaneName) => EndpointShown | undefined;
 
-  constructor(log: Logger, clock: Clock) {
+  /** `endpointOf`: the endpoint that a lane belongs to; undefined for a lane of the operator's own sinks. */
+  constructor(log: Logger, clock: Clock, endpointOf: FailingLog['endpointOf'] = () => undefined) {
     this.log = log;
     this.clock = clock;
+    this.endpointOf = endpointOf;
   }
 
   /** The lanes that fail now, about once a second. When the list is cut, a lane that is not in it may fail all the same. */
@@ -54,7 +63,18 @@ export class FailingLog {
     this.summarize();
   }
 
-  /** How many organizations of each sink failed at the last round; counted when somebody asks for it first. */
+  /** The endpoints that failed at the last round. */
+  endpoints(): (FailingLane & EndpointShown)[] {
+    return [...this.known.values()].flatMap(({ lane }) => {
+      const endpoint = this.endpointOf(lane);
+      return endpoint ? [{ ...lane, ...endpoint }] : [];
+    });
+  }
+
+  /**
+   * How many organizations of each sink failed at the last round; counted when somebody asks for it first. A failing endpoint
+   * is the matter of its customer.
+   */
   organizations(): ReadonlyMap<string, number> {
     this.counted ??= this.countOrganizations();
     return this.counted;
@@ -63,6 +83,7 @@ export class FailingLog {
   private countOrganizations(): ReadonlyMap<string, number> {
     const bySink = new Map<string, Set<string>>();
     for (const { lane } of this.known.values()) {
+      if (this.endpointOf(lane)) continue;
       const found = bySink.get(lane.sink);
       if (found) found.add(lane.organizationId);
       else bySink.set(lane.sink, new Set([lane.organizationId]));
@@ -82,6 +103,12 @@ export class FailingLog {
     if (news.named >= NAMED_A_MINUTE) return false;
     news.named += 1;
     const { sink, organizationId, code, reason, attempts } = lane;
+    const endpoint = this.endpointOf(lane);
+    if (endpoint) {
+      const fields = { sink, organizationId, ...endpoint, code, reason, attempts };
+      this.log.warn(fields, 'an endpoint of a customer fails: its events wait, in order, and are tried again');
+      return true;
+    }
     const fields = {
       sink,
       organizationId,
@@ -99,7 +126,8 @@ export class FailingLog {
     if (!wasNamed || lane.state === 'refusing') return; // the end of refusing has a line of its own
     const { sink, organizationId, attempts, since } = lane;
     const failedForSeconds = Math.round((this.clock.now() - since) / 1000);
-    this.log.info({ sink, organizationId, ...named(lane), attempts, failedForSeconds }, 'deliveries no longer fail');
+    const where = this.endpointOf(lane) ?? named(lane);
+    this.log.info({ sink, organizationId, ...where, attempts, failedForSeconds }, 'deliveries no longer fail');
   }
 
   private summarize(): void {

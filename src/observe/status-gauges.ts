@@ -5,7 +5,14 @@ const WAL_STATUSES = ['reserved', 'extended', 'unreserved', 'lost', 'missing'];
 const ROLES: readonly Role[] = ['leader', 'standby', 'starting'];
 const JOB_KINDS = ['heal', 'replay', 'redrive'];
 const JOB_STATES = ['queued', 'running'];
-const STALLS: readonly Stall['what'][] = ['parking', 'dead letters', 'canaries', 'removing delivered events'];
+const STALLS: readonly Stall['what'][] = [
+  'parking',
+  'dead letters',
+  'canaries',
+  'endpoints',
+  'removing delivered events',
+];
+const ENDPOINT_STATES = ['enabled', 'paused', 'failing'] as const;
 const BREAKER_VALUES = { closed: 0, half_open: 1, open: 2 } as const;
 
 function createGauges(registry: Registry) {
@@ -27,6 +34,7 @@ function createGauges(registry: Registry) {
     standbys: gauge('standbys', 'Processes that stand by for the slot, as the server sees them.'),
     stalled: gauge('stalled_events', 'Events that wait for a write that fails.', ['what']),
     failing: gauge('failing_organizations', 'Organizations whose deliveries fail now.', ['sink']),
+    endpoints: gauge('endpoints', 'Endpoints of customers by state; those that fail are enabled too.', ['state']),
     jobs: gauge('jobs', 'Jobs that are queued or running.', ['kind', 'state']),
     parkedOldest: gauge('parked_oldest_seconds', 'Age of the oldest event that waits in Postgres.', ['sink']),
     breaker: gauge('breaker_state', 'Circuit breaker: 0 closed, 1 half open, 2 open.', ['sink']),
@@ -79,8 +87,9 @@ export class StatusGauges {
 
   /** What the process knows of its sinks and lanes. */
   private fillSinks(report: StatusReport | undefined): void {
-    const { breaker, lanes, failing, stalled } = this.gauges;
-    for (const gauge of [breaker, lanes, failing, stalled]) gauge.reset();
+    const { breaker, lanes, failing, stalled, endpoints } = this.gauges;
+    for (const gauge of [breaker, lanes, failing, stalled, endpoints]) gauge.reset();
+    for (const state of ENDPOINT_STATES) if (report?.endpoints) endpoints.set({ state }, report.endpoints[state]);
     for (const { sink, state } of report?.breakers ?? []) breaker.set({ sink }, BREAKER_VALUES[state]);
     for (const [state, count] of Object.entries(report?.lanes ?? {})) lanes.set({ state }, count);
     for (const { sink, organizations } of report?.failing ?? []) failing.set({ sink }, organizations);

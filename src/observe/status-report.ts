@@ -25,6 +25,8 @@ export interface StatusReport {
   readonly breakers: readonly BreakerStatus[] | null;
   /** By sink; of more than 5,000 lanes that fail at once the first 5,000 are looked at. */
   readonly failing: readonly FailingCount[] | null;
+  /** Endpoints of customers, as the leader knows them; null without a sink that has some. */
+  readonly endpoints: EndpointsStatus | null;
   /** What all events in the process hold, and what they may hold. */
   readonly bufferedBytes: number | null;
   readonly budgetBytes: number | null;
@@ -109,6 +111,26 @@ export interface Lag {
 export interface BreakerStatus {
   readonly sink: string;
   readonly state: 'closed' | 'half_open' | 'open';
+}
+
+export interface EndpointsStatus {
+  readonly enabled: number;
+  readonly paused: number;
+  /** Nothing is sent to any of them: the database is a copy. */
+  readonly silent: boolean;
+  /** How many fail, and the first twenty. */
+  readonly failing: number;
+  readonly first: readonly FailingEndpoint[];
+}
+
+export interface FailingEndpoint {
+  readonly sink: string;
+  readonly organizationId: string;
+  readonly endpoint: string;
+  readonly host: string | null;
+  /** RFC 3339. */
+  readonly since: string;
+  readonly reason: string;
 }
 
 export interface FailingCount {

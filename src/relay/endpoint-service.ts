@@ -15,8 +15,9 @@ import {
   endpointsNow,
   streamStart,
 } from '../endpoints/endpoint-rows.ts';
-import { EndpointDisabling } from '../endpoints/disabling.ts';
+import { EndpointDisabling, hostOf } from '../endpoints/disabling.ts';
 import { EndpointSecrets } from '../endpoints/secrets.ts';
+import type { EndpointShown } from '../observe/failing-log.ts';
 import type { Logger } from '../observe/log.ts';
 import type { FailingLane, LaneName, LaneRule } from '../pipeline.ts';
 import type { LeaderTerm } from './term.ts';
@@ -124,6 +125,21 @@ export class EndpointService implements EndpointTargets {
     if (this.held)
       log.warn({ remedy }, 'this database is a copy: nothing is sent to endpoints, their events are parked');
     else log.info('endpoints get their events here from now on');
+  }
+
+  /** The endpoint of a lane, as logs and the status show it; undefined for a lane of another sink. */
+  shownAt({ sink, lane }: Pick<LaneName, 'sink' | 'lane'>): EndpointShown | undefined {
+    if (!this.disableAfter.has(sink)) return undefined;
+    const url = this.directory.find(lane)?.url;
+    return { endpoint: lane, host: url === undefined ? null : hostOf(url) };
+  }
+
+  counts(): { readonly enabled: number; readonly paused: number } {
+    const counts = { enabled: 0, paused: 0 };
+    for (const { sink, state } of this.directory.all()) {
+      if (this.disableAfter.has(sink)) counts[state === 'paused' ? 'paused' : 'enabled'] += 1;
+    }
+    return counts;
   }
 
   /** A lane of a sink with endpoints whose endpoint is not there any more. */

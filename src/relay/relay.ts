@@ -58,8 +58,8 @@ export class Relay implements RunningRelay {
 
   constructor(options: RelayDependencies) {
     this.options = options;
-    this.reporter = new RelayStatus(options);
     this.endpoints = new EndpointService(options);
+    this.reporter = new RelayStatus(options, this.endpoints);
     const { config, clock, log, metrics } = options;
     this.deliveryLog = new DeliveryLog({
       mode: config.delivery.log,

@@ -4,7 +4,7 @@ import type { EndpointChange } from '../../src/endpoint.ts';
 import { columnMapping } from '../../src/postgres/source/column-mapping.ts';
 import type { Decoder, Step } from '../../src/pipeline.ts';
 import { OUTBOX_COLUMNS, outboxCells, outboxDecoder } from '../support/outbox-stream.ts';
-import { beginBytes, type Cell, deleteBytes, insertBytes, OID, relationBytes } from '../support/pgoutput-bytes.ts';
+import { beginBytes, deleteBytes, insertBytes, OID, relationBytes } from '../support/pgoutput-bytes.ts';
 import { beginPlain } from '../support/plain-origin.ts';
 
 const TEXT_ARRAY = 1009;
@@ -48,7 +48,7 @@ const valuesOf = (values: Values): (string | null)[] => COLUMNS.map(([name]) => 
 function byPgoutput(values: Values, decoder: Decoder = outboxDecoder()): Step | undefined {
   const relation = relationBytes({ id: CHANGES, schema: 'walpost', name: 'endpoint_changes', columns: COLUMNS });
   for (const message of [beginBytes(), relation]) decoder.decode(message);
-  return decoder.decode(insertBytes(valuesOf(values) as Cell[], CHANGES));
+  return decoder.decode(insertBytes(valuesOf(values), CHANGES));
 }
 
 const BEGIN =

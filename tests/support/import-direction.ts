@@ -1,6 +1,6 @@
 import { findCycles, type ImportGraph } from './import-graph.ts';
 
-const STAGES = ['slot', 'decoder', 'router', 'sinks', 'ack', 'parking', 'jobs', 'leader', 'emit'];
+const STAGES = ['slot', 'decoder', 'router', 'sinks', 'ack', 'parking', 'jobs', 'leader', 'emit', 'endpoints'];
 const FOUNDATIONS = ['postgres', 'observe', 'config', 'http', 'template'];
 const DOORS = ['client', 'consumer', 'sink'];
 

@@ -30,6 +30,7 @@ export function sampleReport(changes: Partial<StatusReport> = {}): StatusReport 
       { sink: 'live', state: 'closed' },
       { sink: 'n8n', state: 'open' },
     ],
+    endpoints: null,
     failing: [
       { sink: 'live', organizations: 0 },
       { sink: 'n8n', organizations: 2 },

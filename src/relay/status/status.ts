@@ -4,6 +4,8 @@ import type { MessageRefusal } from '../../emit-key.ts';
 import { WalpostError } from '../../errors.ts';
 import type { Event, Origin } from '../../event.ts';
 import { holderText, strangerProblem } from '../../leader/lock-holder.ts';
+import type { EndpointService } from '../endpoint-service.ts';
+import { endpointsStatus } from './endpoints-status.ts';
 import { FailingLog } from '../../observe/failing-log.ts';
 import type { Alert, Readiness, StatusReport } from '../../observe/status-report.ts';
 import type { WalHolder } from '../../observe/wal-status.ts';
@@ -36,6 +38,7 @@ function committedAtMs(origin: Origin): number | undefined {
 export class RelayStatus {
   sinks: readonly GuardedSink[] = [];
   private readonly options: RelayDependencies;
+  private readonly endpoints: EndpointService | undefined;
   private attached: RelayConnection | undefined;
   private standby: Standby | undefined;
   private readonly refusals = new Set<MessageRefusal>();
@@ -48,9 +51,10 @@ export class RelayStatus {
   private looksWithoutLeader = 0;
   private ready: Readiness = { ready: false, degraded: false, role: 'starting', detail: 'connecting' };
 
-  constructor(options: RelayDependencies) {
+  constructor(options: RelayDependencies, endpoints?: EndpointService) {
     this.options = options;
-    this.failingLog = new FailingLog(options.log, options.clock);
+    this.endpoints = endpoints;
+    this.failingLog = new FailingLog(options.log, options.clock, (lane) => endpoints?.shownAt(lane));
     this.recentFacts = new RecentFacts(options.clock);
   }
 
@@ -154,6 +158,7 @@ export class RelayStatus {
       counts: parts ? { ...this.counts } : null,
       breakers: this.sinks.map((sink) => ({ sink: sink.name, state: sink.breakerState })),
       failing: parts ? this.failing() : null,
+      endpoints: parts ? endpointsStatus(this.endpoints, this.failingLog.endpoints(), clock) : null,
       budgetBytes: config.memory.budget,
       alerts: ownAlerts(judged, sessions, clock.wallTime()),
     };
