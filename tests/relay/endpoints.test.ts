@@ -122,6 +122,41 @@ test('a test event goes to its endpoint alone, whatever the patterns and the rou
   expect(running.lines.join('')).not.toContain('"level":50');
 });
 
+test('in a copy of the database nothing is sent until the endpoints are adopted, and then all of it, in order', async () => {
+  const endpoint = await customers.add(X);
+  await database.query(`UPDATE walpost.endpoint_installation SET system_identifier = 'of another cluster'`);
+  await using running = await relay();
+  const numbers = [await customers.publish(X), await customers.publish(X)];
+  await parkedRows(2);
+  expect(got(endpoint)).toEqual([]);
+  expect(await running.service.status()).toMatchObject({ endpoints: { enabled: 1, silent: true } });
+  await database.query('SELECT walpost_internal.adopt_endpoints()');
+  await has(endpoint, numbers);
+  expect(got(endpoint)).toEqual(numbers);
+});
+
+test('a failing endpoint is in the status by its host, and in the log once', async () => {
+  await using running = await relay();
+  const endpoint = await customers.add(X);
+  receiver.answers(endpoint, 503);
+  await customers.publish(X);
+  const failing = await poll(
+    'it is in the status',
+    async () => {
+      const { endpoints } = await running.service.status();
+      return endpoints && endpoints.failing > 0 ? endpoints : undefined;
+    },
+    20_000,
+  );
+  const host = new URL(receiver.urlOf(endpoint, 0)).host;
+  expect(failing.first).toMatchObject([{ endpoint, organizationId: X, host, sink: 'customers' }]);
+  const lines = running.lines.filter((line) => line.includes('an endpoint of a customer fails'));
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toContain(host);
+  expect(lines[0]).not.toContain(`/${endpoint}/`);
+  expect((await running.service.status()).failing).toEqual([{ sink: 'customers', organizations: 0 }]);
+});
+
 describe('an endpoint is disabled', () => {
   const stateOf = async (endpoint: string) =>
     (await database.query('SELECT state, state_reason FROM walpost.endpoints WHERE endpoint_id = $1', [endpoint]))[0];
