@@ -1,4 +1,5 @@
 /** Periodic work of the leader beside delivering: each chore has its own schedule, and never runs twice at once. */
+import { setMaxListeners } from 'node:events';
 import { pause, type Clock } from '../clock.ts';
 import { WalpostError } from '../errors.ts';
 import type { Logger } from '../observe/log.ts';
@@ -25,6 +26,7 @@ export interface ChoresOptions {
 /** Starts the chores. Disposing the result ends them, and waits for those that are running. */
 export function startChores(chores: readonly Chore[], options: ChoresOptions): AsyncDisposable {
   const ending = new AbortController();
+  setMaxListeners(0, ending.signal); // each chore waits for it
   const rounds = chores.map((chore) => repeat(chore, ending.signal, options));
   return {
     [Symbol.asyncDispose]: async () => {

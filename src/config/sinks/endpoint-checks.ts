@@ -1,5 +1,4 @@
 /** What a webhook needs: a URL, or the endpoints of customers, which bring theirs. */
-import type { CrossProblem } from '../cross-checks.ts';
 import { parseDuration } from '../units.ts';
 import type { SinkProblem } from './sink-checks.ts';
 
@@ -46,7 +45,7 @@ export function loopbackWarnings(
 }
 
 /** Rows that are pruned could not be sent any more when an endpoint is recovered. */
-export function* endpointsOutlivePrune(config: unknown): Generator<CrossProblem> {
+export function* endpointsOutlivePrune(config: unknown): Generator<SinkProblem & { readonly input: unknown }> {
   const { sinks, prune } = asMap(config);
   const { enabled = true, retention = '72h' } = asMap(prune);
   const kept = millisecondsOf(retention);
