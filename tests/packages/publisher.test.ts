@@ -45,6 +45,10 @@ test('a definition gives version and topic, and its schema makes the payload', a
     { organizationId, eventType: 'note', payload: 'a' },
     { organizationId, eventType: 'job.done', payload: { n: 1 }, topic: 'other', eventVersion: 2 },
   ]);
+  const notes = ['a', {} as never].map((payload) => ({ organizationId, eventType: 'note', payload }) as const);
+  await expect(publisher.publishMany(tx, notes)).rejects.toThrow(
+    'event 2: the payload of "note" does not fit its schema: it: expected string, got an object',
+  );
   expect(await outbox('event_type, event_version, topic, payload')).toEqual([
     { event_type: 'job.done', event_version: 3, topic: 'jobs', payload: { n: 7 } },
     { event_type: 'note', event_version: 1, topic: 'default', payload: 'a' },

@@ -39,8 +39,8 @@ export type CommandsOf<Definitions> = {
 /** What a map is when it runs: definitions, or for plain types the version of each. */
 export type RuntimeEvents = Readonly<Record<string, EventDefinition | number>> | undefined;
 
-/** The event with the payload that its schema has made, and with the defaults of its definition. */
-export async function eventOf(events: RuntimeEvents, event: NewEvent): Promise<NewEvent> {
+/** The event with the payload that its schema has made, and with the defaults of its definition. `where` stands before an error. */
+export async function eventOf(events: RuntimeEvents, event: NewEvent, where = ''): Promise<NewEvent> {
   if (!events) return event;
   const definition = Object.hasOwn(events, event.eventType) ? events[event.eventType] : undefined;
   if (definition === undefined) {
@@ -50,8 +50,15 @@ export async function eventOf(events: RuntimeEvents, event: NewEvent): Promise<N
   const { schema, version, topic } = '~standard' in definition ? { schema: definition } : { ...definition };
   return {
     ...event,
-    payload: await checkValue(schema, `the payload of "${event.eventType}"`, event.payload),
+    payload: await checkValue(schema, `${where}the payload of "${event.eventType}"`, event.payload),
     eventVersion: event.eventVersion ?? version,
     topic: event.topic ?? topic,
   };
+}
+
+/** All of them, in order; an error names the first that is wrong, counted from 1 as `publish_many` counts. */
+export async function eventsOf(events: RuntimeEvents, many: readonly NewEvent[]): Promise<readonly NewEvent[]> {
+  const checked: NewEvent[] = [];
+  for (const event of many) checked.push(await eventOf(events, event, `event ${checked.length + 1}: `));
+  return checked;
 }

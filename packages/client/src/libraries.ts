@@ -28,6 +28,7 @@ export interface AnyClient {
   readonly sequelize?: Pick<AnyClient, 'query'>;
   readonly execute?: unknown;
   readonly authenticate?: unknown;
+  /** All that the types of Sequelize say of its transaction. */
   readonly afterCommit?: unknown;
 }
 

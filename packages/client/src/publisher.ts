@@ -6,6 +6,7 @@ import {
   type EventDefinitions,
   eventOf,
   type EventOf,
+  eventsOf,
   type PayloadsOf,
   type RuntimeEvents,
 } from './event-map.ts';
@@ -51,8 +52,7 @@ export function createPublisher<Payloads extends object, Known extends object = 
 export function createPublisher(events?: RuntimeEvents, commands?: CommandDefinitions): Publisher<never, never> {
   const typed = {
     publish: async (tx: Transaction, event: NewEvent) => publish(tx, await eventOf(events, event)),
-    publishMany: async (tx: Transaction, many: readonly NewEvent[]) =>
-      publishMany(tx, await Promise.all(many.map((event) => eventOf(events, event)))),
+    publishMany: async (tx: Transaction, many: readonly NewEvent[]) => publishMany(tx, await eventsOf(events, many)),
     emit: async (tx: Transaction, event: NewEvent) => emit(tx, await eventOf(events, event)),
     once: (tx: Transaction, command: Command) => checkedOnce(commands, command, (checked) => once(tx, checked)),
   };

@@ -10,6 +10,7 @@ import {
   type EventDefinitions,
   eventOf,
   type EventOf,
+  eventsOf,
   type PayloadsOf,
   type RuntimeEvents,
 } from './event-map.ts';
@@ -68,18 +69,17 @@ export function createSupabasePublisher(
     if (error) throw rpcError(error, schema);
     return data;
   };
-  const prepared = async (event: NewEvent): Promise<object> => {
-    const checked = await eventOf(events, event);
+  const prepared = (checked: NewEvent): object => {
     requirePossibleSize(checked);
     return argumentsOf(checked);
   };
   const status = async (eventId: string): Promise<EventStatus> =>
     (await call('event_status', { event_id: eventId })) as EventStatus;
   const typed = {
-    publish: async (event: NewEvent) => call('publish', await prepared(event)),
+    publish: async (event: NewEvent) => call('publish', prepared(await eventOf(events, event))),
     publishMany: async (many: readonly NewEvent[]) =>
-      many.length === 0 ? [] : call('publish_many', { events: await Promise.all(many.map(prepared)) }),
-    emit: async (event: NewEvent) => call('emit', await prepared(event)),
+      many.length === 0 ? [] : call('publish_many', { events: (await eventsOf(events, many)).map(prepared) }),
+    emit: async (event: NewEvent) => call('emit', prepared(await eventOf(events, event))),
     once: (command: Command) => checkedOnce(commands, command, (checked) => call('once', onceArguments(checked))),
     status,
     waitFor: (eventId: string, options: WaitOptions = {}) => waitUntilSettled(() => status(eventId), options),
