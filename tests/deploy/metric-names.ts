@@ -35,7 +35,8 @@ async function servedLabels(): Promise<Map<string, Set<string>>> {
   metrics.commitToDelivery('hook', 1);
   metrics.request('hook', 'delivered', 1);
   metrics.choreFailed('pruning');
-  metrics.collectFrom(async () => sampleReport());
+  const endpoints = { enabled: 3, paused: 1, silent: false, failing: 1, first: [] };
+  metrics.collectFrom(async () => sampleReport({ endpoints }));
   return new Map(
     parseExposition(await metrics.render()).map(({ name, samples }) => [
       name,
