@@ -2,7 +2,7 @@ import type pg from 'pg';
 import type { Config } from '../config/schema.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import { assertMigrated } from '../postgres/schema/migrate.ts';
-import { createPool } from '../postgres/pool.ts';
+import { createPool, SILENCE_MS } from '../postgres/pool.ts';
 import { slotOf } from '../relay/starts/start-facts.ts';
 
 export interface JobDatabase extends AsyncDisposable {
@@ -12,7 +12,11 @@ export interface JobDatabase extends AsyncDisposable {
 
 /** The database as the commands about jobs need it. */
 export async function openJobDatabase(config: Config): Promise<JobDatabase> {
-  const pool = createPool(config.database.url, { applicationName: 'walpost command', max: 2 });
+  const pool = createPool(config.database.url, {
+    applicationName: 'walpost command',
+    max: 2,
+    queryTimeoutMs: SILENCE_MS,
+  });
   try {
     await assertMigrated(pool);
     return { pool, slot: await slotOf(pool, config.source), [Symbol.asyncDispose]: () => pool.end() };

@@ -32,11 +32,11 @@ async function prune(flags: PruneFlags): Promise<void> {
   if (!Number.isInteger(batch) || batch < 1 || batch > 100_000) {
     throw new WalpostError('USAGE', { detail: '--batch is a whole number from 1 to 100000.' });
   }
-  const [{ createPool }, { pruneAll }] = await Promise.all([
+  const [{ createPool, SILENCE_MS }, { pruneAll }] = await Promise.all([
     import('../postgres/pool.ts'),
     import('../postgres/retention/prune.ts'),
   ]);
-  const pool = createPool(config.database.url, { applicationName: 'walpost prune', max: 1, queryTimeoutMs: 65_000 });
+  const pool = createPool(config.database.url, { applicationName: 'walpost prune', max: 1, queryTimeoutMs: SILENCE_MS });
   try {
     const removed = await pruneAll(pool, { retention, batch });
     const left = removed === 0 ? 'Nothing to remove.' : `Removed ${removed} rows.`;

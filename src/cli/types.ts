@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import type { Config } from '../config/schema.ts';
 import { WalpostError } from '../errors.ts';
 import { databaseError } from '../postgres/database-error.ts';
-import { createPool } from '../postgres/pool.ts';
+import { createPool, SILENCE_MS } from '../postgres/pool.ts';
 import { assertMigrated } from '../postgres/schema/migrate.ts';
 import type { ConfigFlags } from './config-options.ts';
 import { type EventType, eventTypesText } from './event-types-text.ts';
@@ -38,7 +38,11 @@ export async function writeTypes(config: Config, { out, check = false }: TypesFl
 }
 
 async function readTypes(config: Config): Promise<readonly EventType[]> {
-  const pool = createPool(config.database.url, { applicationName: 'walpost types', max: 1 });
+  const pool = createPool(config.database.url, {
+    applicationName: 'walpost types',
+    max: 1,
+    queryTimeoutMs: SILENCE_MS,
+  });
   try {
     await assertMigrated(pool);
     const { rows } = await pool.query<Record<'type' | 'version' | 'schema', string> & Pick<EventType, 'description'>>(

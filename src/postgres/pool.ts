@@ -13,6 +13,9 @@ export interface PoolOptions {
   readonly onServerError?: (error: Error) => void;
 }
 
+/** For commands, as their `queryTimeoutMs`: more than the statement_timeout below, so only a server that is silent reaches it. */
+export const SILENCE_MS = 65_000;
+
 const CONNECT_TIMEOUT_MS = 10_000;
 /** The client gives up before the pool does, because its error says where it went. */
 const POOL_MARGIN_MS = 500;

@@ -5,7 +5,7 @@ import { messageOf, WalpostError } from '../../errors.ts';
 import { scrub } from '../../observe/redact.ts';
 import type { StatusReport } from '../../observe/status-report.ts';
 import { databaseError } from '../../postgres/database-error.ts';
-import { createPool } from '../../postgres/pool.ts';
+import { createPool, SILENCE_MS } from '../../postgres/pool.ts';
 import { COUNT_LIMIT, slotOf, usualSlot } from '../starts/start-facts.ts';
 import { readAlerts } from './alerts.ts';
 import { type DatabaseFacts, existing, known, readDatabaseFacts } from './database-facts.ts';
@@ -21,7 +21,7 @@ export type DatabaseAnswer =
   | { readonly kind: 'silent'; readonly reason: string };
 
 export async function askDatabase(config: Config): Promise<DatabaseAnswer> {
-  const pool = createPool(config.database.url, { applicationName: 'walpost status', max: 1, queryTimeoutMs: 65_000 });
+  const pool = createPool(config.database.url, { applicationName: 'walpost status', max: 1, queryTimeoutMs: SILENCE_MS });
   try {
     const isThere = await existing(pool);
     const slot = await slotName(pool, config, isThere.installation);
