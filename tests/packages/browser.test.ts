@@ -111,6 +111,25 @@ describe.skipIf(missing)(`in Chromium ${missing ?? ''}`, () => {
     return page;
   }
 
+  test('a page of another origin waits for as long as Retry-After says', async () => {
+    await using channel = await LiveChannelFixture.start({ config: { origins: [site.origin] } });
+    channel.hub.close('not_leader');
+    const page = await open();
+    const token = await liveToken({ organization: ORGANIZATION });
+    await page.evaluate(`
+      window.waits = [];
+      window.subscriber = walpost.createSubscriber({
+        source: walpost.liveSource({ url: 'http://127.0.0.1:${channel.port}/live', token: () => '${token}' }),
+        retry: { base: 50, most: 50 },
+      });
+      subscriber.subscribe('${ORGANIZATION}', {
+        onStatus: ({ state, why, retryIn }) => state === 'waiting' && waits.push([why, retryIn >= 2_000]),
+      });`);
+    await page.waitForFunction('waits.length >= 1');
+    expect(await page.evaluate('waits[0]')).toEqual(['the live channel answered 503', true]);
+    await page.evaluate('subscriber.close()');
+  });
+
   describe.each([
     ['fetch', ''],
     ['EventSource', `eventSource: EventSource, types: ['job.completed']`],

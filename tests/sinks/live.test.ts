@@ -227,6 +227,7 @@ describe('who is let in', () => {
     ] as const) {
       const { headers } = await statusOf(channel, { origin });
       expect([headers['access-control-allow-origin'], headers.vary]).toEqual([allowed, 'Origin']);
+      expect(headers['access-control-expose-headers']).toBe(allowed && 'retry-after');
     }
   });
 

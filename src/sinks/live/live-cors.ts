@@ -5,12 +5,16 @@ import type { IncomingMessage } from 'node:http';
 
 type Headers = Readonly<Record<string, string>>;
 
+/** A page of another origin reads no header of an answer unless it is named: without this one it cannot wait as it is asked to. */
+const EXPOSED: Headers = { 'access-control-expose-headers': 'retry-after' };
+
 /** For every answer, also for one that refuses: the page is to read why. */
 export function corsHeaders({ headers }: IncomingMessage, origins: readonly string[]): Headers {
   const { origin } = headers;
-  if (origins.includes('*')) return { 'access-control-allow-origin': '*' };
+  if (origins.includes('*')) return { ...EXPOSED, 'access-control-allow-origin': '*' };
   const vary = { vary: 'Origin' };
-  return origin !== undefined && origins.includes(origin) ? { ...vary, 'access-control-allow-origin': origin } : vary;
+  if (origin === undefined || !origins.includes(origin)) return vary;
+  return { ...vary, ...EXPOSED, 'access-control-allow-origin': origin };
 }
 
 export function isPreflight({ method }: IncomingMessage): boolean {

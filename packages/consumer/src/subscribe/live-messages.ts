@@ -40,7 +40,6 @@ export interface Refusal {
   readonly headers: { get(name: string): string | null };
 }
 
-/** A page of another origin may not read Retry-After: it waits as after any failure. */
 export function endOfRefusal({ status, headers }: Refusal): ChannelEnd {
   const seconds = Number(headers.get('retry-after') ?? NaN);
   return {
