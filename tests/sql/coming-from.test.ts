@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { createTestDatabase } from '../support/database.ts';
+import { createRole } from '../support/database-role.ts';
 
 const FOLDER = new URL('../../docs/guides/coming-from/', import.meta.url);
 const PAGES = readdirSync(FOLDER).filter((name) => blocksOf(name).length > 0);
@@ -40,7 +41,11 @@ test.each(PAGES)('%s', async (page) => {
   await database.query(CRON);
   for (const sql of blocksOf(page)) await database.query(sql);
   const { sql, events } = WRITES[page] ?? { sql: 'SELECT $1::text', events: [] };
-  await database.query(sql, [ORGANIZATION]);
+  // As the application does it: it knows nothing of walpost, and row-level security holds for its login.
+  await using login = await createRole(database, { in: ['walpost_publisher'] });
+  await database.query(`CREATE SCHEMA IF NOT EXISTS app; GRANT USAGE ON SCHEMA app TO ${login.name}`);
+  await database.query(`GRANT ALL ON ALL TABLES IN SCHEMA app TO ${login.name}`);
+  await (await login.client()).query(sql, [ORGANIZATION]);
   const stored = await database.query<{ event: string }>(
     `SELECT event_type || ' ' || payload::text AS event FROM walpost.outbox ORDER BY seq`,
   );
