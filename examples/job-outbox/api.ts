@@ -7,7 +7,7 @@
  *   GET  /metrics      for Prometheus
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { withOrganization } from '@walpost/client';
+import { inOrganization } from '../support/in-organization.ts';
 import { openPool } from '../support/pool.ts';
 import { registry, started } from './metrics.ts';
 import { connectRedis } from './redis-connection.ts';
@@ -44,16 +44,10 @@ async function start(request: IncomingMessage, organizationId: string): Promise<
 }
 
 async function state(organizationId: string, courseId: string): Promise<Answer> {
-  const tx = await pool.connect();
-  try {
-    await tx.query('BEGIN');
-    await withOrganization(tx, organizationId);
-    const { rows } = await tx.query('SELECT id, title, state FROM app.courses WHERE id = $1', [courseId]);
-    await tx.query('COMMIT');
-    return rows[0] ? [200, rows[0] as object] : [404, { error: 'no such course' }];
-  } finally {
-    tx.release();
-  }
+  const { rows } = await inOrganization(pool, organizationId, (tx) =>
+    tx.query('SELECT id, title, state FROM app.courses WHERE id = $1', [courseId]),
+  );
+  return rows[0] ? [200, rows[0] as object] : [404, { error: 'no such course' }];
 }
 
 async function health(): Promise<Answer> {

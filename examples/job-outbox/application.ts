@@ -1,8 +1,8 @@
 /** What the scripts of this folder need of the running example: its API, its database and its queues. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { withOrganization } from '@walpost/client';
 import { Queue } from 'bullmq';
 import type pg from 'pg';
+import { inOrganization } from '../support/in-organization.ts';
 import { openPool } from '../support/pool.ts';
 import { connectRedis } from './redis-connection.ts';
 import { QUEUES, type QueueName } from './workers.ts';
@@ -52,19 +52,8 @@ export class Application implements AsyncDisposable {
     sql: string,
     values: unknown[] = [],
   ): Promise<Row[]> {
-    const tx = await this.pool.connect();
-    try {
-      await tx.query('BEGIN');
-      await withOrganization(tx, organizationId);
-      const { rows } = await tx.query<Row>(sql, values);
-      await tx.query('COMMIT');
-      return rows;
-    } catch (error) {
-      await tx.query('ROLLBACK');
-      throw error;
-    } finally {
-      tx.release();
-    }
+    const { rows } = await inOrganization(this.pool, organizationId, (tx) => tx.query<Row>(sql, values));
+    return rows;
   }
 
   /** Jobs of a course in one queue, in whatever state. */

@@ -1,4 +1,4 @@
-/** What only the application can tell: its queues, its workers, its repairs. alerts.yaml has the rules over them. */
+/** What only the application can tell: its queues and its workers. The guards of course-state.ts count repairs. alerts.yaml has the rules over them. */
 import type { Queue } from 'bullmq';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
@@ -24,12 +24,6 @@ export const jobSeconds = new Histogram({
   buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60],
   registers,
 });
-export const repairs = new Counter({
-  name: 'courses_repairs_total',
-  help: 'Jobs whose course was missing, and was written from the job.',
-  labelNames: ['layer'],
-  registers,
-});
 export const cacheReads = new Counter({
   name: 'courses_cache_reads_total',
   help: 'Questions of a worker whether a course has been seen; a miss asks the database.',
@@ -42,7 +36,6 @@ export function countFromZero(queues: readonly string[]): void {
   for (const queue of queues) {
     for (const outcome of ['done', 'repeated', 'failed']) jobs.inc({ queue, outcome }, 0);
   }
-  for (const layer of ['listener', 'worker']) repairs.inc({ layer }, 0);
   for (const outcome of ['hit', 'miss']) cacheReads.inc({ outcome }, 0);
 }
 

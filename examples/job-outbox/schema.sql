@@ -49,16 +49,14 @@ BEGIN
 END;
 $$;
 
--- Layers 2 and 3: writes the state from the job when it is missing. True when it was.
-CREATE FUNCTION app.ensure_course(organization uuid, course uuid, title text, layer text) RETURNS boolean
+-- Layers 2 and 3: writes the state from the job. Both may do it at once; then the second one changes nothing.
+CREATE FUNCTION app.repair_course(organization uuid, course uuid, title text, layer text) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO app.courses (id, organization_id, title) VALUES (course, organization, title) ON CONFLICT DO NOTHING;
-  IF NOT FOUND THEN
-    RETURN false;
+  IF FOUND THEN
+    INSERT INTO app.audit (organization_id, course_id, what) VALUES (organization, course, 'repaired by the ' || layer);
   END IF;
-  INSERT INTO app.audit (organization_id, course_id, what) VALUES (organization, course, 'repaired by the ' || layer);
-  RETURN true;
 END;
 $$;
 

@@ -1,6 +1,16 @@
 /** The one call: state, audit row and two jobs, once for each key. */
-import { withOrganization } from '@walpost/client';
+import { createPublisher } from '@walpost/client';
 import type pg from 'pg';
+import { inOrganization } from '../support/in-organization.ts';
+
+/** Functions of schema.sql. Its events are published there, so none is named here. */
+interface Commands {
+  'app.start_course': {
+    readonly arguments: { readonly organization_id: string; readonly title: string };
+    readonly result: { readonly course_id: string; readonly transaction: string };
+  };
+}
+const publisher = createPublisher<object, Commands>();
 
 export interface CourseRequest {
   readonly organizationId: string;
@@ -16,29 +26,21 @@ export interface StartedCourse {
 }
 
 /** `meanwhile` runs before the commit, to show what others see then. */
-export async function startCourse(
+export function startCourse(
   pool: pg.Pool,
   { organizationId, key, title }: CourseRequest,
   meanwhile: (courseId: string) => Promise<void> = () => Promise.resolve(),
 ): Promise<StartedCourse> {
-  const tx = await pool.connect();
-  try {
-    await tx.query('BEGIN');
-    await withOrganization(tx, organizationId);
-    const { rows } = await tx.query<{ course: string; repeated: boolean }>(
-      `SELECT result ->> 'course_id' AS course, result ->> 'transaction' <> pg_current_xact_id()::text AS repeated
-         FROM walpost.once($1, $2, 'app.start_course(jsonb)', $3) AS result`,
-      [organizationId, key, { organization_id: organizationId, title }],
-    );
-    const [row] = rows;
-    if (!row) throw new Error('walpost.once returned no row');
-    await meanwhile(row.course);
-    await tx.query('COMMIT');
-    return { courseId: row.course, repeated: row.repeated };
-  } catch (error) {
-    await tx.query('ROLLBACK').catch(() => undefined);
-    throw error;
-  } finally {
-    tx.release();
-  }
+  return inOrganization(pool, organizationId, async (tx) => {
+    const { course_id: courseId, transaction } = await publisher.once(tx, {
+      organizationId,
+      idempotencyKey: key,
+      command: 'app.start_course',
+      arguments: { organization_id: organizationId, title },
+    });
+    // A kept result names the transaction that has written it.
+    const { rows } = await tx.query<{ own: string }>('SELECT pg_current_xact_id_if_assigned()::text AS own');
+    await meanwhile(courseId);
+    return { courseId, repeated: transaction !== rows[0]?.own };
+  });
 }

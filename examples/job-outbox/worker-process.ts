@@ -1,6 +1,7 @@
 /** One process of workers, with its metrics. */
 import { createServer } from 'node:http';
 import { openPool } from '../support/pool.ts';
+import { guardMetrics } from './course-state.ts';
 import { registry } from './metrics.ts';
 import { startWorkers } from './workers.ts';
 
@@ -12,7 +13,7 @@ const stop = startWorkers({ pool, workMs: Number(WORK_MS), lockMs: Number(LOCK_M
 const server = createServer((request, response) => {
   if (request.url !== '/metrics') return response.writeHead(404).end();
   return registry.metrics().then(
-    (text) => response.writeHead(200, { 'content-type': registry.contentType }).end(text),
+    (text) => response.writeHead(200, { 'content-type': registry.contentType }).end(text + guardMetrics()),
     () => response.writeHead(503).end(),
   );
 });

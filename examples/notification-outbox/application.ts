@@ -1,10 +1,11 @@
 /** The application: catalogs things for 100 organizations. It knows nothing of walpost but the call of `publish`. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { publish } from '@walpost/client';
-import pg from 'pg';
-import { inOrganization, organization } from './organizations.ts';
+import { inOrganization } from '../support/in-organization.ts';
+import { openPool } from '../support/pool.ts';
+import { organization } from './organizations.ts';
 
-const pool = new pg.Pool({ connectionString: process.env['APP_URL'] });
+const pool = openPool(process.env['APP_URL'], 10, 'application');
 let stopping = false;
 process.once('SIGTERM', () => (stopping = true));
 

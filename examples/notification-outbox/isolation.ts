@@ -1,10 +1,12 @@
 /** What a session of organization 1 gets of organization 2: nothing. Each line is what Postgres answers. */
 import { publish } from '@walpost/client';
-import pg from 'pg';
-import { inOrganization, organization } from './organizations.ts';
+import type pg from 'pg';
+import { inOrganization } from '../support/in-organization.ts';
+import { openPool } from '../support/pool.ts';
+import { organization } from './organizations.ts';
 
 const [one, two] = [organization(1), organization(2)];
-const pool = new pg.Pool({ connectionString: process.env['APP_URL'] });
+const pool = openPool(process.env['APP_URL'], 1, 'isolation');
 
 const attempts: Readonly<Record<string, (tx: pg.PoolClient) => Promise<unknown>>> = {
   'read jobs of organization 2': (tx) =>

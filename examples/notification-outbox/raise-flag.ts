@@ -1,10 +1,11 @@
 /** `npm run flag <organization 1 to 100> <kind>`: raises a flag on the latest job of the organization. */
-import pg from 'pg';
-import { inOrganization, organization } from './organizations.ts';
+import { inOrganization } from '../support/in-organization.ts';
+import { openPool } from '../support/pool.ts';
+import { organization } from './organizations.ts';
 
 const [number = '1', kind = 'wrong author'] = process.argv.slice(2);
 const organizationId = organization(Number(number));
-const pool = new pg.Pool({ connectionString: process.env['APP_URL'] });
+const pool = openPool(process.env['APP_URL'], 1, 'flag');
 const flags = await inOrganization(pool, organizationId, async (tx) => {
   const { rows } = await tx.query<{ id: string }>(
     `INSERT INTO app.flags (organization_id, job_id, kind)

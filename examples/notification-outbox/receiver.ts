@@ -6,9 +6,10 @@ import { createServer } from 'node:http';
 import { withOrganization } from '@walpost/client';
 import { createWebhookHandler, type Envelope, PermanentError, postgresInbox } from '@walpost/consumer';
 import { nodeWebhook } from '@walpost/consumer/node';
-import pg from 'pg';
+import type pg from 'pg';
+import { openPool } from '../support/pool.ts';
 
-const pool = new pg.Pool({ connectionString: process.env['APP_URL'] });
+const pool = openPool(process.env['APP_URL'], 10, 'receiver');
 
 async function notify(event: Envelope, tx: pg.PoolClient): Promise<void> {
   await withOrganization(tx, event.organization_id);
@@ -21,7 +22,7 @@ async function notify(event: Envelope, tx: pg.PoolClient): Promise<void> {
 
 const handler = createWebhookHandler({
   secrets: process.env['WEBHOOK_SECRET'] ?? '',
-  dedupe: postgresInbox<pg.PoolClient>(pool, { table: 'app.walpost_received' }),
+  dedupe: postgresInbox<pg.PoolClient>(pool, { table: 'app.received' }),
   events: {
     'flag.created': async (event: Envelope<{ kind: string }>, tx) => {
       // No retry helps against such a flag: after three attempts it is a dead letter, and the others go on.

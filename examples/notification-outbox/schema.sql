@@ -31,8 +31,8 @@ CREATE TABLE app.notifications (
   lsn pg_lsn,
   ordinal integer
 );
-CREATE TABLE app.walpost_received (event_id text PRIMARY KEY, received_at timestamptz NOT NULL DEFAULT now());
-GRANT SELECT, INSERT ON app.notifications, app.walpost_received TO app_user;
+CREATE TABLE app.received (event_id text PRIMARY KEY, received_at timestamptz NOT NULL DEFAULT now());
+GRANT SELECT, INSERT ON app.notifications, app.received TO app_user;
 
 GRANT USAGE ON SCHEMA app TO app_operator;
 GRANT SELECT ON app.organizations TO app_operator;

@@ -61,7 +61,7 @@ describe.skipIf(missing)(`job-outbox ${missing ?? ''}`, { timeout: 120_000 }, ()
   test('each metric of the alerts is served', async () => {
     const page = async (port = ''): Promise<string> => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
     const served = await page(example.env['WORKER_PORT']);
-    const named = rules.flatMap(({ expr }) => expr.match(/courses_[a-z_]+/g) ?? []);
+    const named = rules.flatMap(({ expr }) => expr.match(/(?:courses|walpost_guard)_[a-z_]+/g) ?? []);
     expect(named.length).toBeGreaterThan(8);
     expect(named.filter((name) => !served.split('\n').some((line) => line.split(/[ {]/)[0] === name))).toEqual([]);
     expect(await page(example.env['API_PORT'])).toContain('courses_started_total{repeated="true"} ');
