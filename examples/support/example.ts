@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseEnv } from 'node:util';
 import { type Database, startDatabase } from './database.ts';
+import { ExampleError, explainFailures } from './example-error.ts';
 import { Service } from './service.ts';
 import { WALPOST } from './walpost.ts';
 
@@ -51,6 +52,7 @@ export class Example implements AsyncDisposable {
     more: Variables = {},
     relayUrl: (url: string) => string = (url) => url,
   ): Promise<Example> {
+    explainFailures();
     await refuseSecond(folder);
     const secret = `whsec_${randomBytes(24).toString('base64')}`;
     const own: Record<string, string> = { WEBHOOK_SECRET: secret, ...more, EXAMPLE_PID: String(process.pid) };
@@ -91,7 +93,9 @@ export class Example implements AsyncDisposable {
     const walpost = await this.service('walpost', [process.execPath, WALPOST, 'run'], 'WALPOST_PORT');
     const deadline = performance.now() + READY_WITHIN_MS;
     while (!(await this.isStreaming())) {
-      if (performance.now() > deadline) throw new Error('walpost does not stream');
+      if (performance.now() > deadline) {
+        throw new ExampleError('walpost does not stream.', 'Its lines above say why.');
+      }
       await Promise.race([delay(50), walpost.failed]);
     }
   }
@@ -171,9 +175,13 @@ async function writeEnv(folder: string, env: Variables): Promise<void> {
 
 /** Two at once would share one `.env`. A file that a killed run has left is written anew. */
 async function refuseSecond(folder: string): Promise<void> {
-  const text = await readFile(join(folder, '.env'), 'utf8').catch(() => '');
-  const pid = Number(parseEnv(text)['EXAMPLE_PID']);
-  if (pid > 0 && isAlive(pid)) throw new Error(`this example runs already, as process ${pid}`);
+  const file = join(folder, '.env');
+  const pid = Number(parseEnv(await readFile(file, 'utf8').catch(() => ''))['EXAMPLE_PID']);
+  if (!(pid > 0 && isAlive(pid))) return;
+  throw new ExampleError(
+    `This example runs already, as process ${pid}.`,
+    `Stop it with Ctrl-C in its terminal. If that process is something else, delete ${file}.`,
+  );
 }
 
 function isAlive(pid: number): boolean {

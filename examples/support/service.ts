@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
+import { ExampleError } from './example-error.ts';
 
 export interface ServiceOptions {
   readonly name: string;
@@ -46,7 +47,9 @@ export class Service implements AsyncDisposable {
     if (port === undefined) return;
     const deadline = performance.now() + READY_WITHIN_MS;
     while (!(await accepts(port))) {
-      if (performance.now() > deadline) throw new Error(`${name} does not listen on port ${port}`);
+      if (performance.now() > deadline) {
+        throw new ExampleError(`${name} does not listen on port ${port}.`, 'Its lines above say why.');
+      }
       await Promise.race([delay(50), this.failed]);
     }
   }
@@ -84,7 +87,7 @@ export class Service implements AsyncDisposable {
       createInterface({ input: stream }).on('line', (line) => say(`${name} | ${line}`));
     }
     child.once('error', (error: NodeJS.ErrnoException) =>
-      this.fail(error.code === 'ENOENT' ? new Error(`${program} is not installed`) : error),
+      this.fail(error.code === 'ENOENT' ? notInstalled(program) : error),
     );
     child.once('exit', (code, signal) => {
       dismissWatchdog();
@@ -96,11 +99,17 @@ export class Service implements AsyncDisposable {
 
   private async ended(code: number | null, signal: string | null): Promise<void> {
     const { name, say } = this.options;
-    if (code !== null && code !== 0) return this.fail(new Error(`${name} has ended with exit code ${code}`));
+    if (code !== null && code !== 0) {
+      return this.fail(new ExampleError(`${name} has ended with exit code ${code}.`, 'Its lines above say why.'));
+    }
     say(`${name} has ended (${signal ?? 'exit code 0'}), and is started again`);
     await delay(RESTART_AFTER_MS, undefined, { signal: this.stopping.signal }).catch(() => undefined);
     if (!this.stopping.signal.aborted) this.child = this.spawn();
   }
+}
+
+function notInstalled(program: string): ExampleError {
+  return new ExampleError(`${program} is not installed.`, 'README.md of this example says how to install it.');
 }
 
 async function accepts(port: number): Promise<boolean> {
