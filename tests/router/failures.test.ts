@@ -90,6 +90,35 @@ describe('a receiver that is broken', () => {
   });
 });
 
+describe('the waits of an event that is refused', () => {
+  /** In seconds. Another organization has an event every tenth of a second. */
+  async function waits(delivery: object, events: readonly string[]): Promise<readonly number[]> {
+    const harness = new Harness({
+      config: { delivery },
+      answer: (batch) => (hasPoison(batch) ? REFUSED : DELIVERED),
+    });
+    harness.accept('x', ...events);
+    for (let n = 0; n < 6_000; n += 1) {
+      harness.accept('y', `${n}`);
+      await harness.clock.advance(100);
+    }
+    expect(harness.letters).toHaveLength(1);
+    const tries = harness.sent.filter((sent) => sent.events.join() === 'poison').map((sent) => sent.at / 1_000);
+    return tries.slice(1).map((at, n) => Math.round(at - (tries[n] ?? 0)));
+  }
+
+  test.each([
+    ['the defaults', {}, [0, 120]],
+    ['1, 2 and 4 minutes', { max_attempts: 5, backoff: ['1m', '1m', '2m', '4m'] }, [0, 60, 120, 240]],
+  ])('alone: the first is no wait, since nobody knows yet whose fault it is; %s', async (_, delivery, expected) => {
+    expect(await waits(delivery, ['poison'])).toEqual(expected);
+  });
+
+  test('together with others that are accepted: the fault is known, and each wait is one of backoff', async () => {
+    expect(await waits({}, ['good', 'poison'])).toEqual([60, 120]);
+  });
+});
+
 describe('an event at which the receiver answers 500', () => {
   const crash: Verdicts = { kind: 'unavailable', reason: '500', answered: true };
 
