@@ -91,6 +91,20 @@ test('a command takes and returns what its schemas say, and runs once', async ()
   await expect(publisher.once(tx, { ...command, command: 'public.sub' as never })).rejects.toThrow('public.add');
 });
 
+test.each([
+  ['SELECT 1 / (a ->> 0)::int', '22012', 'division by zero'],
+  ['SELECT id FROM public.nowhere', '42P01', 'relation "public.nowhere" does not exist'],
+  [undefined, '42883', 'function "public.command(jsonb)" does not exist'],
+])('an error of a command is not taken for one of walpost: %s', async (body, code, message) => {
+  const create = `CREATE FUNCTION public.command(a jsonb) RETURNS jsonb LANGUAGE plpgsql AS 'BEGIN RETURN to_jsonb((${body})); END'`;
+  if (body !== undefined) await tx.query(create);
+  const command = { organizationId, idempotencyKey: 'k', command: 'public.command', arguments: [0] };
+  const error = await createPublisher({})
+    .once(tx, command as never)
+    .catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ name: 'PublishError', code, message, hint: undefined });
+});
+
 test('a type that is not registered is an error of its own', async () => {
   await database.query(`INSERT INTO walpost.settings (name, value) VALUES ('check_event_types', '"strict"')`);
   const error = await publish(tx, event).catch((thrown: unknown) => thrown);

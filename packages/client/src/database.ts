@@ -1,4 +1,4 @@
-import { databaseError, NotInTransactionError } from './errors.ts';
+import { commandError, databaseError, NotInTransactionError } from './errors.ts';
 import { openClient, type OpenClient, type Values } from './libraries.ts';
 
 type Rows = readonly unknown[] | { readonly rows: readonly unknown[] };
@@ -76,14 +76,25 @@ export async function rowsOf<Row>(tx: Transaction, text: string, values: Values)
   return runStatement(tx, text, values);
 }
 
+/** The same for a statement that runs a function of the application. */
+export async function commandRowsOf<Row>(tx: Transaction, text: string, values: Values): Promise<readonly Row[]> {
+  await requireTransaction(tx);
+  return runStatement(tx, text, values, commandError);
+}
+
 /** Runs one statement, inside a transaction or not. Each row has the columns that the statement names. */
-export async function runStatement<Row>(database: Database, text: string, values: Values): Promise<readonly Row[]> {
+export async function runStatement<Row>(
+  database: Database,
+  text: string,
+  values: Values,
+  errorOf = databaseError,
+): Promise<readonly Row[]> {
   const client = openClient(database);
   try {
     const result = (await client.run(text, values)) as Rows;
     return ('rows' in result ? result.rows : result) as readonly Row[];
   } catch (error) {
-    throw databaseError(error);
+    throw errorOf(error);
   }
 }
 

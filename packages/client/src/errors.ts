@@ -112,6 +112,17 @@ export function databaseError(error: unknown): unknown {
   return new Kind(found.message, { code: found.code, hint: found.hint ?? hint });
 }
 
+/**
+ * The same for a statement that runs a function of the application: an error of its own, such as a table of the application that
+ * is missing, says nothing about walpost. All messages of walpost, and of Postgres about walpost, have its name.
+ */
+export function commandError(error: unknown): unknown {
+  const known = databaseError(error);
+  if (!(known instanceof PublishError) || known.message.includes('walpost')) return known;
+  if (known instanceof RetryableError || known.code?.startsWith('25')) return known;
+  return new PublishError(known.message, { code: known.code, hint: sqlError(error, 4)?.hint });
+}
+
 interface SqlError {
   readonly code: string;
   readonly message: string;

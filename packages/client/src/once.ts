@@ -1,4 +1,4 @@
-import { rowsOf, type Transaction } from './database.ts';
+import { commandRowsOf, type Transaction } from './database.ts';
 import { jsonText } from './json-text.ts';
 
 /** A call of a function of the application, which takes one jsonb and returns one. */
@@ -22,7 +22,7 @@ export async function once(tx: Transaction, command: Command): Promise<unknown> 
     signatureOf(command.command),
     jsonText(command.arguments),
   ];
-  const [row] = await rowsOf<{ readonly result: string }>(tx, ONCE, values);
+  const [row] = await commandRowsOf<{ readonly result: string }>(tx, ONCE, values);
   return JSON.parse(row?.result ?? 'null') as unknown;
 }
 

@@ -45,7 +45,7 @@ export function createPublisher<Events extends EventDefinitions, Known extends C
   events: Events,
   commands?: Known,
 ): Publisher<PayloadsOf<Events>, CommandsOf<Known>>;
-/** A publisher of events with plain types, which nothing checks when it runs; with the version of each where it is not 1. */
+/** A publisher of events with plain types, which nothing checks when it runs. `versions` names each type; 1 where it is absent. */
 export function createPublisher<Payloads extends object, Known extends object = Commands>(
   versions?: Readonly<Record<keyof Payloads & string, number>>,
 ): Publisher<Payloads, Known>;

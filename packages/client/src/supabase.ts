@@ -3,7 +3,7 @@
  * through PostgREST, and is one transaction of its own. It cannot be that of another change; for both at once write a function
  * in SQL and call it with `once`.
  */
-import { databaseError, NotAllowedError, NotMigratedError, PublishError } from './errors.ts';
+import { commandError, databaseError, NotAllowedError, NotMigratedError, PublishError } from './errors.ts';
 import {
   type CommandDefinitions,
   type CommandsOf,
@@ -53,7 +53,7 @@ export function createSupabasePublisher<Events extends EventDefinitions, Known e
   events: Events,
   options?: SupabaseOptions & { readonly commands?: Known | undefined },
 ): SupabasePublisher<PayloadsOf<Events>, CommandsOf<Known>>;
-/** Events with plain types; with the version of each where it is not 1. */
+/** Events with plain types. `versions` names each type; 1 where it is absent. */
 export function createSupabasePublisher<Payloads extends object, Known extends object = Commands>(
   supabase: SupabaseClient,
   versions?: Readonly<Record<keyof Payloads & string, number>>,
@@ -66,7 +66,7 @@ export function createSupabasePublisher(
 ): SupabasePublisher<never, never> {
   const call = async (name: string, given: object): Promise<unknown> => {
     const { data, error } = await supabase.schema(schema as never).rpc(name as never, withLongNumbers(given) as never);
-    if (error) throw rpcError(error, schema);
+    if (error) throw rpcError(error, schema, name === 'once' ? commandError : databaseError);
     return data;
   };
   const prepared = (checked: NewEvent): object => {
@@ -97,8 +97,8 @@ function onceArguments(command: Command): object {
 }
 
 /** PostgREST hands on the SQLSTATE of the server; its own codes begin with PGRST. */
-function rpcError(error: NonNullable<Answer['error']>, schema: string): unknown {
-  const known = databaseError(error);
+function rpcError(error: NonNullable<Answer['error']>, schema: string, errorOf: typeof databaseError): unknown {
+  const known = errorOf(error);
   if (known instanceof PublishError) return known;
   const { message, code } = error;
   if (code === 'PGRST106' || code === 'PGRST202') {

@@ -9,6 +9,7 @@ import { signingKeys } from '../../vocabulary/signature.ts';
 import type { DedupeStore } from './dedupe/dedupe-store.ts';
 import { handlerLookup, type WebhookEventHandlers } from './event-handlers.ts';
 import { type BatchOutcome, type EventHandling, handleEvents } from './handle-events.ts';
+import { logError } from './log-error.ts';
 import { EnvelopeError, parseEnvelopes } from './parse-envelope.ts';
 import { requestBytes, type WebhookBody } from './request-bytes.ts';
 import { verifyWebhook, WebhookVerificationError } from './verify-webhook.ts';
@@ -106,8 +107,4 @@ function answerOf({ stopped, ...counts }: BatchOutcome): Response {
 
 function refusal(status: number, error: string, headers: Record<string, string> = {}): Response {
   return Response.json({ error }, { status, headers });
-}
-
-function logError(error: unknown): void {
-  console.error(error);
 }

@@ -1,3 +1,4 @@
+import { logError } from '../log-error.ts';
 import { typePattern } from '../type-pattern.ts';
 
 type Pattern = `${string}*${string}`;
@@ -40,8 +41,4 @@ export function createEventBus<Details>({ onError = logError }: EventBusOptions 
       }
     },
   };
-}
-
-export function logError(error: unknown): void {
-  console.error(error);
 }

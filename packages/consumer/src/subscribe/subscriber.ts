@@ -1,10 +1,11 @@
 /** One connection for each organization that somebody listens to, closed a moment after the last one has left. */
 import { type Clock, systemClock } from '../clock.ts';
+import { logError } from '../log-error.ts';
 import { onNetworkBack } from '../network.ts';
 import { ChannelConnection, type ChannelListener, type ChannelStatus } from './channel-connection.ts';
 import type { AnyEvent, ChangedEntity, ChannelEvent } from './channel-event.ts';
 import type { ChannelSource } from './channel-source.ts';
-import { createEventBus, logError } from './event-bus.ts';
+import { createEventBus } from './event-bus.ts';
 
 /** By event type. Every name that fits is called: `*` in it stands for any characters. */
 export type EventListeners<Events> = {
