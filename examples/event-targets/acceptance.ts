@@ -52,19 +52,19 @@ async function steadyLoad(): Promise<Published[]> {
  * is of an organization of its own, whose later events would wait behind it.
  */
 async function backoff(): Promise<readonly number[]> {
-  const key = 'refused';
-  await stage.fault(422, 1e9, key);
-  const payload = { guest: key, nights: 1 };
+  const idempotencyKey = 'refused';
+  await stage.fault(422, 1e9, idempotencyKey);
+  const payload = { guest: 'Dot', nights: 1 };
   const organizationId = randomUUID();
-  const id = await publish({ organizationId, target: 'n8n', type: 'booking.created', payload, key });
+  const id = await publish({ organizationId, target: 'n8n', eventType: 'booking.created', payload, idempotencyKey });
   everything.push({ id, target: 'n8n', tookMs: 0 });
   const waitsOf = (times: readonly number[]): number[] =>
     times.slice(1).map((time, n) => (time - (times[n] ?? NaN)) / 1000);
   const deadline = performance.now() + BACKOFF_WITHIN_MS;
-  let refused = await stage.attempts(key);
+  let refused = await stage.attempts(idempotencyKey);
   while ((waitsOf(refused).at(-1) ?? 0) < 1.8 && performance.now() < deadline) {
     await pause(50);
-    refused = await stage.attempts(key);
+    refused = await stage.attempts(idempotencyKey);
   }
   await stage.fault(422, 0);
   await stage.arrived([id], RECOVERY_MS);
@@ -78,7 +78,8 @@ const within = (seconds: number, wanted: number): boolean => seconds > wanted * 
 async function publishes(): Promise<boolean> {
   const publish = await publishAsMember(stage.rest, FIRST);
   const payload = { seat: '1A' };
-  return worked(publish({ organizationId: SECOND, target: 'n8n', type: 'seat.freed', payload, key: 'not mine' }));
+  const event = { organizationId: SECOND, eventType: 'seat.freed', idempotencyKey: 'not mine' } as const;
+  return worked(publish({ ...event, target: 'n8n', payload }));
 }
 
 async function reads(): Promise<boolean> {
@@ -134,9 +135,9 @@ const checks: Record<string, Check> = {
       ({
         organizationId: FIRST,
         target: 'n8n',
-        type: 'booking.created',
+        eventType: 'booking.created',
         payload: { guest: 'twin', nights: 1 },
-        key: `twin ${n}`,
+        idempotencyKey: `twin ${n}`,
       }) as const;
     const calls = Array.from({ length: 1000 }, (_, n) => publish(event(n % 100)));
     const ids = new Set(await Promise.all(calls));

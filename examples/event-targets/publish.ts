@@ -15,11 +15,11 @@ try {
     const event = {
       organizationId: ORGANIZATIONS[0] ?? '',
       target,
-      type,
+      eventType: type,
       payload: JSON.parse(payload) as object,
-      key: n === 1 ? key : `${key} ${n}`,
+      idempotencyKey: n === 1 ? key : `${key} ${n}`,
     } as TargetedEvent;
-    console.log(`event ${await publish(event)}, key ${event.key}`);
+    console.log(`event ${await publish(event)}, key ${event.idempotencyKey}`);
   }
 } catch (error) {
   console.error((error as Error).message);

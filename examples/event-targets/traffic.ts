@@ -33,22 +33,18 @@ export async function publishAtRate(
 
 function nextEvent(): TargetedEvent {
   sequence += 1;
-  const key = `traffic ${sequence}`;
+  const idempotencyKey = `traffic ${sequence}`;
   const at = (n: number): string => ORGANIZATIONS[n % ORGANIZATIONS.length] ?? '';
   if (sequence % SLACK_EVERY === 0) {
-    return {
-      organizationId: at(0),
-      target: 'slack',
-      type: 'payment.failed',
-      payload: { customer: key, amount: '12.50' },
-      key,
-    };
+    const payload = { customer: idempotencyKey, amount: '12.50' };
+    return { organizationId: at(0), target: 'slack', eventType: 'payment.failed', payload, idempotencyKey };
   }
   if (sequence % 2 === 0) {
-    return { organizationId: at(sequence / 2), target: 'realtime', type: 'seat.freed', payload: { seat: key }, key };
+    const payload = { seat: idempotencyKey };
+    return { organizationId: at(sequence / 2), target: 'realtime', eventType: 'seat.freed', payload, idempotencyKey };
   }
-  const payload = { guest: key, nights: 2 };
-  return { organizationId: at(sequence), target: 'n8n', type: 'booking.created', payload, key };
+  const payload = { guest: idempotencyKey, nights: 2 };
+  return { organizationId: at(sequence), target: 'n8n', eventType: 'booking.created', payload, idempotencyKey };
 }
 
 /** With the same key each time: an attempt whose answer was lost is not a second event. */

@@ -45,7 +45,7 @@ export function createPublisher<Events extends EventDefinitions, Known extends C
   events: Events,
   commands?: Known,
 ): Publisher<PayloadsOf<Events>, CommandsOf<Known>>;
-/** A publisher of events with plain types, which nothing checks when it runs. `versions` names each type; 1 where it is absent. */
+/** A publisher of events with plain types, which nothing checks when it runs. Without `versions` each type has version 1. */
 export function createPublisher<Payloads extends object, Known extends object = Commands>(
   versions?: Readonly<Record<keyof Payloads & string, number>>,
 ): Publisher<Payloads, Known>;

@@ -53,7 +53,7 @@ export function createSupabasePublisher<Events extends EventDefinitions, Known e
   events: Events,
   options?: SupabaseOptions & { readonly commands?: Known | undefined },
 ): SupabasePublisher<PayloadsOf<Events>, CommandsOf<Known>>;
-/** Events with plain types. `versions` names each type; 1 where it is absent. */
+/** Events with plain types. Without `versions` each type has version 1. */
 export function createSupabasePublisher<Payloads extends object, Known extends object = Commands>(
   supabase: SupabaseClient,
   versions?: Readonly<Record<keyof Payloads & string, number>>,
