@@ -5,8 +5,8 @@
  */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
+import { lookUntil } from '../support/look-until.ts';
 
 const patienceMs = Number(process.argv[2] ?? 30) * 1_000;
 
@@ -41,13 +41,7 @@ const look = async () => {
   const { rows } = await client.query<Queued>(QUEUED);
   return { count: rows.length, ...compare(rows, await caught()) };
 };
-const deadline = performance.now() + patienceMs;
-let outcome = await look();
-while (outcome.lost > 0 && performance.now() < deadline) {
-  await delay(200);
-  outcome = await look();
-}
+const { count, lost, again, dead } = await lookUntil(look, (found) => found.lost === 0, patienceMs);
 await client.end();
-const { count, lost, again, dead } = outcome;
 console.log(`${count} mails: ${lost} lost, ${again} sent twice, ${dead} dead letters`);
 process.exitCode = lost > 0 ? 1 : 0;

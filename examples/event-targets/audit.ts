@@ -2,12 +2,11 @@
  * `npm run audit`: compares what was committed with what has become of it, target by target. It waits for events that are on
  * their way, and ends with exit code 1 when one is lost, refused, or took effect twice at n8n.
  */
-import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
+import { lookUntil } from '../support/look-until.ts';
 import { table } from '../support/table.ts';
 
 const PATIENCE_MS = 60_000;
-const LOOK_MS = 200;
 
 /** Delivered: a checkpoint proves that the target has accepted it. Operators see all organizations. */
 const COMPARISON = `
@@ -30,14 +29,10 @@ interface Row extends Record<string, unknown> {
 const client = new pg.Client({ connectionString: process.env['OPERATOR_URL'] });
 await client.connect();
 const compare = async (): Promise<Row[]> => (await client.query<Row>(COMPARISON)).rows;
-const deadline = performance.now() + PATIENCE_MS;
-let rows = await compare();
-while (rows.some(({ events, delivered }) => delivered < events) && performance.now() < deadline) {
-  await pause(LOOK_MS);
-  rows = await compare();
-}
+const isDelivered = ({ events, delivered }: Row): boolean => delivered === events;
+const rows = await lookUntil(compare, (found) => found.every(isDelivered), PATIENCE_MS);
 await client.end();
 process.stdout.write(table(rows));
-const isWhole = rows.every((row) => row.delivered === row.events && !row['never run'] && !row['run twice']);
+const isWhole = rows.every((row) => isDelivered(row) && !row['never run'] && !row['run twice']);
 console.log(isWhole ? 'Every event was delivered, and each workflow has run once.' : 'The books do not agree.');
 if (!isWhole) process.exitCode = 1;

@@ -2,11 +2,10 @@
  * `npm run audit`: compares what was committed with what the workers have done, for all organizations. It waits for jobs that
  * are on their way, and ends with exit code 1 when one is lost or took effect twice.
  */
-import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
+import { lookUntil } from '../support/look-until.ts';
 
 const PATIENCE_MS = 60_000;
-const LOOK_MS = 200;
 
 const COMPARISON = `
   WITH jobs AS (SELECT event_id, entity_id FROM walpost.outbox WHERE event_type LIKE 'course.%')
@@ -28,15 +27,9 @@ interface Outcome {
 
 const client = new pg.Client({ connectionString: process.env['OPERATOR_URL'] });
 await client.connect();
-const compare = async (): Promise<Outcome | undefined> => (await client.query<Outcome>(COMPARISON)).rows[0];
-const deadline = performance.now() + PATIENCE_MS;
-let outcome = await compare();
-while (outcome !== undefined && outcome.lost > 0 && performance.now() < deadline) {
-  await pause(LOOK_MS);
-  outcome = await compare();
-}
+const compare = async (): Promise<Outcome> => (await client.query<Outcome>(COMPARISON)).rows[0] as Outcome;
+const outcome = await lookUntil(compare, ({ lost }) => lost === 0, PATIENCE_MS);
 await client.end();
-if (outcome === undefined) throw new Error('the comparison has no result');
 const { courses, jobs, unaudited, lost, twice, dead } = outcome;
 console.log(
   `${courses} courses, ${jobs} jobs: ${lost} lost, ${twice} took effect twice, ${dead} dead letters, ${unaudited} courses without their one audit row`,

@@ -2,8 +2,8 @@
  * `npm run audit [seconds]`: compares what was committed with what the receiver has, for all organizations. It waits up to 30
  * seconds for events that are on their way, and ends with exit code 1 when one is lost, there twice, or out of order.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
+import { lookUntil } from '../support/look-until.ts';
 
 const patienceMs = Number(process.argv[2] ?? 30) * 1_000;
 
@@ -33,16 +33,10 @@ interface Outcome {
 const client = new pg.Client({ connectionString: process.env['OWNER_URL'] });
 await client.connect();
 const { rows: clock } = await client.query<{ now: string }>('SELECT clock_timestamp()::text AS now');
-const deadline = performance.now() + patienceMs;
-const compare = async (): Promise<Outcome | undefined> =>
-  (await client.query<Outcome>(COMPARISON, [clock[0]?.now])).rows[0];
-let outcome = await compare();
-while (outcome !== undefined && outcome.missing > 0 && performance.now() < deadline) {
-  await delay(200);
-  outcome = await compare();
-}
+const compare = async (): Promise<Outcome> =>
+  (await client.query<Outcome>(COMPARISON, [clock[0]?.now])).rows[0] as Outcome;
+const outcome = await lookUntil(compare, ({ missing }) => missing === 0, patienceMs);
 await client.end();
-if (outcome === undefined) throw new Error('the comparison has no result');
 const { events, missing, twice, early, dead } = outcome;
 console.log(`${events} events: ${missing} lost, ${twice} twice, ${early} out of order, ${dead} dead letters`);
 process.exitCode = missing + twice + early > 0 ? 1 : 0;
