@@ -5,9 +5,13 @@ interface DemoFlags {
   readonly duration: string;
   readonly rate: string;
   readonly organizations: string;
+  readonly allSinks: boolean;
   readonly plain: boolean;
   readonly json: boolean;
 }
+
+/** With a sink of every type, each organization has a stream of the live channel, which is an open file. */
+const MOST_LIVE_STREAMS = 200;
 
 /** `walpost demo`: needs no database and no configuration. */
 export function demoCommand(): Command {
@@ -16,6 +20,7 @@ export function demoCommand(): Command {
     .option('--duration <time>', 'how long to write events', '15s')
     .option('--rate <count>', 'committed events a second', '500')
     .option('--organizations <count>', 'how many organizations write', '20')
+    .option('--all-sinks', 'a share of the events for a sink of every type, and a comparison for each', false)
     .option('--plain', 'one line a second instead of the live view', false)
     .option('--json', 'the comparison as JSON; all else goes to standard error', false)
     .action(async (flags: DemoFlags) => {
@@ -39,7 +44,8 @@ async function demo(flags: DemoFlags): Promise<number> {
     return await runDemo({
       durationMs,
       rate: count('--rate', flags.rate, 100_000),
-      organizations: count('--organizations', flags.organizations, 10_000),
+      organizations: count('--organizations', flags.organizations, flags.allSinks ? MOST_LIVE_STREAMS : 10_000),
+      allSinks: flags.allSinks,
       plain: flags.plain || flags.json,
       output: flags.json ? process.stderr : process.stdout,
       ...(flags.json && { result: process.stdout }),

@@ -9,6 +9,7 @@
 
 export interface WrittenEvent {
   readonly eventId: string;
+  readonly eventType: string;
   readonly organizationId: string;
   /** Counts up within the organization, in the order of commits. */
   readonly number: number;

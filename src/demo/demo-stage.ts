@@ -10,7 +10,10 @@ import type { DemoRecord } from './demo-record.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './postgres/embedded-postgres.ts';
 import { Receiver, type ReceiverOptions } from './receiver.ts';
 import { RelayProcess } from './relay-process.ts';
+import type { DemoSink, Tamper } from './sinks/demo-sink.ts';
+import type { EverySink } from './sinks/every-sink.ts';
 import { SlotProbe } from './slot-probe.ts';
+import { eventTypeOf } from './event-mix.ts';
 import { DEMO_SCHEMA } from './writer.ts';
 
 const SLOT = 'walpost_demo';
@@ -21,6 +24,10 @@ export interface StageOptions {
   /** Called with a line for each part that is being started. */
   readonly say: (line: string) => void;
   readonly tamper?: ReceiverOptions['tamper'];
+  /** Opens a destination for every type of sink. */
+  readonly allSinks: boolean;
+  /** Called for what a stand-in has taken. */
+  readonly tamperSinks?: Tamper;
 }
 
 /** Everything that the demo starts beside its writers: Postgres, the receiver, and walpost between them. */
@@ -28,13 +35,16 @@ export class DemoStage implements AsyncDisposable {
   readonly postgres: EmbeddedPostgres;
   readonly relay: RelayProcess;
   readonly probe: SlotProbe;
+  /** Undefined when there is only the receiver. */
+  readonly everySink: EverySink | undefined;
   private readonly releases: readonly (() => Promise<void>)[];
   private readonly directory: string;
 
-  private constructor(parts: Pick<DemoStage, 'postgres' | 'relay' | 'probe'>, building: Building) {
+  private constructor(parts: Pick<DemoStage, 'postgres' | 'relay' | 'probe' | 'everySink'>, building: Building) {
     this.postgres = parts.postgres;
     this.relay = parts.relay;
     this.probe = parts.probe;
+    this.everySink = parts.everySink;
     this.releases = building.releases;
     this.directory = building.directory;
   }
@@ -57,6 +67,7 @@ export class DemoStage implements AsyncDisposable {
       return how;
     });
     const streams = await this.probe.waitForStream(clock, AbortSignal.any([signal, over.signal]));
+    if (streams) for (const sink of this.everySink?.sinks.values() ?? []) await sink.connect?.(signal);
     if (streams || signal.aborted) return;
     const how = over.signal.aborted ? `It ended with ${await ended}.` : 'It did not start to stream.';
     throw new WalpostError('DEMO_FAILED', { detail: `${how} Its log: ${this.relay.logFile}` });
@@ -78,7 +89,8 @@ interface Building {
   readonly releases: (() => Promise<void>)[];
 }
 
-async function build(options: StageOptions, { directory, releases }: Building) {
+async function build(options: StageOptions, building: Building) {
+  const { directory, releases } = building;
   const { record, clock, say, tamper } = options;
   say('starting Postgres');
   const postgres = await startEmbeddedPostgres();
@@ -94,25 +106,66 @@ async function build(options: StageOptions, { directory, releases }: Building) {
   const receiverUrl = await receiver.listen();
   releases.push(() => receiver.close());
 
+  const outputFile = join(directory, 'walpost.out');
+  const everySink = options.allSinks ? await openSinks(options, building, { postgres, outputFile }) : undefined;
+
   say('starting walpost (walpost run)');
-  const config = demoConfig({ url, receiverUrl, secret });
-  const relay = await RelayProcess.start({ config, directory, clock });
+  const config = demoConfig({ url, receiverUrl, secret, sinks: everySink?.sinks ?? new Map<string, DemoSink>() });
+  const relay = await RelayProcess.start({ config, directory, clock, ...(everySink && { outputFile }) });
   releases.push(() => relay.stop());
 
   const probe = new SlotProbe(url, SLOT);
   await probe.connect();
   releases.push(() => probe.end());
-  return { postgres, relay, probe };
+  return { postgres, relay, probe, everySink };
 }
 
-function demoConfig(given: { url: string; receiverUrl: string; secret: string }) {
+async function openSinks(
+  { record, clock, say, tamperSinks }: StageOptions,
+  { directory, releases }: Building,
+  { postgres, outputFile }: { postgres: EmbeddedPostgres; outputFile: string },
+): Promise<EverySink> {
+  say('starting the destinations of the other sinks');
+  const { openEverySink } = await import('./sinks/every-sink.ts');
+  const place = {
+    directory,
+    outputFile,
+    clock,
+    organizationIds: record.organizations.map(({ organizationId }) => organizationId),
+    databaseUrl: (database?: string) => postgres.url(database),
+    tamper: tamperSinks ?? ((_sink, arrivals) => arrivals),
+  };
+  const everySink = await openEverySink(place, (sink) => releases.push(() => sink.close()));
+  for (const [name, why] of everySink.leftOut) say(`leaving out ${name}: ${why}`);
+  return everySink;
+}
+
+interface Configured {
+  readonly url: string;
+  readonly receiverUrl: string;
+  readonly secret: string;
+  readonly sinks: ReadonlyMap<string, DemoSink>;
+}
+
+/** The receiver gets every event; each of the other sinks gets those of its types. */
+function demoConfig({ url, receiverUrl, secret, sinks }: Configured): object {
+  const others = [...sinks];
   return {
-    database: { url: given.url },
+    database: { url },
     source: { slot: SLOT },
-    sinks: { receiver: { type: 'webhook', url: given.receiverUrl, secret: given.secret, allow_private: true } },
-    routes: [{ match: { topic: 'orders' }, to: ['receiver'] }],
+    sinks: {
+      receiver: { type: 'webhook', url: receiverUrl, secret, allow_private: true },
+      ...Object.fromEntries(others.map(([name, { options }]) => [name, options])),
+    },
+    routes: [
+      { match: { topic: 'orders' }, to: ['receiver'] },
+      ...others.flatMap(([name, { statuses }]) =>
+        statuses.map((status) => ({ match: { topic: 'orders', event_type: eventTypeOf(status) }, to: [name] })),
+      ),
+    ],
     http: { enabled: false },
     log: { level: 'info', format: 'json' },
+    ...Object.assign({}, ...others.map(([, { sections = {} }]) => sections)),
   };
 }
 

@@ -1,10 +1,9 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage } from 'node:http';
 import type { Clock } from '../clock.ts';
 import type { Arrival } from './audit.ts';
 import type { DemoRecord } from './demo-record.ts';
+import { type Answer, LoopbackServer } from './loopback-server.ts';
 
 export interface ReceiverOptions {
   readonly record: DemoRecord;
@@ -26,40 +25,28 @@ interface DeliveredEvent {
 export class Receiver {
   private readonly options: ReceiverOptions;
   private readonly key: Buffer;
-  private readonly server: Server;
+  private readonly server: LoopbackServer;
 
   constructor(options: ReceiverOptions) {
     this.options = options;
     this.key = Buffer.from(options.secret.replace(/^whsec_/, ''), 'base64');
-    this.server = createServer((request, response) => {
-      this.receive(request, response).catch(() => response.destroy());
-    });
+    this.server = new LoopbackServer((request, body) => this.receive(request, body));
   }
 
   /** Starts, and returns the URL. */
   async listen(): Promise<string> {
-    this.server.listen(0, '127.0.0.1');
-    await once(this.server, 'listening');
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/orders`;
+    return `${await this.server.listen()}/orders`;
   }
 
   async close(): Promise<void> {
-    if (!this.server.listening) return;
-    const closed = once(this.server, 'close');
-    this.server.close();
-    this.server.closeAllConnections();
-    await closed;
+    await this.server.close();
   }
 
-  private async receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    const body = Buffer.concat(chunks);
+  private receive(request: IncomingMessage, body: Buffer): Answer {
     const { record, clock, tamper } = this.options;
     if (!this.isSigned(request, body)) {
       record.refused += 1;
-      response.writeHead(401).end();
-      return;
+      return { status: 401 };
     }
     const { events } = JSON.parse(body.toString('utf8')) as { events: DeliveredEvent[] };
     const now = clock.wallTime();
@@ -70,7 +57,7 @@ export class Receiver {
     }));
     const latencies = events.map((event) => Math.max(0, now - Date.parse(event.committed_at)));
     record.received(tamper ? tamper(arrivals) : arrivals, latencies, now);
-    response.writeHead(204).end();
+    return { status: 204 };
   }
 
   /** https://www.standardwebhooks.com/: HMAC-SHA256 over id, timestamp and body; one of the signatures must be ours. */

@@ -5,20 +5,20 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type Clock, pause } from '../clock.ts';
+import { watchProcess } from './watch-process.ts';
 
 export interface RelayProcessOptions {
   /** The content of walpost.yaml. */
   readonly config: object;
   /** A directory of the demo, for the configuration and the log. */
   readonly directory: string;
+  /** Gets the standard output, which is in the log otherwise. */
+  readonly outputFile?: string;
   readonly clock: Clock;
 }
 
 /** Maximum time in which `walpost run` may drain before it is killed. */
 const STOP_TIMEOUT_MS = 15_000;
-
-/** When its standard input ends without a message, the demo was killed. The relay then ends too; it has nothing to save. */
-const WATCHDOG = 'read -r word; [ "$word" = done ] || { kill -KILL "$1"; rm -rf "$2"; }';
 
 /** Sources run through tsx, which is installed wherever sources are. */
 function walpostCommand(): string[] {
@@ -45,7 +45,7 @@ export class RelayProcess {
     this.child = child;
     this.clock = options.clock;
     this.logFile = logFile;
-    this.dismissWatchdog = watchOver(child, options.directory);
+    this.dismissWatchdog = watchProcess(child, options.directory);
     this.ended = new Promise((resolve) => {
       child.once('error', (error) => resolve(error.message));
       child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
@@ -58,17 +58,19 @@ export class RelayProcess {
     // JSON is YAML.
     await writeFile(configFile, JSON.stringify(options.config, null, 2), { mode: 0o600 });
     const log = await open(logFile, 'a');
+    const output = await open(options.outputFile ?? logFile, 'a');
     try {
       // A session of its own, so that Ctrl-C on the terminal does not reach it before the last events are delivered.
       const child = spawn(process.execPath, [...walpostCommand(), 'run', '--config', configFile], {
         cwd: options.directory,
         env: cleanEnvironment(),
-        stdio: ['ignore', log.fd, log.fd],
+        stdio: ['ignore', output.fd, log.fd],
         detached: true,
       });
       return new RelayProcess(child, logFile, options);
     } finally {
       await log.close();
+      await output.close();
     }
   }
 
@@ -91,17 +93,4 @@ export class RelayProcess {
     }
     this.dismissWatchdog();
   }
-}
-
-function watchOver(child: ChildProcess, directory: string): () => void {
-  if (process.platform === 'win32' || child.pid === undefined) return () => undefined;
-  const watchdog = spawn('/bin/sh', ['-c', WATCHDOG, 'walpost-watchdog', String(child.pid), directory], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-    cwd: '/',
-  });
-  watchdog.on('error', () => undefined);
-  watchdog.stdin.on('error', () => undefined);
-  watchdog.unref();
-  return () => watchdog.stdin.end('done\n');
 }

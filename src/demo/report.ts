@@ -1,6 +1,8 @@
 import { type Audit, isClean } from './audit.ts';
 import { formatCount, formatMilliseconds } from './format-figure.ts';
 import type { LatencyHistogram } from './latency-histogram.ts';
+import { type EverySinkAudit, isCleanSink } from './sinks/sink-audit.ts';
+import { sinkJson, sinkTable } from './sinks/sink-report.ts';
 
 export interface DemoOutcome {
   readonly audit: Audit;
@@ -9,10 +11,18 @@ export interface DemoOutcome {
   readonly refused: number;
   /** Why walpost ended before it was told to. */
   readonly relayFailure: string | undefined;
+  /** With `--all-sinks`; the webhook is the first. */
+  readonly everySink?: EverySinkAudit;
 }
 
 export function isSuccess(outcome: DemoOutcome): boolean {
-  return isClean(outcome.audit) && outcome.refused === 0 && outcome.relayFailure === undefined;
+  const isWebhookGood = isClean(outcome.audit) && outcome.refused === 0;
+  return isWebhookGood && unclean(outcome).length === 0 && outcome.relayFailure === undefined;
+}
+
+/** Names of the sinks whose share did not arrive as it was committed. */
+function unclean({ everySink }: DemoOutcome): string[] {
+  return (everySink?.audits ?? []).filter((each) => !isCleanSink(each)).map(({ name }) => name);
 }
 
 /** The comparison as a small table, with what it means in one sentence. */
@@ -34,7 +44,11 @@ export function formatReport(outcome: DemoOutcome): string {
   const table = rows.map(([label, value, note]) => {
     return `  ${label.padEnd(24)}${value.padStart(width)}${note === undefined ? '' : `  ${note}`}`;
   });
-  return ['', 'What was committed, and what arrived:', '', ...table, '', verdict(outcome), ''].join('\n');
+  const sinks = outcome.everySink ? sinkTable(outcome.everySink) : [];
+  const title = outcome.everySink
+    ? 'What was committed, and what the webhook got:'
+    : 'What was committed, and what arrived:';
+  return ['', title, '', ...table, '', ...sinks, verdict(outcome), ''].join('\n');
 }
 
 /** For programs; latencies in milliseconds, null when nothing arrived. */
@@ -53,11 +67,17 @@ export function outcomeJson(outcome: DemoOutcome): object {
     unsigned: refused,
     relay_failure: relayFailure ?? null,
     latency_ms: { p50: latencies.quantile(0.5) ?? null, p99: latencies.quantile(0.99) ?? null },
+    ...(outcome.everySink && sinkJson(outcome.everySink)),
   };
 }
 
 function verdict(outcome: DemoOutcome): string {
   if (outcome.relayFailure !== undefined) return `FAILED: walpost ended early (${outcome.relayFailure}).`;
-  if (!isSuccess(outcome)) return 'FAILED: what arrived is not what was committed.';
+  if (!isSuccess(outcome)) {
+    const names = unclean(outcome);
+    const where = names.length === 0 ? '' : ` at ${names.join(', ')}`;
+    return `FAILED: what arrived${where} is not what was committed.`;
+  }
+  if (outcome.everySink) return 'Every committed event arrived at every sink above that it is routed to.';
   return 'Every committed event arrived: committed = delivered, order kept, rolled back = 0 delivered.';
 }

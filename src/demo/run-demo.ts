@@ -8,10 +8,14 @@ import { printableJson } from '../observe/printable.ts';
 import { audit } from './audit.ts';
 import { DemoRecord } from './demo-record.ts';
 import { DemoStage } from './demo-stage.ts';
+import { mixForEverySink, PLACED_ONLY } from './event-mix.ts';
 import { createDisplay, type DemoOutput, type Display } from './display.ts';
 import { FiguresMeter } from './figures.ts';
 import type { ReceiverOptions } from './receiver.ts';
-import { formatReport, isSuccess, outcomeJson } from './report.ts';
+import { type DemoOutcome, formatReport, isSuccess, outcomeJson } from './report.ts';
+import type { Tamper } from './sinks/demo-sink.ts';
+import type { EverySink } from './sinks/every-sink.ts';
+import { auditSinks, type SinkAudit, waitForSinks } from './sinks/sink-audit.ts';
 import { seededRandom } from './transaction-plan.ts';
 import { Writer } from './writer.ts';
 
@@ -30,6 +34,9 @@ export interface DemoOptions {
   /** Also ends the wait for deliveries. */
   readonly abandon?: AbortSignal;
   readonly tamper?: ReceiverOptions['tamper'];
+  /** Routes a share of the events to a sink of every type, beside the webhook. */
+  readonly allSinks?: boolean;
+  readonly tamperSinks?: Tamper;
   /** Milliseconds without an arrival after which missing events count as lost. */
   readonly patienceMs?: number;
 }
@@ -40,19 +47,25 @@ const DEFAULT_PATIENCE_MS = 20_000;
 
 /** Returns the exit code: 0 when everything that was committed arrived, in order, and nothing else did. */
 export async function runDemo(options: DemoOptions): Promise<number> {
-  const { output, tamper } = options;
+  const { output, tamper, allSinks = false, tamperSinks } = options;
   const clock = systemClock;
   const record = new DemoRecord(Array.from({ length: options.organizations }, () => randomUUID()));
   const say = (line: string): unknown => output.write(`${line}\n`);
-  const stage = await DemoStage.set({ record, clock, say, ...(tamper && { tamper }) });
+  const stage = await DemoStage.set({
+    record,
+    clock,
+    say,
+    allSinks,
+    ...(tamper && { tamper }),
+    ...(tamperSinks && { tamperSinks }),
+  });
   try {
     const abandon = options.abandon ?? new AbortController().signal;
     await stage.ready(clock, abandon);
     const relayFailure = await play(stage, record, { ...options, abandon, clock });
     // walpost delivers what it still holds.
     await stage.relay.stop();
-    const { written, arrivals, latencies, refused } = record;
-    const outcome = { audit: audit(written, arrivals), latencies, refused, relayFailure };
+    const outcome = await compare(record, stage.everySink, relayFailure);
     output.write(formatReport(outcome));
     options.result?.write(`${printableJson(outcomeJson(outcome))}\n`);
     if (!isSuccess(outcome)) {
@@ -64,6 +77,20 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   } finally {
     await stage[Symbol.asyncDispose]();
   }
+}
+
+async function compare(
+  { written, arrivals, latencies, refused }: DemoRecord,
+  everySink: EverySink | undefined,
+  relayFailure: string | undefined,
+): Promise<DemoOutcome> {
+  const webhook = audit(written, arrivals);
+  const outcome = { audit: webhook, latencies, refused, relayFailure };
+  if (!everySink) return outcome;
+  const { audits, leftOut } = await auditSinks(everySink, written);
+  const eventTypes = [...new Set(written.map(({ eventType }) => eventType))];
+  const ofWebhook: SinkAudit = { name: 'webhook', eventTypes, audit: webhook, isSequence: true };
+  return { ...outcome, everySink: { audits: [ofWebhook, ...audits], leftOut } };
 }
 
 interface Play extends DemoOptions {
@@ -80,7 +107,9 @@ async function play(stage: DemoStage, record: DemoRecord, options: Play): Promis
     relayFailure = how;
     relayEnd.abort();
   });
-  const title = `PostgreSQL ${stage.postgres.version}`;
+  const { everySink } = stage;
+  const sinks = everySink ? `, ${everySink.sinks.size + 1} sinks` : '';
+  const title = `PostgreSQL ${stage.postgres.version}${sinks}`;
   const meter = new FiguresMeter(record, { title, durationMs, startedAt: clock.now() });
   const display = createDisplay(options.output, options.plain);
   const over = new AbortController();
@@ -90,7 +119,9 @@ async function play(stage: DemoStage, record: DemoRecord, options: Play): Promis
     await write(stage.postgres.url(), record, { ...options, stop: early });
     meter.phase = 'delivering the rest';
     const end = AbortSignal.any([relayEnd.signal, options.abandon]);
-    await waitForDelivery(record, { clock, signal: end, patienceMs: options.patienceMs ?? DEFAULT_PATIENCE_MS });
+    const waiting = { clock, signal: end, patienceMs: options.patienceMs ?? DEFAULT_PATIENCE_MS };
+    await waitForDelivery(record, waiting);
+    if (everySink) await waitForSinks(everySink, record.written, waiting);
   } finally {
     over.abort();
     await showing;
@@ -114,12 +145,13 @@ async function show(
 async function write(url: string, record: DemoRecord, options: Play & { stop: AbortSignal }): Promise<void> {
   const { clock, durationMs, rate, stop } = options;
   const wanted = Math.min(WRITERS.most, Math.max(WRITERS.least, Math.ceil(rate / WRITERS.rateOfOne)));
+  const mix = options.allSinks === true ? mixForEverySink(rate) : PLACED_ONLY;
   const count = Math.min(wanted, record.organizations.length);
   const ids = record.organizations.map(({ organizationId }) => organizationId);
   const writers = Array.from({ length: count }, (_, writer) => {
     const organizationIds = ids.filter((_, index) => index % count === writer);
     const share = (rate * organizationIds.length) / ids.length;
-    return new Writer({ url, organizationIds, rate: share, record, random: seededRandom(writer + 1), clock });
+    return new Writer({ url, organizationIds, rate: share, mix, record, random: seededRandom(writer + 1), clock });
   });
   const time = new AbortController();
   try {

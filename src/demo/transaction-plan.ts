@@ -1,9 +1,12 @@
+import type { OrderStatus } from './event-mix.ts';
+
 /**
  * What the demo's application does: transactions of the kinds that an outbox has to get right. Most commit one event;
  * some commit many, over several organizations; some are rolled back; some roll back a savepoint and commit the rest.
+ * The mix of events decides what happens to an order where the step does not say it.
  */
 export type PlanStep =
-  | { readonly kind: 'publish'; readonly organizations: readonly number[] }
+  | { readonly kind: 'publish'; readonly organizations: readonly number[]; readonly status?: OrderStatus }
   | { readonly kind: 'savepoint' | 'rollback to savepoint' };
 
 export interface TransactionPlan {

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { type Clock, pause } from '../clock.ts';
 import type { WrittenEvent } from './audit.ts';
 import type { DemoRecord } from './demo-record.ts';
+import { type EventMix, eventTypeOf, type OrderStatus, PLACED_ONLY } from './event-mix.ts';
 import { planTransaction, type Random, type PlanStep, type TransactionPlan } from './transaction-plan.ts';
 
 export interface WriterOptions {
@@ -10,6 +11,8 @@ export interface WriterOptions {
   readonly organizationIds: readonly string[];
   /** Committed events a second. */
   readonly rate: number;
+  /** Orders are only placed unless it says otherwise. */
+  readonly mix?: EventMix;
   readonly record: DemoRecord;
   readonly random: Random;
   readonly clock: Clock;
@@ -20,19 +23,21 @@ export const DEMO_SCHEMA = `
   CREATE TABLE demo.orders (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     organization_id uuid NOT NULL,
-    number int NOT NULL
+    number int NOT NULL,
+    status text NOT NULL
   )`;
 
 /** The application's own change and its events, as any application would write them: in one transaction. */
 const PLACE_ORDERS = `
   WITH placed AS (
-    INSERT INTO demo.orders (organization_id, number)
-    SELECT organization_id, number FROM unnest($1::uuid[], $2::int[]) AS o (organization_id, number)
-    RETURNING organization_id, number
+    INSERT INTO demo.orders (organization_id, number, status)
+    SELECT organization_id, number, status
+    FROM unnest($1::uuid[], $2::int[], $3::text[]) AS o (organization_id, number, status)
+    RETURNING organization_id, number, status
   )
-  SELECT organization_id, number, walpost.publish(
+  SELECT organization_id, number, status, walpost.publish(
     organization_id => organization_id,
-    event_type => 'order.placed',
+    event_type => 'order.' || status,
     payload => jsonb_build_object('number', number),
     topic => 'orders',
     entity_type => 'order',
@@ -43,6 +48,7 @@ const PLACE_ORDERS = `
 interface Row {
   readonly organization_id: string;
   readonly number: number;
+  readonly status: OrderStatus;
   readonly event_id: string;
 }
 
@@ -53,11 +59,13 @@ const MOST_BEHIND_MS = 1000;
 export class Writer {
   private readonly options: WriterOptions;
   private readonly client: pg.Client;
+  private readonly mix: EventMix;
   private readonly numbers: number[];
   private failure: Error | undefined;
 
   constructor(options: WriterOptions) {
     this.options = options;
+    this.mix = options.mix ?? PLACED_ONLY;
     this.numbers = options.organizationIds.map(() => 0);
     this.client = new pg.Client({ connectionString: options.url, application_name: 'walpost demo' });
     this.client.on('error', (error) => (this.failure ??= error));
@@ -74,10 +82,15 @@ export class Writer {
     }
   }
 
-  /** One last event for each organization: when it has arrived, all that came before it has been in its place. */
+  /** One last event of each type for each organization: when it has arrived, all that came before it has been in its place. */
   async close(): Promise<void> {
     const everyOrganization = this.numbers.map((_, index) => index);
-    await this.transact({ steps: [{ kind: 'publish', organizations: everyOrganization }], end: 'commit' });
+    const steps = this.mix.statuses.map((status): PlanStep => ({
+      kind: 'publish',
+      organizations: everyOrganization,
+      status,
+    }));
+    await this.transact({ steps, end: 'commit' });
   }
 
   async connect(): Promise<void> {
@@ -111,6 +124,7 @@ export class Writer {
     const events = (rows: readonly Row[], committed: boolean): WrittenEvent[] =>
       rows.map((row) => ({
         eventId: row.event_id,
+        eventType: eventTypeOf(row.status),
         organizationId: row.organization_id,
         number: row.number,
         committed,
@@ -126,10 +140,11 @@ export class Writer {
       this.numbers[index] = next;
       return next;
     });
+    const statuses = step.organizations.map(() => step.status ?? this.mix.draw(this.options.random));
     const { rows } = await this.client.query<Row>({
       name: 'place orders',
       text: PLACE_ORDERS,
-      values: [organizationIds, numbers],
+      values: [organizationIds, numbers, statuses],
     });
     return rows;
   }

@@ -85,6 +85,11 @@ export async function probeOfSink(config: SinkConfig, context: ProbeContext): Pr
   return orNameMissing(packages, config.type, async () => (await probe())(config, context));
 }
 
+/** Packages that the user installs for a sink of this type. */
+export function packagesOf(type: SinkConfig['type']): readonly string[] {
+  return TYPES[type].packages ?? [];
+}
+
 /** Runs what imports the packages. When that fails because one of them is not installed, the error names it. */
 export async function orNameMissing<T>(packages: readonly string[], type: string, run: () => Promise<T>): Promise<T> {
   try {

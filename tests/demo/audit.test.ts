@@ -4,6 +4,7 @@ import { type Arrival, audit, isClean, type WrittenEvent } from '../../src/demo/
 
 const event = (organizationId: string, number: number, committed = true): WrittenEvent => ({
   eventId: `${organizationId}-${number}`,
+  eventType: 'order.placed',
   organizationId,
   number,
   committed,

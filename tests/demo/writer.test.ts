@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { DemoRecord } from '../../src/demo/demo-record.ts';
+import { mixForEverySink } from '../../src/demo/event-mix.ts';
 import { seededRandom } from '../../src/demo/transaction-plan.ts';
 import { DEMO_SCHEMA, Writer } from '../../src/demo/writer.ts';
 import { createTestDatabase } from '../support/database.ts';
@@ -16,6 +17,7 @@ test('the record of a writer is what the outbox holds, in the order of its numbe
       url: database.url,
       organizationIds: ORGANIZATIONS,
       rate: 100_000,
+      mix: mixForEverySink(100),
       record,
       random: seededRandom(5),
       clock: systemClock,
@@ -31,8 +33,8 @@ test('the record of a writer is what the outbox holds, in the order of its numbe
     await writer.close();
     await writer.end();
 
-    const stored = await database.query<{ eventId: string; organizationId: string; number: number }>(
-      `SELECT event_id AS "eventId", organization_id AS "organizationId", (payload ->> 'number')::int AS number
+    const stored = await database.query<{ eventId: string; eventType: string; organizationId: string; number: number }>(
+      `SELECT event_id AS "eventId", event_type AS "eventType", organization_id AS "organizationId", (payload ->> 'number')::int AS number
          FROM walpost.outbox ORDER BY seq`,
     );
     const committed = record.written.filter((event) => event.committed);

@@ -7,10 +7,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFile, open, readFile, rm } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WalpostError } from '../../errors.ts';
+import { freePort } from '../free-port.ts';
 import { newCluster, program, serverEnvironment, serverUser } from './server-cache.ts';
 import { watchOver } from './watchdog.ts';
 
@@ -167,27 +167,4 @@ function configurationText(settings: Readonly<Record<string, string>>): string {
     return `${name} = '${value.replace(/['\\]/g, (sign) => sign + sign)}'`;
   });
   return `\n${lines.join('\n')}\n`;
-}
-
-/** Below the range from which systems take the ports of outgoing connections, so that a restart finds it free again. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    if (!(await isTaken(port))) return port;
-  }
-}
-
-async function isTaken(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
-  const answered = await once(socket, 'connect').then(
-    () => true,
-    () => false,
-  );
-  socket.destroy();
-  if (answered) return true;
-  const probe = createServer();
-  return new Promise((resolve) => {
-    probe.once('error', () => resolve(true));
-    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(false)));
-  });
 }
