@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 
 /** When its standard input ends without a message, the demo was killed. The child then ends too; it has nothing to save. */
-const WATCHDOG = 'read -r word; [ "$word" = done ] || { kill -KILL -- "-$1"; rm -rf "$2"; }';
+const WATCHDOG = 'read -r word; [ "$word" = done ] || { kill -KILL "-$1"; rm -rf "$2"; }';
 
 /**
  * A small process that outlives this one, and kills the child's process group and removes its directory when this one was

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -10,7 +10,7 @@ import { walpost } from '../support/walpost-cli.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
 
-/** All that the demo leaves on disk would be under it, and each of its processes names it in its arguments. */
+/** All that the demo leaves on disk would be under it. Its processes work in it, or name it in their arguments. */
 let temporary: string;
 beforeAll(async () => {
   temporary = await mkdtemp(join(tmpdir(), 'walpost-demo-test-'));
@@ -43,7 +43,8 @@ async function leftovers(): Promise<string[]> {
   const found: string[] = [];
   for (const pid of (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name))) {
     const args = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-    if (args.includes(temporary)) found.push(args.replaceAll('\0', ' '));
+    const directory = await readlink(`/proc/${pid}/cwd`).catch(() => '');
+    if (`${args}${directory}`.includes(temporary)) found.push(args.replaceAll('\0', ' '));
   }
   const clusters = await findClusters();
   const demos = (await readdir(temporary)).filter((name) => name.startsWith('walpost-demo-'));
@@ -79,8 +80,8 @@ describe('walpost demo', { timeout: 60_000 }, () => {
     expect(stderr).toContain('Every committed event arrived');
   });
 
-  test('killed, it still leaves nothing behind', async () => {
-    const demo = startDemo('--duration', '10m', '--organizations', '4');
+  test.each([[[]], [['--all-sinks']]])('killed with %j, it still leaves nothing behind', async (flags: string[]) => {
+    const demo = startDemo('--duration', '10m', '--organizations', '4', ...flags);
     await demo.firstDelivery;
     expect((await leftovers()).length).toBeGreaterThan(2);
     demo.child.kill('SIGKILL');
@@ -106,6 +107,7 @@ describe('walpost demo', { timeout: 60_000 }, () => {
     [['--duration', 'soon'], '--duration must be a time'],
     [['--rate', '0'], '--rate must be a whole number'],
     [['--organizations', '1e3'], '--organizations must be a whole number'],
+    [['--all-sinks', '--organizations', '201'], '--organizations must be a whole number from 1 to 200'],
   ])('refuses %j before anything starts', async (flags, message) => {
     const refused = demoCommand().parseAsync(flags, { from: 'user' });
     await expect(refused).rejects.toThrow(message);

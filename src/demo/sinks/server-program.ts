@@ -63,7 +63,11 @@ export class ServerProgram {
         if (isReady) settled.abort();
       });
     }
-    child.once('error', () => settled.abort()).once('exit', () => settled.abort());
+    child.once('exit', () => settled.abort());
+    child.once('error', ({ message }) => {
+      log = message;
+      settled.abort();
+    });
     await pause(clock, START_TIMEOUT_MS, settled.signal);
     if (isReady) return server;
     await server.stop();
