@@ -1,12 +1,11 @@
 /** Which types of events the demo's application writes, and how many of each. */
-import type { Random } from './transaction-plan.ts';
 
 /** What happens to an order; the type of its event is `order.` and this. */
 export type OrderStatus = 'placed' | 'paid' | 'shipped' | 'invoiced' | 'disputed';
 
 export interface EventMix {
   readonly statuses: readonly OrderStatus[];
-  readonly draw: (random: Random) => OrderStatus;
+  readonly draw: (random: () => number) => OrderStatus;
 }
 
 export function eventTypeOf(status: OrderStatus): string {

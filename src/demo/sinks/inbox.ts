@@ -10,7 +10,11 @@ const DATABASE = 'inbox';
 export async function openInbox({ databaseUrl }: DemoPlace): Promise<DemoSink> {
   const admin = connection(databaseUrl());
   await admin.connect();
-  await admin.query(`CREATE DATABASE ${DATABASE}`).finally(() => admin.end());
+  try {
+    await admin.query(`CREATE DATABASE ${DATABASE}`);
+  } finally {
+    await admin.end();
+  }
 
   const url = databaseUrl(DATABASE);
   const reader = connection(url);
