@@ -2,6 +2,9 @@
 --
 -- Only proven rows leave. The outbox is read from its old end and at most two batches deep, so rows that must stay cost little.
 --
+-- A topic with retention_hours in walpost.settings has an age of its own. Its rows lie among others, so for each such topic the outbox is read
+-- once more, and a mark keeps how far. The others need a mark too then, since rows that stay longer pile up at the old end.
+--
 -- Rows that a heal or a replay has still to read stay, however old they are. Such rows are proven, so age alone would remove them, and the
 -- job would end without an error and send less than it promised. The outbox is left alone until the job is over; walpost jobs cancel ends
 -- one that is of no use.
@@ -70,6 +73,14 @@ BEGIN
      SELECT old.ctid FROM walpost.delivery_log AS old
       WHERE old.at < now - make_interval(secs => 3600 * walpost_internal.setting('delivery_log_hours', 168)::float8)
       ORDER BY old.at LIMIT batch_size));
+  GET DIAGNOSTICS part = ROW_COUNT;
+  removed := removed + part;
+
+  DELETE FROM walpost.pruned_events AS e
+   WHERE e.ctid = ANY (ARRAY(
+     SELECT old.ctid FROM walpost.pruned_events AS old
+      WHERE old.pruned_at < now - make_interval(secs => 3600 * walpost_internal.setting('delivery_log_hours', 168)::float8)
+      ORDER BY old.pruned_at LIMIT batch_size));
   GET DIAGNOSTICS part = ROW_COUNT;
   removed := removed + part;
 
@@ -187,6 +198,101 @@ BEGIN
 END;
 $function$;
 
+CREATE OR REPLACE FUNCTION walpost_internal.topics_with_retention(OUT topic text, OUT retention interval) RETURNS SETOF record
+LANGUAGE sql STABLE ROWS 10
+BEGIN ATOMIC
+  SELECT s.topic, make_interval(secs => 3600 * s.value::float8) FROM walpost.settings AS s WHERE s.name = 'retention_hours' ORDER BY s.topic;
+END;
+
+-- Reads from the mark on, page by page, until a batch is removed, a row of the topic has to stay, or nothing old is left.
+--
+-- What the log may know of goes to pruned_events: events of a tenant with an attempt since the event. To look for the event itself would read
+-- all attempts of the tenant for each row.
+CREATE OR REPLACE FUNCTION walpost_internal.prune_topic(
+  wanted text, older_than timestamptz, topics text[], snapshots pg_snapshot[], batch_size integer, until timestamptz
+) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  done_before CONSTANT xid8 := (SELECT pg_snapshot_xmin(s) FROM unnest(snapshots) AS s ORDER BY pg_snapshot_xmin(s) LIMIT 1);
+  horizon     CONSTANT xid8 := (SELECT pg_snapshot_xmax(s) FROM unnest(snapshots) AS s ORDER BY pg_snapshot_xmax(s) LIMIT 1);
+  place_xid   xid8;
+  place_seq   bigint;
+  mark_xid    xid8;
+  mark_seq    bigint;
+  removed     bigint := 0;
+  page        record;
+BEGIN
+  SELECT m.xid, m.seq INTO mark_xid, mark_seq FROM walpost.prune_marks AS m WHERE m.topic = wanted;
+  place_xid := coalesce(mark_xid, '0');
+  place_seq := coalesce(mark_seq, 0);
+  LOOP
+    WITH read AS (
+      SELECT o.event_id, o.organization_id, o.event_type, o.created_at, o.created_xid, o.seq,
+             CASE WHEN wanted = '*' THEN o.topic <> ALL (topics) ELSE o.topic = wanted END AS ours,
+             o.created_at < older_than AND (SELECT bool_and(pg_visible_in_snapshot(o.created_xid, s)) FROM unnest(snapshots) AS s) AS due
+        FROM walpost.outbox AS o
+       WHERE (o.created_xid, o.seq) > (place_xid, place_seq) AND o.created_xid < horizon
+       ORDER BY o.created_xid, o.seq LIMIT 2 * batch_size
+    ), counted AS (
+      SELECT r.*, r.ours AND r.due AND count(*) FILTER (WHERE r.ours AND r.due) OVER w <= batch_size - removed AS leaves
+        FROM read AS r WINDOW w AS (ORDER BY r.created_xid, r.seq ROWS UNBOUNDED PRECEDING)
+    ), seen AS MATERIALIZED (
+      SELECT c.*, bool_or(c.ours AND NOT c.leaves) OVER (ORDER BY c.created_xid, c.seq ROWS UNBOUNDED PRECEDING) AS beyond FROM counted AS c
+    ), kept AS (
+      INSERT INTO walpost.pruned_events (event_id, organization_id, event_type, created_at, pruned_at)
+      SELECT s.event_id, s.organization_id, s.event_type, s.created_at, clock_timestamp() FROM seen AS s
+       WHERE s.leaves AND EXISTS (SELECT FROM walpost.delivery_log AS l WHERE l.organization_id = s.organization_id::text AND l.at >= s.created_at)
+      ON CONFLICT ON CONSTRAINT pruned_events_pkey DO NOTHING
+    ), gone AS (
+      DELETE FROM walpost.outbox AS o USING seen AS s WHERE s.leaves AND o.event_id = s.event_id AND o.created_at = s.created_at RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM gone) AS removed, count(*) AS rows, coalesce(bool_or(s.beyond), false) AS stops,
+           max(s.created_at) < older_than AS is_old,
+           (array_agg(s.created_xid ORDER BY s.created_xid DESC, s.seq DESC))[1] AS last_xid,
+           (array_agg(s.seq ORDER BY s.created_xid DESC, s.seq DESC))[1] AS last_seq,
+           (array_agg(s.created_xid ORDER BY s.created_xid DESC, s.seq DESC) FILTER (WHERE NOT s.beyond AND s.created_xid < done_before))[1] AS done_xid,
+           (array_agg(s.seq ORDER BY s.created_xid DESC, s.seq DESC) FILTER (WHERE NOT s.beyond AND s.created_xid < done_before))[1] AS done_seq
+      INTO page FROM seen AS s;
+    removed := removed + page.removed;
+    -- Rows of a transaction that was open at the checkpoint may still come: the mark stays before it.
+    IF page.done_xid IS NOT NULL THEN
+      mark_xid := page.done_xid;
+      mark_seq := page.done_seq;
+    END IF;
+    EXIT WHEN page.rows < 2 * batch_size OR page.stops OR NOT page.is_old OR removed >= batch_size OR clock_timestamp() > until;
+    place_xid := page.last_xid;
+    place_seq := page.last_seq;
+  END LOOP;
+  IF topics <> '{}' AND mark_xid IS NOT NULL THEN
+    INSERT INTO walpost.prune_marks (topic, xid, seq, topics) VALUES (wanted, mark_xid, mark_seq, topics)
+    ON CONFLICT ON CONSTRAINT prune_marks_pkey DO UPDATE SET xid = excluded.xid, seq = excluded.seq;
+  END IF;
+  RETURN removed;
+END;
+$function$;
+
+-- A mark that was written with other topics, or that was loaded from a dump, counts no more.
+CREATE OR REPLACE FUNCTION walpost_internal.prune_outbox(snapshots pg_snapshot[], now timestamptz, retention interval, batch_size integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  topics_now CONSTANT text[] := ARRAY(SELECT t.topic FROM walpost_internal.topics_with_retention() AS t);
+  until      CONSTANT timestamptz := clock_timestamp() + interval '2 seconds';
+  own        record;
+  removed    bigint;
+BEGIN
+  DELETE FROM walpost.prune_marks AS m WHERE m.topics <> topics_now OR m.xid::text::bigint > walpost_internal.written_xid(m.xmin);
+  removed := walpost_internal.prune_topic('*', now - retention, topics_now, snapshots, batch_size, until);
+  FOR own IN SELECT t.topic, t.retention FROM walpost_internal.topics_with_retention() AS t LOOP
+    removed := removed + walpost_internal.prune_topic(own.topic, now - own.retention, topics_now, snapshots, batch_size, until);
+  END LOOP;
+  RETURN removed;
+END;
+$function$;
+
 CREATE OR REPLACE FUNCTION walpost.prune(retention interval DEFAULT '72 hours', batch_size integer DEFAULT 5000) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -196,7 +302,6 @@ DECLARE
   snapshots pg_snapshot[];
   proven    boolean;
   is_read   boolean;
-  horizon   xid8;
   removed   bigint := 0;
   part      bigint;
 BEGIN
@@ -217,16 +322,7 @@ BEGIN
   SELECT array_agg(p.snapshot), coalesce(bool_and(p.snapshot IS NOT NULL), false) INTO snapshots, proven
     FROM walpost.cursor AS c CROSS JOIN LATERAL (SELECT walpost_internal.proven_snapshot(c.slot) AS snapshot) AS p;
   IF proven AND NOT is_read THEN
-    SELECT pg_snapshot_xmax(s) INTO horizon FROM unnest(snapshots) AS s ORDER BY pg_snapshot_xmax(s) LIMIT 1;
-    DELETE FROM walpost.outbox AS o
-     USING (SELECT first.event_id, first.created_at
-              FROM (SELECT f.event_id, f.created_at, f.created_xid FROM walpost.outbox AS f
-                     WHERE f.created_xid < horizon ORDER BY f.created_xid, f.seq LIMIT 2 * batch_size) AS first
-             WHERE first.created_at < now - retention
-               AND (SELECT bool_and(pg_visible_in_snapshot(first.created_xid, s)) FROM unnest(snapshots) AS s)
-             LIMIT batch_size) AS old
-     WHERE o.event_id = old.event_id AND o.created_at = old.created_at;
-    GET DIAGNOSTICS removed = ROW_COUNT;
+    removed := walpost_internal.prune_outbox(snapshots, now, retention, batch_size);
     removed := removed + walpost_internal.redact_settled(snapshots, batch_size);
   END IF;
   IF proven THEN
@@ -249,5 +345,10 @@ COMMENT ON FUNCTION walpost_internal.redact_settled(pg_snapshot[], integer) IS
   'Replaces payload and headers of one batch of settled rows, and of expired dead letters, of topics with redact_when_settled; returns how many.';
 COMMENT ON FUNCTION walpost_internal.prune_endpoint_changes(pg_snapshot[], timestamptz, integer) IS
   'Removes one batch of changes of endpoints that are old and that no relay needs; returns how many.';
+COMMENT ON FUNCTION walpost_internal.topics_with_retention() IS 'Topics whose rows stay shorter or longer than the others, and how long.';
+COMMENT ON FUNCTION walpost_internal.prune_topic(text, timestamptz, text[], pg_snapshot[], integer, timestamptz) IS
+  'Removes one batch of proven rows of a topic, or of all without a retention of their own (*), that are older; reads on until a time. Returns how many.';
+COMMENT ON FUNCTION walpost_internal.prune_outbox(pg_snapshot[], timestamptz, interval, integer) IS
+  'The part of walpost.prune that removes rows of the outbox, each topic after its own retention; returns how many.';
 COMMENT ON FUNCTION walpost.prune(interval, integer) IS
-  'Redacts one batch of settled events of topics with redact_when_settled. Removes one batch of proven events older than the retention, and of old keys, results, log rows and jobs that are done_before; returns how many rows (or daily partitions) that were. 0 means that nothing is left to do, or that a heal or a replay has still to read the outbox; while another session prunes it waits, and after 5 seconds says whom for.';
+  'Redacts one batch of settled events of topics with redact_when_settled. Removes one batch of proven events older than the retention, or than retention_hours of their topic, and of old keys, results, log rows and jobs that are over; returns how many rows (or daily partitions) that were. 0 means that nothing is left to do, or that a heal or a replay has still to read the outbox; while another session prunes it waits, and after 5 seconds says whom for.';

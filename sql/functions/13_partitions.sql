@@ -51,6 +51,7 @@ AS $function$
 DECLARE
   part      record;
   stays     boolean;
+  noted     integer;
   newest    xid8;
   snapshots CONSTANT pg_snapshot[] := (SELECT array_agg(walpost_internal.proven_snapshot(c.slot)) FROM walpost.cursor AS c);
 BEGIN
@@ -64,10 +65,26 @@ BEGIN
        AND (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''([^'']+)''\)'))[1]::timestamptz < clock_timestamp() - retention
      ORDER BY c.relname
   LOOP
+    -- Rows of a topic with a longer retention keep the day; prune_topic removes the others from it.
     EXECUTE format(
-      'SELECT EXISTS (SELECT FROM %s AS o WHERE NOT (SELECT bool_and(pg_visible_in_snapshot(o.created_xid, s)) FROM unnest($1) AS s))', part.name)
+      'SELECT EXISTS (SELECT FROM %s AS o LEFT JOIN walpost_internal.topics_with_retention() AS t ON t.topic = o.topic
+                       WHERE NOT (SELECT bool_and(pg_visible_in_snapshot(o.created_xid, s)) FROM unnest($1) AS s)
+                          OR o.created_at >= clock_timestamp() - t.retention)', part.name)
       INTO stays USING snapshots;
     CONTINUE WHEN stays;
+    -- What the log may know of the day stays findable. A call writes so many, so that none takes long; the last one drops.
+    EXECUTE format(
+      'INSERT INTO walpost.pruned_events (event_id, organization_id, event_type, created_at, pruned_at)
+       SELECT o.event_id, o.organization_id, o.event_type, o.created_at, clock_timestamp() FROM %s AS o
+              JOIN (SELECT l.organization_id, max(l.at) AS last FROM walpost.delivery_log AS l GROUP BY l.organization_id) AS logged
+                ON logged.organization_id = o.organization_id::text AND logged.last >= o.created_at
+        WHERE NOT EXISTS (SELECT FROM walpost.pruned_events AS p WHERE p.event_id = o.event_id)
+        LIMIT 100000
+       ON CONFLICT ON CONSTRAINT pruned_events_pkey DO NOTHING', part.name);
+    GET DIAGNOSTICS noted = ROW_COUNT;
+    IF noted > 0 THEN
+      RETURN noted;
+    END IF;
     -- Replay must not promise rows that are gone (triggers/01_outbox.sql); the newest settled checkpoint stays.
     EXECUTE format('SELECT o.created_xid FROM %s AS o ORDER BY o.created_xid DESC LIMIT 1', part.name) INTO newest;
     DELETE FROM walpost.checkpoints AS c
@@ -177,6 +194,6 @@ COMMENT ON FUNCTION walpost_internal.first_partition_day() IS 'The end of the pa
 COMMENT ON FUNCTION walpost_internal.make_partitions(integer) IS
   'Makes the days of a partitioned outbox that come next; returns how many.';
 COMMENT ON FUNCTION walpost_internal.drop_partitions(interval) IS
-  'Drops one partition that is past the retention and whose rows are all proven; returns how many, 0 or 1.';
+  'Drops one partition that is past the retention and whose rows are all proven, or first notes a part of its events that the log knows; returns how many, 0 when there is nothing to do.';
 COMMENT ON FUNCTION walpost.partition_outbox(integer) IS
   'Turns walpost.outbox into a table with daily partitions; the rows that are there stay in its first one. Locks the table for as long as an index over these rows takes: prune first.';

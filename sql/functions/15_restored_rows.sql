@@ -77,6 +77,9 @@ BEGIN
     last_xid := old.created_xid;
     last_seq := old.seq;
   END LOOP;
+  IF stamped > 0 THEN
+    DELETE FROM walpost.prune_marks; -- the rows may lie before them now
+  END IF;
 END;
 $function$;
 

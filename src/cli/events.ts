@@ -32,9 +32,10 @@ export async function showEvent(config: Config, id: string, { payload = false, j
   const story = await readEventStory(pool, source, { slot, id });
   if (!story) throw unknownEvent(config, id);
   const places = placesOf(story, routedTo(config, story.fields));
-  const fields = shown(story.fields, payload);
-  const { inTable, settled, steps } = story;
-  if (json) return sayJson({ event_id: id, inTable, settled, sinks: places, timeline: steps, fields });
+  const { pruned, inTable, settled, steps } = story;
+  const fields = shown(story.fields ?? pruned, payload);
+  if (json)
+    return sayJson({ event_id: id, inTable, pruned: pruned !== null, settled, sinks: places, timeline: steps, fields });
   const rows = steps.map(({ at, step, sink, attempt, job, reason }) => [
     moment(at),
     step,
@@ -46,7 +47,8 @@ export async function showEvent(config: Config, id: string, { payload = false, j
   process.stdout.write(
     recordText(Object.entries(fields ?? { event_id: id }).map(([name, value]) => [name, value ?? ''])),
   );
-  if (!inTable) say(`No row of ${source.table} has this id: it was pruned, or came by walpost.emit.`);
+  if (!inTable)
+    say(`No row of ${source.table} has this id: it was pruned${pruned ? '' : ', or came by walpost.emit'}.`);
   process.stdout.write(`\n${textTable(HEAD, rows)}\n`);
   process.stdout.write(recordText(places.map(({ sink, ...place }) => [`sink ${sink}`, placeText(place)])));
 }

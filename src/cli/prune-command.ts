@@ -14,9 +14,14 @@ const LONGEST_MS = 3650 * 86_400_000;
 
 export function pruneCommand(): Command {
   return withConfigOptions(new Command('prune'))
-    .description('Remove delivered events that are older than the retention, and keys, log rows and jobs past theirs.')
+    .description(
+      'Remove delivered events that are older than the retention (of their topic, where it has one), and keys, log rows and jobs past theirs.',
+    )
     .helpGroup('Mend:')
-    .option('--retention <duration>', 'keep delivered events for that long (default: prune.retention)')
+    .option(
+      '--retention <duration>',
+      'keep delivered events for that long, except of topics with retention_hours (default: prune.retention)',
+    )
     .option('--batch <rows>', 'rows a transaction (default: prune.batch)')
     .option('--json', 'as JSON')
     .action(prune);

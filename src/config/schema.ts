@@ -221,7 +221,11 @@ export const optionsSchema = z.strictObject({
   prune: z
     .strictObject({
       enabled: z.boolean().default(true).describe('The leader removes old events that have been delivered.'),
-      retention: duration().prefault('72h').describe('How long a delivered event stays in the outbox.'),
+      retention: duration()
+        .prefault('72h')
+        .describe(
+          'How long a delivered event stays in the outbox. A topic can have a time of its own: retention_hours in walpost.settings.',
+        ),
       batch: z.int().min(1).max(100_000).default(5_000).describe('Rows removed per transaction.'),
       every: duration({ min: '1s', max: '1d' })
         .prefault('5m')

@@ -61,6 +61,9 @@ const OF_DOCTOR = {
   // configuration and sinks
   SINK_CONFIG: critical('`walpost run` does not start with it, and `walpost config check` says the same.'),
   SINK_IDLE: note('Nothing that is published goes there.'),
+  TOPIC_RETENTION: warning(
+    'A replay begins no earlier than the last row that has left, so `walpost endpoints recover` cannot send all that was missed.',
+  ),
   SINK_UNREACHABLE: critical('Its events are parked in Postgres until it can be reached.'),
   // the server
   SLOT_WAL_UNLIMITED: note('When nobody reads the slot, its log fills the disk, and the server stops for everybody.'),

@@ -9,6 +9,7 @@ import { judgeTransactions, judgeOtherSlots } from './checks/held-back.ts';
 import { type CheckContext, contextOf, placeOf, startFinding } from './checks/context.ts';
 import { judgeConnections, judgeLogin, judgeRights } from './checks/login.ts';
 import { judgeCaptures, judgeDefaults, judgeDeviations, judgeInsiders, judgeOwnerLogins } from './checks/rights.ts';
+import { judgeTopicRetentions } from './checks/retention.ts';
 import { judgeSettings, judgeSlotPlaces, judgeStart } from './checks/server.ts';
 import { judgeParked, judgeProbes, judgeSinkConfig } from './checks/sinks.ts';
 import { judgeFailover, judgeOwnSlot } from './checks/slot.ts';
@@ -105,6 +106,7 @@ const CHECKS = [
   'applications',
   'captures',
   'parked events',
+  'retention',
   'clocks',
 ] as const;
 
@@ -153,6 +155,9 @@ function ofDatabase(facts: DatabaseFindings, context: CheckContext, knowsSinks: 
     captures: judge(facts.captures, judgeCaptures),
     'parked events': knowsSinks
       ? judge(facts.parked, (counts) => judgeParked(counts, context.config))
+      : { findings: [], unknown: ['the sinks are not known'] },
+    retention: knowsSinks
+      ? judge(facts.topicRetentions, (topics) => judgeTopicRetentions(topics, context.config))
       : { findings: [], unknown: ['the sinks are not known'] },
     clocks: judge(facts.clock, (difference) => judgeClocks(difference, context)),
   };

@@ -4,6 +4,7 @@ import { rfc3339Sql } from '../pg-time.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import { quoteIdentifier, quoteQualified } from '../postgres/identifiers.ts';
 import { type ColumnMapping, EVENT_FIELDS, type EventField } from '../postgres/source/column-mapping.ts';
+import { OWN_TABLE } from '../postgres/own-table.ts';
 import { presentMapping } from '../postgres/source/present-mapping.ts';
 import { SQLSTATE, sqlStateOf } from '../postgres/sqlstate.ts';
 
@@ -25,8 +26,10 @@ export interface StoryStep {
 }
 
 export interface EventStory {
-  /** From the row, else from where it is stored; null when only the log knows it. */
+  /** From the row, else from where it is stored; null when neither is there. */
   readonly fields: StoryFields | null;
+  /** What is left of a row that was pruned: id, tenant, type and time; null otherwise. */
+  readonly pruned: StoryFields | null;
   /** The row is in the source table. */
   readonly inTable: boolean;
   /** A settled checkpoint proves that it is delivered or stored; null when that cannot be told. */
@@ -59,6 +62,8 @@ const LOG = `
   SELECT ${rfc3339Sql('at')} AS at, outcome AS step, sink, attempt, reason, job, NULL AS letter FROM walpost.delivery_log
    WHERE slot = $1 AND $2 = ANY (event_ids) AND ($3::text IS NULL OR organization_id = $3) ORDER BY id`;
 
+const PRUNED = `SELECT event_id::text, organization_id::text, event_type, created_at::text FROM walpost.pruned_events WHERE event_id = $1`;
+
 type StoredRow = StoryFields & StoryStep & { readonly committed_at: string | null };
 
 export async function readEventStory(
@@ -71,11 +76,15 @@ export async function readEventStory(
     const parked = await pool.query<StoredRow>(storedSql(rfc3339Sql('parked_at'), 'parked', PARKED), [slot, id]);
     const dead = await pool.query<StoredRow>(storedSql(rfc3339Sql('stored_at'), 'dead', DEAD), [slot, id]);
     const stored = [...parked.rows, ...dead.rows];
+    const pruned = row ? null : await readPruned(pool, source, id);
     const fields = row ?? (stored[0] ? fieldsOf(stored[0]) : null);
-    const log = await pool.query<StoryStep & object>(LOG, [slot, id, fields?.organization_id ?? null]);
-    if (!fields && log.rows.length === 0) return undefined;
-    const steps = [...startOf(fields, stored[0]), ...[...log.rows, ...stored.map(stepOf)].toSorted(byTime)];
-    return { fields, inTable: row !== null, settled: row && (await isSettled(pool, source, id)), steps };
+    const known = fields ?? pruned;
+    const log = await pool.query<StoryStep & object>(LOG, [slot, id, known?.organization_id ?? null]);
+    if (!known && log.rows.length === 0) return undefined;
+    const steps = [...startOf(known, stored[0]), ...[...log.rows, ...stored.map(stepOf)].toSorted(byTime)];
+    // Only proven rows are pruned.
+    const settled = row ? await isSettled(pool, source, id) : pruned && true;
+    return { fields, pruned, inTable: row !== null, settled, steps };
   } catch (error) {
     throw databaseError(error, 'looking for an event');
   }
@@ -90,6 +99,12 @@ async function readRow(pool: pg.Pool, { table, mapping }: StorySource, id: strin
   const columns = known.map(([field, column]) => `${quoteIdentifier(column ?? '')}::text AS ${field}`).join(', ');
   const sql = `SELECT ${columns} FROM ${quoteQualified(table)} WHERE ${idColumn(mapping)} = $1 LIMIT 1`;
   const { rows } = await pool.query<StoryFields & object>(sql, [id]).catch(noRow);
+  return rows[0] ?? null;
+}
+
+async function readPruned(pool: pg.Pool, { table }: StorySource, id: string): Promise<StoryFields | null> {
+  if (table !== OWN_TABLE) return null;
+  const { rows } = await pool.query<StoryFields & object>(PRUNED, [id]).catch(noRow);
   return rows[0] ?? null;
 }
 

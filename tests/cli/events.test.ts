@@ -99,6 +99,34 @@ test('a dead letter, an event whose row is gone, one before any relay, and one t
   expect(odd.code).toBe(2);
 }, 60_000);
 
+test('an event whose row was pruned, for as long as the log', async () => {
+  const delivery = { log: 'all' };
+  const source = { checkpoint_interval: '1s' };
+  await using _relay = await RelayInProcess.start({ database, sinks: sinks(), source, config: { delivery } });
+  const id = await publish();
+  await log.has([id]);
+  const isPruned = async (): Promise<true | undefined> => {
+    await publish(Y); // a checkpoint is taken while events flow
+    await database.query(`SELECT walpost.prune('0')`);
+    return (
+      (await database.query('SELECT FROM walpost.pruned_events WHERE event_id = $1', [id])).length > 0 || undefined
+    );
+  };
+  await poll('the pruned row', isPruned, 20_000);
+  const [text, json] = await Promise.all([show(id), show(id, '--json')]);
+  expect(text.stdout).toContain('No row of walpost.outbox has this id: it was pruned.\n');
+  expect(text.stdout).toMatch(/^event_type +a$/m);
+  expect(text.stdout).toMatch(/^sink hook +delivered since/m);
+  const story = JSON.parse(json.stdout) as { timeline: { step: string }[] };
+  expect(story).toMatchObject({
+    inTable: false,
+    pruned: true,
+    settled: true,
+    fields: { event_id: id, organization_id: X, event_type: 'a' },
+  });
+  expect(story.timeline.map(({ step }) => step)).toEqual(['created', 'delivered', 'delivered']);
+}, 60_000);
+
 test('an event of a table of the application, by the names of its columns', async () => {
   await database.query(`CREATE TABLE public.app_events (id bigint PRIMARY KEY, tenant text, kind text, body jsonb)`);
   await database.query(`INSERT INTO public.app_events VALUES (7, 'acme', 'paid', '{"secret": 1}')`);

@@ -48,9 +48,9 @@ test('a healthy installation: nothing is found, and the exit code is 0', async (
   await using relay = await installation.relay();
   const found = await asJson(configText(installation.login.url), '--probe');
   expect(found).toMatchObject({ code: 0, findings: [], notKnown: [], notAsked: [] });
-  expect(found.ran).toHaveLength(19);
+  expect(found.ran).toHaveLength(20);
   const { code, stdout } = await doctor(configText(installation.login.url));
-  expect(stdout).toMatch(/^not asked\n {2}sinks reachable: .*--probe\n\nNothing found; 18 checks made\.\n$/);
+  expect(stdout).toMatch(/^not asked\n {2}sinks reachable: .*--probe\n\nNothing found; 19 checks made\.\n$/);
   expect(code).toBe(0);
   await relay.stop();
 });
@@ -87,7 +87,7 @@ describe('a server that cannot be asked', () => {
   ])('%s', async (_name, change, code) => {
     const found = await asJson(broken(change));
     expect(found.findings).toMatchObject([{ code, severity: 'critical', subject: 'server 127.0.0.1' }]);
-    expect(found.notKnown).toHaveLength(16);
+    expect(found.notKnown).toHaveLength(17);
     expect(found.ran).toEqual(['sink configuration', 'connection']);
     expect(found.code).toBe(3);
     expect(JSON.stringify(found)).not.toContain('not-the-word');
@@ -96,7 +96,7 @@ describe('a server that cannot be asked', () => {
   test('says for people what it does not know, in one line', async () => {
     const { stdout } = await doctor(broken((url) => (url.port = '1')));
     expect(stdout).toMatch(/\nnot known\n {2}server settings, login, .*, clocks: the database was not reached\n/);
-    expect(stdout).toMatch(/1 found: 1 critical, 0 warnings, 0 notes; 2 checks made; 16 checks could not be made/);
+    expect(stdout).toMatch(/1 found: 1 critical, 0 warnings, 0 notes; 2 checks made; 17 checks could not be made/);
   });
 });
 
@@ -119,6 +119,7 @@ describe('secrets of sinks', () => {
     expect(found.notKnown).toEqual([
       { check: 'sink configuration', reason: expect.stringContaining('NO_SUCH_SECRET, which is not set') as string },
       { check: 'parked events', reason: 'the sinks are not known' },
+      { check: 'retention', reason: 'the sinks are not known' },
     ]);
     const probed = await asJson(text, '--probe');
     expect(probed.findings[0]).toMatchObject({ code: 'SINK_CONFIG', subject: 'sinks.hook.secret' });

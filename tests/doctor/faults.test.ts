@@ -334,6 +334,16 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     },
     alone: true,
   },
+  'rows of a topic leave before an endpoint is disabled': {
+    code: 'TOPIC_RETENTION',
+    plant: `INSERT INTO walpost.settings (name, topic, value) VALUES ('retention_hours', 'short', '24'), ('retention_hours', 'long', '9000')`,
+    says: /topic short stay for 24 hours.* after 48 hours/,
+    options: {
+      config: { sinks: { out: { type: 'discard' }, customers: { type: 'webhook', endpoints: true } } },
+    },
+    mend: ({ sql }, remedy) => sql(/UPDATE [^;]+/.exec(remedy)?.[0] ?? ''),
+    restore: `DELETE FROM walpost.settings WHERE name = 'retention_hours'`,
+  },
   'the clocks differ': {
     code: 'CLOCK_DIFFERENCE',
     plant: 'SELECT',

@@ -38,6 +38,20 @@ test('a look is worth it once for each checkpoint that has come of age', async (
   expect(await watch.isDue()).toBe(false);
 });
 
+test('it goes by the topic that stays shortest, where one does', async () => {
+  const keep = (topic: string, hours: string) =>
+    database.query(`INSERT INTO walpost.settings (name, topic, value) VALUES ('retention_hours', $1, $2)`, [
+      topic,
+      hours,
+    ]);
+  await settleAll(database);
+  await age('30 minutes');
+  await keep('long', '9000');
+  expect(await watch.isDue()).toBe(false);
+  await keep('short', '0.4');
+  expect(await watch.isDue()).toBe(true);
+});
+
 test('with nothing new it is worth it once an hour', async () => {
   await clock.advance(HOUR - 1);
   expect(await watch.isDue()).toBe(false);

@@ -8,7 +8,15 @@ import { type TestDatabase, createTestDatabase } from '../support/database.ts';
 import { settleAll } from '../support/settled-checkpoint.ts';
 
 const [mine, other] = [randomUUID(), randomUUID()];
-const TABLES = ['outbox', 'idempotency_keys', 'command_results', 'parked', 'dead_letters', 'delivery_log'] as const;
+const TABLES = [
+  'outbox',
+  'idempotency_keys',
+  'command_results',
+  'parked',
+  'dead_letters',
+  'delivery_log',
+  'pruned_events',
+] as const;
 
 let database: TestDatabase;
 const roles: DatabaseRole[] = [];
@@ -30,6 +38,11 @@ beforeEach(async () => {
     await database.query(
       `INSERT INTO walpost.dead_letters (slot, system_identifier, epoch, sink, reason, detail, attempts, organization_id, event_type)
        VALUES ('test', '1', 1, 's', 'failed', 'no', 3, $1, 'a')`,
+      [id],
+    );
+    await database.query(
+      `INSERT INTO walpost.pruned_events (event_id, organization_id, event_type, created_at, pruned_at)
+       VALUES (gen_random_uuid(), $1, 'a', now(), now())`,
       [id],
     );
     await database.query(
@@ -101,7 +114,7 @@ test('functions that run with the rights of the owner have a search_path of thei
 });
 
 describe('walpost_reader', () => {
-  test.each(['outbox', 'parked', 'dead_letters', 'delivery_log'])(
+  test.each(['outbox', 'parked', 'dead_letters', 'delivery_log', 'pruned_events'])(
     '%s: its organization, and nothing without one',
     async (table) => {
       const client = await member('walpost_reader');
@@ -126,6 +139,11 @@ describe('walpost_reader', () => {
     expect((await client.query('SELECT DISTINCT organization_id FROM walpost.event_timeline')).rows).toEqual([
       { organization_id: mine },
     ]);
+    const { rows: pruned } = await client.query(
+      `SELECT count(*)::int AS n FROM walpost.event_timeline
+        WHERE step = 'created' AND event_id NOT IN (SELECT event_id FROM walpost.outbox)`,
+    );
+    expect(pruned).toEqual([{ n: 1 }]);
     const { rows: errors } = await client.query('SELECT events FROM walpost.error_summary');
     expect(errors).toEqual([{ events: '1' }]);
     const { rows: queues } = await client.query('SELECT state, events FROM walpost.queue_status ORDER BY state');

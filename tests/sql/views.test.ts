@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type TestDatabase, createTestDatabase } from '../support/database.ts';
 import { settleAll } from '../support/settled-checkpoint.ts';
 
@@ -145,6 +145,103 @@ test('the timeline of an event, step by step', async () => {
     { step: 'parked', sink: 'hook', detail: null },
     { step: 'dead', sink: 'hook', detail: 'failed: no 1' },
   ]);
+});
+
+describe('the timeline of an event whose row is pruned', () => {
+  const attempt = (id: string) =>
+    database.query(
+      `INSERT INTO walpost.delivery_log (slot, sink, organization_id, first_event_id, last_event_id, event_ids, events, attempt, outcome, duration_ms, at)
+       VALUES ('test', 'hook', $2, $1, $1, ARRAY['x', $1], 2, 1, 'delivered', 5, clock_timestamp())`,
+      [id, organization],
+    );
+  const timeline = (id: string) =>
+    database.query(
+      'SELECT step, sink, event_type, organization_id FROM walpost.event_timeline WHERE event_id = $1 ORDER BY at',
+      [id],
+    );
+  const prune = async (): Promise<void> => {
+    await settleAll(database);
+    await database.query(`SELECT walpost.prune('0')`);
+    expect(await database.query('SELECT FROM walpost.outbox')).toEqual([]);
+  };
+
+  test('is whole for as long as the log', async () => {
+    const id = await publish();
+    await attempt(id);
+    const whole = await timeline(id);
+    expect(whole).toEqual([
+      { step: 'created', sink: null, event_type: 'a', organization_id: organization },
+      { step: 'delivered', sink: 'hook', event_type: 'a', organization_id: organization },
+    ]);
+    await prune();
+    expect(await timeline(id)).toEqual(whole);
+    await database.query(`UPDATE walpost.pruned_events SET pruned_at = pruned_at - interval '167 hours'`);
+    await prune();
+    expect(await timeline(id)).toEqual(whole);
+    await database.query(`UPDATE walpost.settings SET value = '166' WHERE name = 'delivery_log_hours'`);
+    await prune();
+    expect(await timeline(id)).toEqual([]);
+  });
+
+  test('is not kept where the log says nothing of the tenant since the event', async () => {
+    await attempt(randomUUID());
+    const [quiet] = await database.query<{ id: string }>(`SELECT walpost.publish($1, 'a', '{}') AS id`, [randomUUID()]);
+    const late = await publish();
+    await prune();
+    expect([await timeline(quiet?.id ?? ''), await timeline(late)]).toEqual([[], []]);
+    expect(await database.query('SELECT FROM walpost.pruned_events')).toEqual([]);
+  });
+
+  test('is whole after its day was dropped, and not told twice before', async () => {
+    await database.query('SELECT walpost.partition_outbox()');
+    await database.query('ALTER TABLE walpost.outbox DETACH PARTITION walpost.outbox_before');
+    await database.query(
+      `DO $$ BEGIN EXECUTE format('ALTER TABLE walpost.outbox ATTACH PARTITION walpost.outbox_before FOR VALUES FROM (MINVALUE) TO (%L)', now() - interval '5 days'); END $$`,
+    );
+    const [old] = await database.query<{ id: string }>(
+      `INSERT INTO walpost.outbox (organization_id, event_type, payload, created_at) VALUES ($1, 'a', '{}', now() - interval '6 days') RETURNING event_id AS id`,
+      [organization],
+    );
+    const id = old?.id ?? '';
+    await attempt(id);
+    const whole = await timeline(id);
+    expect(whole).toHaveLength(2);
+    await settleAll(database);
+    await database.query('SELECT walpost_internal.make_partitions()');
+    expect(await database.query(`SELECT walpost_internal.drop_partitions('72 hours') AS n`)).toEqual([{ n: 1 }]);
+    expect(await database.query(`SELECT to_regclass('walpost.outbox_before')::text AS name`)).toEqual([
+      { name: 'walpost.outbox_before' },
+    ]);
+    expect(await timeline(id)).toEqual(whole);
+    expect(await database.query(`SELECT walpost_internal.drop_partitions('72 hours') AS n`)).toEqual([{ n: 1 }]);
+    expect(await database.query('SELECT FROM walpost.outbox')).toEqual([]);
+    expect(await timeline(id)).toEqual(whole);
+  });
+
+  test.each(['there', 'pruned'])('by the indexes, when the row is %s', async (state) => {
+    await database.query(
+      `INSERT INTO walpost.outbox (organization_id, event_type, payload)
+       SELECT gen_random_uuid(), 'a', '{}' FROM generate_series(1, 20000)`,
+    );
+    await database.query(
+      `INSERT INTO walpost.delivery_log (slot, sink, organization_id, first_event_id, last_event_id, event_ids, events, attempt, outcome, duration_ms, at)
+       SELECT 'test', 'hook', organization_id, event_id, event_id, ARRAY[event_id], 1, 1, 'delivered', 5, clock_timestamp() FROM walpost.outbox`,
+    );
+    const [{ id } = { id: '' }] = await database.query<{ id: string }>(
+      'SELECT event_id AS id FROM walpost.outbox OFFSET 9000 LIMIT 1',
+    );
+    await settleAll(database);
+    await database.query(`SELECT walpost.prune('0', ${state === 'pruned' ? 20_000 : 5_000})`);
+    await database.query('ANALYZE walpost.outbox, walpost.pruned_events, walpost.delivery_log');
+    expect(await database.query('SELECT FROM walpost.event_timeline WHERE event_id = $1', [id])).toHaveLength(2);
+    const plan = (
+      await database.query<Record<string, string>>(
+        `EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) SELECT * FROM walpost.event_timeline WHERE event_id = '${id}'`,
+      )
+    ).map((row) => row['QUERY PLAN'] ?? '');
+    const walked = plan.filter((line) => /Seq Scan on (outbox|pruned_events|delivery_log)/.test(line));
+    expect([walked, plan.join('\n')]).toEqual([[], expect.stringContaining('pruned_events_pkey')]);
+  });
 });
 
 test('alerts hold beyond their thresholds, which walpost.settings can change', async () => {

@@ -36,6 +36,7 @@ import {
   type RelayRights,
 } from './rights.ts';
 import { readServerState, type ServerState } from './server-state.ts';
+import { readTopicRetentions, type TopicRetention } from './topic-retention.ts';
 import {
   type OpenTransaction,
   type OwnSlot,
@@ -66,6 +67,7 @@ export interface DatabaseFindings {
   readonly ownerLogins: Fact<readonly UnboundLogin[]>;
   readonly captures: Fact<readonly CaptureProblem[]>;
   readonly parked: Fact<readonly ParkedSinkCount[]>;
+  readonly topicRetentions: Fact<readonly TopicRetention[]>;
   readonly clock: Fact<ClockDifference>;
 }
 
@@ -122,6 +124,7 @@ async function readAll(pool: pg.Pool, config: Config, clock: Clock): Promise<Dat
     ownerLogins: await installed(() => findOwnerLogins(pool)),
     captures: await installed(() => askCaptureProblems(pool)),
     parked: await installed(() => countParked(pool, slot)),
+    topicRetentions: await installed(() => readTopicRetentions(pool)),
     clock: await factOf(() => readClockDifference(pool, clock)),
   };
 }

@@ -1,9 +1,9 @@
 /**
  * Whether pruning is worth a look at the outbox, which the relay otherwise never reads.
  *
- * Rows become old enough when a checkpoint does: only a settled checkpoint that has passed the retention since the last
- * look can have made new rows removable. What grows by the clock alone, partitions ahead and old keys, is looked after
- * now and then.
+ * Rows become old enough when a checkpoint does: only a settled checkpoint that has passed the shortest retention since the
+ * last look can have made new rows removable. Rows of topics that stay longer, and what grows by the clock alone, partitions
+ * ahead and old keys, are looked after now and then.
  */
 import type pg from 'pg';
 import type { Clock } from '../../clock.ts';
@@ -42,7 +42,10 @@ export class PruneWatch {
     try {
       const { rows } = await db.query<{ id: string }>(
         `SELECT coalesce(max(id), 0)::text AS id FROM walpost.checkpoints
-          WHERE slot = $1 AND settled_at IS NOT NULL AND taken_at < now() - make_interval(secs => $2::float8 / 1000)`,
+          WHERE slot = $1 AND settled_at IS NOT NULL
+            AND taken_at < now() - least(make_interval(secs => $2::float8 / 1000),
+                                         (SELECT make_interval(secs => 3600 * min(s.value::float8)) FROM walpost.settings AS s
+                                           WHERE s.name = 'retention_hours'))`,
         [slot, retention],
       );
       return BigInt(rows[0]?.id ?? '0');
