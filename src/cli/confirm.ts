@@ -2,14 +2,21 @@ import { createInterface } from 'node:readline/promises';
 import { WalpostError } from '../errors.ts';
 import { printable } from '../observe/printable.ts';
 
-/** Asks on a terminal; elsewhere `yes` must have been said on the command line. With `json` standard output is for programs. */
-export async function confirm(question: string, { yes, json }: { yes?: boolean; json?: boolean }): Promise<boolean> {
+/**
+ * Asks on a terminal; elsewhere `yes` must have been said on the command line. With `json` standard output is for programs.
+ * `remedy` is for where nobody can be asked: a command without --dry-run has another.
+ */
+export async function confirm(
+  question: string,
+  { yes, json }: { yes?: boolean; json?: boolean },
+  remedy = 'Add --yes, or --dry-run to only look.',
+): Promise<boolean> {
   if (yes) return true;
   const output = json ? process.stderr : process.stdout;
   if (!process.stdin.isTTY || !output.isTTY) {
     throw new WalpostError('USAGE', {
       detail: 'Nobody can be asked here whether to go on.',
-      remedy: 'Add --yes, or --dry-run to only look.',
+      remedy,
     });
   }
   const asking = createInterface({ input: process.stdin, output });

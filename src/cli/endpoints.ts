@@ -106,23 +106,28 @@ export async function disable(config: Config, id: string, flags: ReasonFlags): P
   const { json, reason, dryRun } = flags;
   await using database = await openJobDatabase(config);
   const endpoint = await existing(database, id);
-  const parked = `${parkedText(endpoint)} parked event${endpoint.parked === 1 ? '' : 's'}`;
-  if (dryRun && json) return sayJson({ dry_run: true, state: endpoint.state, parked: endpoint.parked });
-  if (dryRun) return say(`It is ${endpoint.state}; ${parked} would be discarded.`);
+  const { endpoint_id, state, parked: count, parked_more } = endpoint;
+  const parked = `${parkedText(endpoint)} parked event${count === 1 ? '' : 's'}`;
+  if (dryRun && json) return sayJson({ dry_run: true, endpoint_id, state, parked: count, parked_more });
+  if (dryRun && state === 'disabled') return say('It is disabled already: nothing would be done.');
+  if (dryRun) return say(`It is ${state}; ${parked} would be discarded.`);
   if (!(await confirm(`Disable ${id} at ${endpoint.host}, and discard ${parked}?`, flags))) return;
-  const changed = await callEndpoint<boolean>(database.pool, 'disable', [endpoint.endpoint_id, reason ?? null]);
+  const changed = await callEndpoint<boolean>(database.pool, 'disable', [endpoint_id, reason ?? null]);
   await told(database, id, { json, changed, done: 'is disabled.', before: 'was disabled already.' });
 }
 
 export async function adopt(config: Config, flags: AdoptFlags): Promise<void> {
   await using database = await openJobDatabase(config);
   const count = await countEndpoints(database.pool, {});
-  const question = `Let ${count} endpoints of customers get events from this database?`;
-  if (!(await confirm(question, flags))) return;
+  const endpoints = `${count} endpoint${count === 1 ? '' : 's'}`;
+  const question = `Let ${endpoints} of customers get events from this database?`;
+  if (!(await confirm(question, flags, 'Add --yes.'))) return;
   const changed = (await callEndpoint<boolean>(database.pool, 'adopt', [])) === true;
   if (flags.json) return sayJson({ changed, endpoints: count });
   say(
-    changed ? `${count} endpoints get events from here now.` : 'Nothing to do: the endpoints belong to this database.',
+    changed
+      ? `${endpoints} ${count === 1 ? 'gets' : 'get'} events from here now.`
+      : 'Nothing to do: the endpoints belong to this database.',
   );
 }
 

@@ -120,9 +120,17 @@ test('pause, enable and disable change the state, say so once, and are told that
 
   expect(await run('disable', id)).toMatchObject({ code: 2, stderr: expect.stringContaining('Add --yes') as string });
   expect((await run('disable', id, '--dry-run')).stdout).toBe('It is enabled; 0 parked events would be discarded.\n');
+  expect(await json('disable', id, '--dry-run')).toEqual({
+    dry_run: true,
+    endpoint_id: id,
+    state: 'enabled',
+    parked: 0,
+    parked_more: false,
+  });
   expect(await stateOf()).toMatchObject({ state: 'enabled' });
   expect(await run('disable', id, '--reason', 'asked for by mail', '--yes')).toMatchObject({ code: 0, stderr: '' });
   expect(await stateOf()).toEqual({ state: 'disabled', state_reason: 'asked for by mail' });
+  expect((await run('disable', id, '--dry-run')).stdout).toBe('It is disabled already: nothing would be done.\n');
   expect(await run('pause', id)).toMatchObject({
     code: 2,
     stderr: `ENDPOINT_REFUSED\n  That cannot be done with the endpoint. The endpoint ${id} is disabled.\n  It gets nothing now. Enable it first, to have its events kept while it is paused.\n`,
@@ -142,8 +150,9 @@ test('a test event names the endpoint', async () => {
 test('adopt lets the endpoints of a copy go on, and asks before', async () => {
   expect((await run('adopt', '--yes')).stdout).toBe('Nothing to do: the endpoints belong to this database.\n');
   await database.query(`UPDATE walpost.endpoint_installation SET system_identifier = '1'`);
-  expect(await run('adopt')).toMatchObject({ code: 2 });
-  expect((await run('adopt', '--yes')).stdout).toBe('1 endpoints get events from here now.\n');
+  const asked = await run('adopt');
+  expect(asked).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('\n  Add --yes.\n') as string });
+  expect((await run('adopt', '--yes')).stdout).toBe('1 endpoint gets events from here now.\n');
   expect(await database.query('SELECT recorded_by FROM walpost.endpoint_installation')).toEqual([
     { recorded_by: 'adopt' },
   ]);

@@ -16,6 +16,8 @@ test.each<[string, object, string]>([
   ['a URL of its own', { endpoints: true, url: 'https://example.com' }, 'sinks.customers.url does not go together'],
   ['a secret of its own', { endpoints: true, secret: 'long enough to be one' }, 'sinks.customers.secret does not go'],
   ['a preset', { endpoints: true, preset: 'n8n' }, 'sinks.customers.preset does not go together'],
+  ['an order by entity', { endpoints: true, order: 'entity' }, 'sinks.customers.order must be left out beside endpoints'],
+  ['no order', { endpoints: true, order: 'none' }, 'sinks.customers.order must be left out beside endpoints'],
   ['private addresses', { endpoints: true, allow_private: true }, 'sinks.customers.allow_private never applies'],
   [
     'disable_after without endpoints',
@@ -40,6 +42,7 @@ test.each<[string, object, string]>([
 
 test('endpoints need nothing else, and rows that are not pruned are there for ever', () => {
   expect(problemsOf({ endpoints: true })).toEqual([]);
+  expect(problemsOf({ endpoints: true, order: 'organization' })).toEqual([]);
   expect(problemsOf({ endpoints: true, disable_after: '71h' })).toEqual([]);
   expect(problemsOf({ endpoints: true, disable_after: '30d' }, { prune: { enabled: false } })).toEqual([]);
   expect(problemsOf({ endpoints: true, disable_after: '3d' }, { prune: { retention: '7d' } })).toEqual([]);

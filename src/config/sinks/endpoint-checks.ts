@@ -28,6 +28,9 @@ export function* endpointProblems(sink: Input): Generator<SinkProblem> {
   for (const [option, message] of Object.entries(NOT_BESIDE_ENDPOINTS)) {
     if (sink[option] !== undefined) yield { path: [option], message };
   }
+  if (sink['order'] === 'entity' || sink['order'] === 'none') {
+    yield { path: ['order'], message: 'must be left out beside endpoints: true: each endpoint gets its events in one order' };
+  }
   if (sink['allow_private'] === true) {
     yield { path: ['allow_private'], message: 'never applies to endpoints, whose URLs customers write' };
   }
