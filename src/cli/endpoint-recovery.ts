@@ -19,6 +19,9 @@ import { jobJson } from './job-outcome.ts';
 import { say, sayJson } from './output.ts';
 import type { ChangeFlags } from './stored-filter.ts';
 
+/** What was in the relay's memory when the endpoint was disabled, and failed then, can have been committed a little before. */
+const BEFORE_DISABLING_MS = 60_000;
+
 export interface RecoverFlags extends ConfigFlags, ChangeFlags {
   readonly since?: string;
   readonly rate?: string;
@@ -32,7 +35,7 @@ export async function recover(config: Config, id: string, flags: RecoverFlags): 
   const endpoint = await readEndpoint(database.pool, id.toLowerCase());
   if (!endpoint) throw unknownEndpoint(id);
   refuseGoneSink(config, endpoint);
-  const since = sinceOf(endpoint, flags.since);
+  const since = await sinceOf(database, endpoint, flags.since);
   const spec = specOf(endpoint, rate);
   await requireScanColumns(database.pool, config.source.table);
   const events = await countMissed(config, database, await planFrom(database, since), { endpoint, spec });
@@ -67,13 +70,34 @@ function specOf({ endpoint_id: id, sink, organization_id: organization }: Endpoi
   return { organization, sinks: [sink], lanes: [id], repairs: true, ...(rate !== undefined && { rate }) };
 }
 
-function sinceOf({ missed_since: missed }: EndpointDetails, since: string | undefined): Date {
-  if (since !== undefined) return pastMoment(since, { flag: '--since', now: Date.now() });
-  if (missed !== null) return new Date(missed);
-  throw usage(
-    'It has missed nothing that is known of.',
-    'Say from when with --since 2h, or --since 2026-11-20T14:00:00Z.',
-  );
+/** Throws REPLAY_RANGE with the oldest time that the rows still allow. */
+async function sinceOf(
+  { pool, slot }: JobDatabase,
+  { missed_since: missed }: EndpointDetails,
+  flag?: string,
+): Promise<Date> {
+  const asked = flag === undefined ? undefined : pastMoment(flag, { flag: '--since', now: Date.now() });
+  const since = asked ?? (missed === null ? undefined : new Date(missed));
+  if (since === undefined) {
+    throw usage(
+      'It has missed nothing that is known of.',
+      'Say from when with --since 2h, or --since 2026-11-20T14:00:00Z.',
+    );
+  }
+  const { between } = await planReplay(pool, { slot, from: 'everything' });
+  const oldest = between === null ? new Date(0) : nextMillisecond(between.oldest.takenAt);
+  if (since < oldest) {
+    throw new WalpostError('REPLAY_RANGE', {
+      detail: `${since.toISOString()} is older than what the rows still tell apart, which begins at ${oldest.toISOString()}.`,
+      remedy: `Use --since ${oldest.toISOString()}, or a later time; what is older is lost to this endpoint.`,
+    });
+  }
+  return asked ?? new Date(Math.max(oldest.getTime(), since.getTime() - BEFORE_DISABLING_MS));
+}
+
+/** A time has milliseconds here and microseconds there; rounded down it would lie before the checkpoint. */
+function nextMillisecond(time: string): Date {
+  return new Date(Date.parse(time) + (/\.\d{3}0*Z$/.test(time) ? 0 : 1));
 }
 
 function refuseGoneSink({ sinks }: Config, { sink }: EndpointDetails): void {
@@ -84,15 +108,7 @@ function refuseGoneSink({ sinks }: Config, { sink }: EndpointDetails): void {
   });
 }
 
-/** Throws REPLAY_RANGE with the oldest time that the rows still allow. */
-async function planFrom({ pool, slot }: JobDatabase, since: Date): Promise<ReplayPlan> {
-  const { between } = await planReplay(pool, { slot, from: 'everything' });
-  if (between && since < new Date(between.oldest.takenAt)) {
-    throw new WalpostError('REPLAY_RANGE', {
-      detail: `${since.toISOString()} is older than what the rows still tell apart, which begins at ${between.oldest.takenAt}.`,
-      remedy: `Use --since ${between.oldest.takenAt}, or a later time; what is older is lost to this endpoint.`,
-    });
-  }
+function planFrom({ pool, slot }: JobDatabase, since: Date): Promise<ReplayPlan> {
   return planReplay(pool, { slot, from: { time: since } });
 }
 

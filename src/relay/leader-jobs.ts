@@ -1,5 +1,7 @@
 /** What the leader does beside the stream: it takes checkpoints and runs jobs. */
 import type pg from 'pg';
+import { pause } from '../clock.ts';
+import { changesArrived } from '../endpoints/awaited-changes.ts';
 import { requiredColumns } from '../postgres/source/column-mapping.ts';
 import { countLetters, refuseGoneSinks, refuseWhenAllGone } from '../jobs/dead-letter-count.ts';
 import { DeadLetterScan } from '../jobs/dead-letter-scan.ts';
@@ -26,6 +28,8 @@ export interface LeaderJobsOptions extends Pick<RelayOptions, 'config' | 'log' |
 
 /** One for the scan, one for listening. */
 const CONNECTIONS = 2;
+/** How often it is asked whether the stream has come to what a job waits for. */
+const LOOK_MS = 100;
 
 export class LeaderJobs implements AsyncDisposable {
   private readonly options: LeaderJobsOptions;
@@ -103,6 +107,7 @@ export class LeaderJobs implements AsyncDisposable {
     const columns = requiredColumns(config.source);
     const { publication, plugin, row_filter: rowFilter } = config.source;
     await checkSource({ db: pool, publication, table: source.table, columns, plugin, slot: job.slot, rowFilter });
+    await this.knowsEndpoints(job);
     return new OutboxScan({
       source,
       afterSnapshot: job.afterSnapshot,
@@ -112,6 +117,14 @@ export class LeaderJobs implements AsyncDisposable {
       lanes: job.spec.lanes,
       inTransaction: (work) => inTransaction(pool, work),
     });
+  }
+
+  /** The endpoints that the job is for are chosen as they are now, so their changes must have come in the stream. */
+  private async knowsEndpoints({ slot, spec }: Job): Promise<void> {
+    const { signal } = this.stopping;
+    while (!signal.aborted && !(await changesArrived(this.pool, slot, spec.lanes ?? []))) {
+      await pause(this.options.clock, LOOK_MS, signal);
+    }
   }
 
   private tell({ what, ...event }: JobEvent): void {

@@ -1,0 +1,116 @@
+/** `walpost endpoints recover` with a real relay: what was missed is sent, in order, to that endpoint alone. */
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { configOf } from '../e2e/running-walpost.ts';
+import { ConfigFile } from '../support/config-file.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { RelayInProcess } from '../support/relay-in-process.ts';
+import { poll } from '../support/slot-session.ts';
+import { type CliResult, walpost } from '../support/walpost-cli.ts';
+import { Customers, EndpointReceiver } from './endpoint-scene.ts';
+
+const X = '01a1f9c1-5e61-768b-8ff0-dabec930edd1';
+const Y = '01a1f9c1-5e61-768b-8ff0-dabec930edd2';
+const sinks = { customers: { type: 'webhook', endpoints: true, allow_loopback: true, timeout: '1s' } };
+
+let database: TestDatabase;
+let receiver: EndpointReceiver;
+let customers: Customers;
+let file: ConfigFile;
+beforeEach(async () => {
+  database = await createTestDatabase();
+  receiver = await EndpointReceiver.start();
+  customers = new Customers(database, receiver);
+  await customers.prepare();
+  file = new ConfigFile(JSON.stringify(configOf({ database, sinks })));
+});
+afterEach(async () => {
+  file[Symbol.dispose]();
+  await receiver[Symbol.asyncDispose]();
+  await database[Symbol.asyncDispose]();
+});
+
+const got = (endpoint: string): number[] => receiver.firsts().get(endpoint) ?? [];
+/** Also what came twice. */
+const all = (endpoint: string): number[] =>
+  receiver.arrivals.filter((each) => each.endpoint === endpoint).map(({ n }) => n);
+const recover = (endpoint: string, ...argv: string[]): Promise<CliResult> =>
+  walpost(['endpoints', 'recover', endpoint, ...argv, '--config', file.path]);
+const disable = (endpoint: string): Promise<unknown> => customers.call('disable_endpoint($1)', [endpoint]);
+
+/** A checkpoint that sees every row of now. */
+const checkpoint = (condition: string): Promise<true> =>
+  poll(
+    `a checkpoint: ${condition}`,
+    async () => {
+      const found = await database.query(
+        `SELECT FROM walpost.checkpoints AS c
+          WHERE ${condition} AND (SELECT bool_and(pg_visible_in_snapshot(o.created_xid, c.snapshot)) FROM walpost.outbox AS o)`,
+      );
+      return found.length > 0 || undefined;
+    },
+    20_000,
+  );
+
+test('what was missed goes to it alone, in order, with what was under way when it was disabled', async () => {
+  await using _running = await RelayInProcess.start({ database, sinks });
+  const [missing, other] = [await customers.add(X), await customers.add(X)];
+  const first = await customers.publish(X);
+  await Promise.all([receiver.has(missing, [first]), receiver.has(other, [first])]);
+
+  receiver.answers(missing, 'hang');
+  const underWay = [await customers.publish(X), await customers.publish(X)];
+  await checkpoint('true');
+  await disable(missing);
+  const missed = [await customers.publish(X), await customers.publish(X)];
+  await checkpoint('settled_at IS NOT NULL');
+  receiver.answers(missing, 200);
+
+  const recovered = await recover(missing, '--yes');
+  expect(recovered).toMatchObject({ code: 0, stderr: '' });
+  const last = await customers.publish(X);
+  await Promise.all([receiver.has(missing, [last]), receiver.has(other, [last])]);
+  expect(got(missing)).toEqual([first, ...underWay, ...missed, last]);
+  expect(all(other)).toEqual([first, ...underWay, ...missed, last]);
+  expect(receiver.faults).toEqual([]);
+});
+
+test('a relay that is behind comes to the enabling first, and sends what was missed then', async () => {
+  const first = await RelayInProcess.start({ database, sinks });
+  const endpoint = await customers.add(X);
+  await disable(endpoint);
+  const missed = [await customers.publish(X), await customers.publish(X)];
+  await checkpoint('settled_at IS NOT NULL');
+  await first.stop();
+
+  await database.query(
+    `SELECT walpost.publish($1, 'job.done', jsonb_build_object('text', repeat('x', 900))) FROM generate_series(1, 60000)`,
+    [Y],
+  );
+  const asked = recover(endpoint, '--yes');
+  await poll(
+    'the job is there',
+    async () => (await database.query('SELECT FROM walpost.jobs')).length > 0 || undefined,
+  );
+  await using _second = await RelayInProcess.start({ database, sinks });
+  expect(await asked).toMatchObject({ code: 0, stderr: '' });
+  await receiver.has(endpoint, missed);
+  expect(got(endpoint)).toEqual(missed);
+});
+
+test('where rows are gone it is refused with the oldest time, which then works', async () => {
+  await using _running = await RelayInProcess.start({ database, sinks });
+  const endpoint = await customers.add(X);
+  await disable(endpoint);
+  await customers.publish(X);
+  await checkpoint('settled_at IS NOT NULL');
+  await database.query(`SELECT walpost.prune('0 seconds')`);
+
+  const refused = await recover(endpoint, '--yes');
+  expect(refused).toMatchObject({ code: 2, stdout: '' });
+  const [, oldest = ''] = /Use --since (\S+), or a later time/.exec(refused.stderr) ?? [];
+  expect(await database.query('SELECT state FROM walpost.endpoints')).toEqual([{ state: 'disabled' }]);
+  expect(await recover(endpoint, '--since', oldest, '--yes')).toMatchObject({ code: 0, stderr: '' });
+  const last = await customers.publish(X);
+  await receiver.has(endpoint, [last]);
+  expect(got(endpoint)).toEqual([last]);
+});
