@@ -198,6 +198,24 @@ BEGIN
 END;
 $function$;
 
+-- Behind the removal of an endpoint nothing is signed for it any more.
+CREATE OR REPLACE FUNCTION walpost_internal.prune_removed_secrets(snapshots pg_snapshot[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  removed bigint;
+BEGIN
+  DELETE FROM walpost.endpoint_secrets AS s
+   WHERE NOT EXISTS (SELECT FROM walpost.endpoints AS e WHERE e.endpoint_id = s.endpoint_id)
+     AND NOT EXISTS (SELECT FROM walpost.endpoint_changes AS c
+                      WHERE c.endpoint_id = s.endpoint_id AND c.change = 'removed'
+                        AND NOT (SELECT bool_and(pg_visible_in_snapshot(c.changed_xid, p)) FROM unnest(snapshots) AS p));
+  GET DIAGNOSTICS removed = ROW_COUNT;
+  RETURN removed;
+END;
+$function$;
+
 CREATE OR REPLACE FUNCTION walpost_internal.topics_with_retention(OUT topic text, OUT retention interval) RETURNS SETOF record
 LANGUAGE sql STABLE ROWS 10
 BEGIN ATOMIC
@@ -326,7 +344,8 @@ BEGIN
     removed := removed + walpost_internal.redact_settled(snapshots, batch_size);
   END IF;
   IF proven THEN
-    removed := removed + walpost_internal.prune_endpoint_changes(snapshots, now, batch_size);
+    removed := removed + walpost_internal.prune_endpoint_changes(snapshots, now, batch_size)
+             + walpost_internal.prune_removed_secrets(snapshots);
   END IF;
 
   removed := removed + walpost_internal.prune_by_age(now, batch_size);
@@ -345,6 +364,8 @@ COMMENT ON FUNCTION walpost_internal.redact_settled(pg_snapshot[], integer) IS
   'Replaces payload and headers of one batch of settled rows, and of expired dead letters, of topics with redact_when_settled; returns how many.';
 COMMENT ON FUNCTION walpost_internal.prune_endpoint_changes(pg_snapshot[], timestamptz, integer) IS
   'Removes one batch of changes of endpoints that are old and that no relay needs; returns how many.';
+COMMENT ON FUNCTION walpost_internal.prune_removed_secrets(pg_snapshot[]) IS
+  'Removes the secrets of endpoints whose removal is settled for every relay; returns how many.';
 COMMENT ON FUNCTION walpost_internal.topics_with_retention() IS 'Topics whose rows stay shorter or longer than the others, and how long.';
 COMMENT ON FUNCTION walpost_internal.prune_topic(text, timestamptz, text[], pg_snapshot[], integer, timestamptz) IS
   'Removes one batch of proven rows of a topic, or of all without a retention of their own (*), that are older; reads on until a time. Returns how many.';

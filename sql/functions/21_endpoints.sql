@@ -157,6 +157,10 @@ DECLARE
   endpoint CONSTANT walpost.endpoints := walpost_internal.lock_endpoint('walpost.remove_endpoint', endpoint_id);
 BEGIN
   PERFORM walpost_internal.note_endpoint_change(endpoint, 'removed');
+  -- What was committed before is still to be signed. walpost.prune takes the secrets when all of it is settled.
+  IF NOT EXISTS (SELECT FROM walpost.cursor) THEN
+    DELETE FROM walpost.endpoint_secrets AS s WHERE s.endpoint_id = endpoint.endpoint_id;
+  END IF;
   DELETE FROM walpost.endpoints AS e WHERE e.endpoint_id = endpoint.endpoint_id;
 END;
 $function$;
@@ -173,4 +177,4 @@ COMMENT ON FUNCTION walpost.update_endpoint(uuid, text, text[], jsonb, numeric, 
 COMMENT ON FUNCTION walpost.rotate_endpoint_secret(uuid, interval) IS
   'Makes another secret of an endpoint and returns it, once. Until the overlap has passed, requests are signed with the old one too.';
 COMMENT ON FUNCTION walpost.remove_endpoint(uuid) IS
-  'Removes an endpoint with its secrets. What is parked for it is discarded; dead letters stay.';
+  'Removes an endpoint. What is parked for it is discarded; dead letters stay. walpost.prune takes its secrets when nothing is to be signed with them.';

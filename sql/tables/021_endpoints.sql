@@ -53,10 +53,10 @@ CREATE TABLE walpost.endpoint_secrets (
   created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
   expires_at  timestamptz,
 
-  CONSTRAINT endpoint_secrets_pkey PRIMARY KEY (secret_id),
-  CONSTRAINT endpoint_secrets_endpoint FOREIGN KEY (endpoint_id) REFERENCES walpost.endpoints (endpoint_id) ON DELETE CASCADE
+  CONSTRAINT endpoint_secrets_pkey PRIMARY KEY (secret_id)
 );
 
+-- No foreign key: the secrets outlive their endpoint until what was committed before its removal is settled.
 CREATE INDEX endpoint_secrets_endpoint_idx ON walpost.endpoint_secrets (endpoint_id);
 -- As for walpost.emit_keys: security guards them beside the grants, and no statistics hold them. The role model makes the policy.
 ALTER TABLE walpost.endpoint_secrets ENABLE ROW LEVEL SECURITY;
@@ -65,7 +65,7 @@ ALTER TABLE walpost.endpoint_secrets ALTER COLUMN secret SET STATISTICS 0;
 COMMENT ON TABLE walpost.endpoint_secrets IS 'Secrets that sign what is sent to endpoints; for the owner of the schema and the relay only.';
 COMMENT ON INDEX walpost.endpoint_secrets_endpoint_idx IS 'The secrets of one endpoint.';
 COMMENT ON COLUMN walpost.endpoint_secrets.secret_id IS 'Number of the secret; the highest one of an endpoint is its newest.';
-COMMENT ON COLUMN walpost.endpoint_secrets.endpoint_id IS 'The endpoint.';
+COMMENT ON COLUMN walpost.endpoint_secrets.endpoint_id IS 'The endpoint; it may be removed already.';
 COMMENT ON COLUMN walpost.endpoint_secrets.secret IS 'The secret, whsec_ and the base64 of 24 bytes.';
 COMMENT ON COLUMN walpost.endpoint_secrets.created_at IS 'When it was made.';
 COMMENT ON COLUMN walpost.endpoint_secrets.expires_at IS 'From then on nothing is signed with it; null for the newest.';

@@ -11,17 +11,24 @@ import { databaseError } from '../postgres/database-error.ts';
 const READ = `
   SELECT a.endpoint_id AS id,
          (SELECT max(c.change_id) FROM walpost.endpoint_changes AS c WHERE c.endpoint_id = a.endpoint_id)::text AS version,
-         coalesce((SELECT json_agg(json_build_object('secret', s.secret, 'until', extract(epoch FROM s.expires_at) * 1000)
+         coalesce((SELECT json_agg(json_build_object('secret', s.secret, 'left', extract(epoch FROM s.expires_at - clock_timestamp()) * 1000)
                                    ORDER BY s.secret_id DESC)::text
                      FROM walpost.endpoint_secrets AS s WHERE s.endpoint_id = a.endpoint_id), '[]') AS secrets
     FROM unnest($1::uuid[]) AS a (endpoint_id)`;
 
 const READ_AGAIN_MS = 20;
 
+/** As it is read. The server says how long it is still good, so that its clock need not agree with ours. */
+interface SecretRow {
+  readonly secret: string;
+  /** Milliseconds; null for the newest. */
+  readonly left: number | null;
+}
+
 interface Secret {
   readonly secret: string;
-  /** Milliseconds since 1970; null for the newest. */
-  readonly until: number | null;
+  /** On our clock. */
+  readonly until: number;
 }
 
 interface Known {
@@ -50,15 +57,15 @@ export class EndpointSecrets {
     this.clock = clock;
   }
 
-  /** Those that sign now, the newest first; of the version, or newer. None when the endpoint is removed. */
+  /** Those that sign now, the newest first; of the version, or newer. None when the endpoint was removed and they are pruned. */
   async of(endpointId: string, version: string): Promise<readonly string[]> {
     let known = this.known.get(endpointId);
     if (known?.version !== version) {
       known = await new Promise<Known>((answer, fail) => this.ask({ endpointId, version, answer, fail }));
       this.known.set(endpointId, known);
     }
-    const now = this.clock.wallTime();
-    return known.secrets.filter(({ until }) => until === null || until > now).map(({ secret }) => secret);
+    const now = this.clock.now();
+    return known.secrets.filter(({ until }) => until > now).map(({ secret }) => secret);
   }
 
   close(): void {
@@ -85,7 +92,7 @@ export class EndpointSecrets {
       for (const question of asked) {
         const { version = null, secrets = '[]' } = found.get(question.endpointId) ?? {};
         if (version !== null && BigInt(version) < BigInt(question.version)) early.push(question);
-        else question.answer({ version: question.version, secrets: JSON.parse(secrets) as Secret[] });
+        else question.answer({ version: question.version, secrets: this.secretsOf(secrets) });
       }
     } catch (error) {
       for (const { fail } of asked) fail(databaseError(error, 'reading secrets of endpoints'));
@@ -93,6 +100,11 @@ export class EndpointSecrets {
     this.reading = false;
     if (early.length > 0) this.readLater(early);
     else if (this.questions.length > 0) this.ask(this.questions.pop() as Question);
+  }
+
+  private secretsOf(json: string): readonly Secret[] {
+    const now = this.clock.now();
+    return (JSON.parse(json) as SecretRow[]).map(({ secret, left }) => ({ secret, until: now + (left ?? Infinity) }));
   }
 
   private readLater(early: readonly Question[]): void {

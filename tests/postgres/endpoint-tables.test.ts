@@ -152,6 +152,18 @@ describe('pruning', () => {
     expect(await database.query('SELECT FROM walpost.endpoint_positions')).toEqual([]);
   });
 
+  test('takes the secrets of an endpoint that was removed when a relay has settled the removal', async () => {
+    const [{ id }, kept] = [await addEndpoint(database, randomUUID()), await addEndpoint(database, randomUUID())];
+    const secrets = () => database.query('SELECT endpoint_id AS id FROM walpost.endpoint_secrets');
+    await settleAll(database);
+    await database.query('SELECT walpost.remove_endpoint($1)', [id]);
+    await prune();
+    expect(await secrets()).toHaveLength(2);
+    await settleAll(database);
+    await prune();
+    expect(await secrets()).toEqual([{ id: kept.id }]);
+  });
+
   test('leaves what is young, and takes secrets that have expired for a day', async () => {
     const { id } = await addEndpoint(database, randomUUID());
     await update(id, 'one');

@@ -94,6 +94,25 @@ test('disabling and removing discard what is parked', async () => {
   expect(await database.query('SELECT FROM walpost.dead_letters')).toEqual([]);
 });
 
+test('what was committed right before a removal still comes, signed; then the secrets go', async () => {
+  const first = await relay();
+  const [endpoint, other] = [await customers.add(X), await customers.add(X)];
+  await first.stop();
+  const before = await customers.publish(X);
+  await customers.call('remove_endpoint($1)', [endpoint]);
+  const after = await customers.publish(X);
+  await using _second = await relay();
+  await Promise.all([has(endpoint, [before]), has(other, [before, after])]);
+  expect(got(endpoint)).toEqual([before]);
+  expect(receiver.unsigned).toEqual([]);
+  const secrets = () => database.query('SELECT endpoint_id FROM walpost.endpoint_secrets');
+  await poll('the secrets are gone', async () => {
+    await database.query('SELECT walpost.prune()');
+    return (await secrets()).length === 1 || undefined;
+  });
+  expect(await secrets()).toEqual([{ endpoint_id: other }]);
+});
+
 test('one that hangs holds up no other of the same customer, and nothing of it is given up', async () => {
   await using _running = await relay({ timeout: '300ms' }, { unavailable_for: '1s', park_after: '500ms' });
   const [hangs, works] = [await customers.add(X), await customers.add(X)];

@@ -34,7 +34,7 @@ const NOT_THERE: Verdict = {
   reason: 'not sent: the endpoint is disabled or removed',
 };
 
-/** Its end is on its way to us. */
+/** Its secrets are gone, so nothing that was committed before its end is left to be sent. */
 const REMOVED: Verdict = {
   kind: 'unavailable',
   code: 'ENDPOINT_REMOVED',
