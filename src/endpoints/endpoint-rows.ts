@@ -94,6 +94,23 @@ export async function streamStart(db: Queries, slot: string): Promise<Lsn> {
   }
 }
 
+/**
+ * By endpoint, where its last change committed that an earlier connection has noted and that comes again from `start` on. The
+ * cursor is written before the slot is told, so the stream may begin before what is settled.
+ */
+export async function changesComingAgain(db: Queries, slot: string, start: Lsn): Promise<ReadonlyMap<string, Lsn>> {
+  const sql = `
+    SELECT c.endpoint_id::text AS id, max(p.commit_lsn)::text AS lsn
+      FROM walpost.endpoint_positions AS p JOIN walpost.endpoint_changes AS c USING (change_id)
+     WHERE p.slot = $1 AND p.commit_lsn >= $2::pg_lsn GROUP BY c.endpoint_id`;
+  try {
+    const { rows } = await db.query<{ id: string; lsn: string }>(sql, [slot, formatLsn(start)]);
+    return new Map(rows.map(({ id, lsn }) => [id, parseLsn(lsn) ?? LSN_ZERO]));
+  } catch (error) {
+    throw databaseError(error, 'reading changes of endpoints');
+  }
+}
+
 /** False in a copy: what is said of the endpoints holds for another cluster, or another database. */
 export async function endpointsAreOurs(db: Queries, systemIdentifier: string): Promise<boolean> {
   const sql = `

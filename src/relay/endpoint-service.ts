@@ -6,10 +6,12 @@ import type pg from 'pg';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/schema.ts';
 import { disableAfter } from '../config/sinks/endpoint-checks.ts';
+import type { Lsn } from '../lsn.ts';
 import type { EndpointTarget, EndpointTargets } from '../endpoint.ts';
 import { EndpointDirectory, type KnownEndpoint } from '../endpoints/directory.ts';
 import {
   adoptSettledChanges,
+  changesComingAgain,
   endpointsAreOurs,
   endpointsAt,
   endpointsNow,
@@ -40,6 +42,8 @@ export class EndpointService implements EndpointTargets {
   private readonly disableAfter: ReadonlyMap<string, number>;
   /** Ended in the stream, while what was committed before is still to be sent. */
   private readonly leaving = new Map<string, KnownEndpoint>();
+  /** By endpoint: until there the directory is older than what an earlier connection has parked. */
+  private again: ReadonlyMap<string, Lsn> = new Map();
   private led: Led | undefined;
   private held = false;
 
@@ -95,6 +99,7 @@ export class EndpointService implements EndpointTargets {
   /** The endpoints as they are now, or as a snapshot sees them. */
   async readNow(db: pg.Pool | pg.ClientBase): Promise<void> {
     this.directory.reset(await endpointsNow(db));
+    this.again = new Map();
   }
 
   /** The endpoints of the place where the slot will begin to stream; from there on their changes come in the stream. */
@@ -102,7 +107,9 @@ export class EndpointService implements EndpointTargets {
     const late = await adoptSettledChanges(pool, slot);
     const { log } = this.options;
     if (late > 0) log.warn({ changes: late }, 'changes of endpoints are taken up that an older release has left out');
-    this.directory.reset(await endpointsAt(pool, slot, await streamStart(pool, slot)));
+    const start = await streamStart(pool, slot);
+    this.directory.reset(await endpointsAt(pool, slot, start));
+    this.again = await changesComingAgain(pool, slot, start);
   }
 
   /** In a copy of the database nothing is sent to anyone: their events are parked. True when that has changed. */
@@ -145,6 +152,11 @@ export class EndpointService implements EndpointTargets {
   /** A lane of a sink with endpoints whose endpoint is not there any more. */
   hasEnded({ sink, lane }: LaneName): boolean {
     return this.disableAfter.has(sink) && this.directory.find(lane) === undefined;
+  }
+
+  /** Where the last change of the endpoint commits that comes again; what is parked for it waits until then. */
+  comesAgainAt({ sink, lane }: Pick<LaneName, 'sink' | 'lane'>): Lsn | null {
+    return this.disableAfter.has(sink) ? (this.again.get(lane) ?? null) : null;
   }
 
   async targetOf(endpointId: string): Promise<EndpointTarget | undefined> {

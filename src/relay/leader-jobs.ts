@@ -20,7 +20,7 @@ import type { RelayOptions } from './dependencies.ts';
 import { outboxTable } from './outbox-reader.ts';
 import { checkSource } from '../postgres/source/source-checks.ts';
 
-export interface LeaderJobsOptions extends Pick<RelayOptions, 'config' | 'log' | 'clock' | 'term'> {
+export interface LeaderJobsOptions extends Pick<RelayOptions, 'config' | 'log' | 'clock' | 'term' | 'endpoints'> {
   readonly outlet: ScanOutlet;
   readonly watermark: () => Lsn;
   readonly fail: (error: unknown) => void;
@@ -120,10 +120,11 @@ export class LeaderJobs implements AsyncDisposable {
   }
 
   /** The endpoints that the job is for are chosen as they are now, so their changes must have come in the stream. */
-  private async knowsEndpoints({ slot, spec }: Job): Promise<void> {
+  private async knowsEndpoints({ spec }: Job): Promise<void> {
+    const { clock, endpoints } = this.options;
     const { signal } = this.stopping;
-    while (!signal.aborted && !(await changesArrived(this.pool, slot, spec.lanes ?? []))) {
-      await pause(this.options.clock, LOOK_MS, signal);
+    while (!signal.aborted && !(await changesArrived(this.pool, endpoints.directory, spec.lanes ?? []))) {
+      await pause(clock, LOOK_MS, signal);
     }
   }
 

@@ -4,7 +4,7 @@
  * Operators change these tables too, and a notification tells the relay to read them again. Its content is not trusted,
  * since any role may send one.
  */
-import { type Lsn, MAX_LSN } from '../lsn.ts';
+import { type Lsn, MAX_LSN, maxLsn } from '../lsn.ts';
 import type { Stall } from '../observe/status-report.ts';
 import { CanaryArrivals } from '../parking/canary-arrivals.ts';
 import { ChangePositions } from '../parking/change-positions.ts';
@@ -59,9 +59,12 @@ export class StoredEvents implements AsyncDisposable {
     await adoptParkedSinks(term.pool, term.cursor, config.sinks);
     router.pause(this.pauses.told(await readPauses(term.pool, term.slot)));
     const isLeft = (lane: LaneName): boolean => !endpoints.hasEnded(lane);
-    const parked = await this.parked.lanes();
+    const parked = (await this.parked.lanes()).map((lane) => {
+      const at = endpoints.comesAgainAt(lane);
+      return at === null ? lane : { ...lane, redeliveredUntil: maxLsn(at, lane.redeliveredUntil ?? at) };
+    });
     for (const lane of parked) {
-      // What stands behind the cursor comes again, and so may the change that made the endpoint.
+      // What the stream brings again may hold the change that made the endpoint.
       if (lane.redeliveredUntil === null && !isLeft(lane)) this.lot.discard(lane, MAX_LSN, () => undefined);
     }
     router.restore(

@@ -16,7 +16,11 @@ test.each<[string, object, string]>([
   ['a URL of its own', { endpoints: true, url: 'https://example.com' }, 'sinks.customers.url does not go together'],
   ['a secret of its own', { endpoints: true, secret: 'long enough to be one' }, 'sinks.customers.secret does not go'],
   ['a preset', { endpoints: true, preset: 'n8n' }, 'sinks.customers.preset does not go together'],
-  ['an order by entity', { endpoints: true, order: 'entity' }, 'sinks.customers.order must be left out beside endpoints'],
+  [
+    'an order by entity',
+    { endpoints: true, order: 'entity' },
+    'sinks.customers.order must be left out beside endpoints',
+  ],
   ['no order', { endpoints: true, order: 'none' }, 'sinks.customers.order must be left out beside endpoints'],
   ['private addresses', { endpoints: true, allow_private: true }, 'sinks.customers.allow_private never applies'],
   [

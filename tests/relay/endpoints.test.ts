@@ -176,6 +176,32 @@ test('a failing endpoint is in the status by its host, and in the log once', asy
   expect((await running.service.status()).failing).toEqual([{ sink: 'customers', organizations: 0 }]);
 });
 
+test('what was parked waits for changes that come again, where the slot is behind the cursor', async () => {
+  const sink = { timeout: '60s' };
+  const first = await relay(sink);
+  const [moved, paused] = [await customers.add(X), await customers.add(X)];
+  const holds = await customers.add(Y);
+  receiver.answers(holds, 'hang');
+  const held = await customers.publish(Y); // the slot begins here again
+  for (const endpoint of [moved, paused]) await customers.call('pause_endpoint($1)', [endpoint]);
+  const before = await customers.publish(X);
+  await customers.move(moved);
+  const after = await customers.publish(X);
+  await parkedRows(4);
+  await first[Symbol.asyncDispose]();
+
+  // It ended after it had written the cursor, and before it told the slot.
+  await database.query('UPDATE walpost.cursor SET lsn = pg_current_wal_lsn()');
+  await customers.call('enable_endpoint($1)', [moved]);
+  receiver.answers(holds, 200);
+  await using _second = await relay(sink);
+  const last = await customers.publish(X);
+  await Promise.all([has(moved, [before, after, last]), has(holds, [held])]);
+  expect(got(moved)).toEqual([before, after, last]);
+  expect(receiver.faults).toEqual([]);
+  expect(got(paused)).toEqual([]);
+});
+
 describe('an endpoint is disabled', () => {
   const stateOf = async (endpoint: string) =>
     (await database.query('SELECT state, state_reason FROM walpost.endpoints WHERE endpoint_id = $1', [endpoint]))[0];

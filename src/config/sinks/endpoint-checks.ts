@@ -29,7 +29,10 @@ export function* endpointProblems(sink: Input): Generator<SinkProblem> {
     if (sink[option] !== undefined) yield { path: [option], message };
   }
   if (sink['order'] === 'entity' || sink['order'] === 'none') {
-    yield { path: ['order'], message: 'must be left out beside endpoints: true: each endpoint gets its events in one order' };
+    yield {
+      path: ['order'],
+      message: 'must be left out beside endpoints: true: each endpoint gets its events in one order',
+    };
   }
   if (sink['allow_private'] === true) {
     yield { path: ['allow_private'], message: 'never applies to endpoints, whose URLs customers write' };
