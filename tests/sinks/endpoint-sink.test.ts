@@ -118,9 +118,9 @@ test('an event for an endpoint that is not there is a dead letter, and nothing i
 test('an address of this machine is refused unless the sink says otherwise, and others always are', async () => {
   const one = await receiver();
   const urls = {
-    one: endpoint(one.url()),
-    two: endpoint('http://10.0.0.1/'),
-    three: endpoint('http://169.254.169.254/'),
+    one: endpoint(one.url().replace('http:', 'https:')),
+    two: endpoint('https://10.0.0.1/'),
+    three: endpoint('https://169.254.169.254/'),
   };
   const strict = await sinkOf(new Targets(urls), {});
   const lenient = await sinkOf(new Targets(urls));
@@ -134,6 +134,21 @@ test('an address of this machine is refused unless the sink says otherwise, and 
   expect(await deliver(lenient, 'three')).toMatchObject(refused);
 });
 
+test('a URL that no function of the database lets in is not asked either', async () => {
+  const one = await receiver();
+  const withUser = one.url().replace('//', '//user:s3cr3t@');
+  const urls = [withUser, 'http://example.invalid/', 'ftp://example.invalid/', 'file:///etc/passwd', 'no URL'];
+  const sink = await sinkOf(new Targets(Object.fromEntries(urls.map((url) => [url, endpoint(url)]))));
+  for (const url of urls) {
+    const verdict = await deliver(sink, url);
+    expect(verdict, url).toMatchObject({ kind: 'unavailable', code: 'ENDPOINT_URL' });
+    expect(JSON.stringify(verdict)).not.toContain('s3cr3t');
+  }
+  const strict = await sinkOf(new Targets({ one: endpoint(one.url()) }), {});
+  expect(await deliver(strict, 'one')).toMatchObject({ code: 'ENDPOINT_URL' });
+  expect(one.connections).toBe(0);
+});
+
 test('behind a proxy the address is checked before the proxy is asked, and it is asked for what was checked', async () => {
   const asked: string[] = [];
   const proxy = createServer();
@@ -144,7 +159,7 @@ test('behind a proxy the address is checked before the proxy is asked, and it is
   await once(proxy.listen(0, '127.0.0.1'), 'listening');
   opened.push({ [Symbol.asyncDispose]: () => new Promise((resolve) => proxy.close(() => resolve())) });
   const through = { proxy: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}` };
-  const targets = new Targets({ one: endpoint('http://localhost:9/'), two: endpoint('http://127.0.0.1:9/') });
+  const targets = new Targets({ one: endpoint('https://localhost:9/'), two: endpoint('https://127.0.0.1:9/') });
   const strict = await sinkOf(targets, through);
   expect(await deliver(strict, 'one')).toMatchObject({ code: 'WALPOST_ADDRESS_REFUSED' });
   expect(await deliver(strict, 'two')).toMatchObject({ code: 'WALPOST_ADDRESS_REFUSED' });

@@ -8,6 +8,7 @@
  */
 import { isOwnHeader } from '../../config/sinks/own-headers.ts';
 import type { EndpointTarget, EndpointTargets } from '../../endpoint.ts';
+import { isLoopback } from '../../loopback.ts';
 import type { Sink, Verdict, Verdicts } from '../../pipeline.ts';
 import type { SinkContext } from '../../sink-context.ts';
 import { signingKeys } from '../../signing-secret.ts';
@@ -27,6 +28,12 @@ export interface EndpointSinkContext extends SinkContext {
 const GONE = 'HTTP_410';
 const PRIVATE = 'the endpoint has a private address, where nothing is sent';
 const NOT_LEADING: Verdict = { kind: 'unavailable', reason: 'not sent: this process does not lead', unsent: true };
+/** It waits, so that a mended URL gets it. */
+const UNSENDABLE: Verdict = {
+  kind: 'unavailable',
+  code: 'ENDPOINT_URL',
+  reason: 'not sent: the URL of the endpoint is not https, or has a user name in it',
+};
 /** It was disabled or removed after the event was given to it; nobody waits for this answer any more. */
 const NOT_THERE: Verdict = {
   kind: 'rejected',
@@ -70,7 +77,7 @@ export function createEndpointSink(config: WebhookConfig, { name, clock, endpoin
       const to = await endpoints.targetOf(lane, signal);
       if (to === undefined) return NOT_THERE;
       if (to.secrets.length === 0) return REMOVED; // nothing leaves without a signature
-      if (!URL.canParse(to.url)) return { kind: 'unavailable', reason: 'the endpoint has no URL that can be read' };
+      if (!isSendable(to.url, config.allow_loopback === true)) return UNSENDABLE;
       const target = signedTarget(to, { ...shared, headers: config.headers, secrets: known });
       const verdicts = await postBatch(target, { batch, form, clock, signal, time });
       if (isGone(verdicts)) endpoints.gone(lane);
@@ -78,6 +85,15 @@ export function createEndpointSink(config: WebhookConfig, { name, clock, endpoin
     },
     close: () => agent.destroy(),
   };
+}
+
+/** The functions of the database let no other URL in. Here it is asked again, since a request cannot be taken back. */
+function isSendable(text: string, allowLoopback: boolean): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, hostname, username, password } = new URL(text);
+  if (username !== '' || password !== '') return false;
+  if (protocol === 'https:') return true;
+  return protocol === 'http:' && allowLoopback && isLoopback(hostname.replace(/^\[(.*)\]$/, '$1'));
 }
 
 /** Made for each attempt: it costs little, and is always that of the endpoint as it is now. */
