@@ -46,8 +46,8 @@ export interface EndpointTarget {
 export interface EndpointTargets {
   /** Undefined when there is no such endpoint, or it is disabled. Rejects when its secrets cannot be read. */
   targetOf(endpointId: string, signal: AbortSignal): Promise<EndpointTarget | undefined>;
-  /** It has answered that it is gone for good. */
-  gone(endpointId: string): void;
+  /** It has answered that it is gone for good, to an event of that time: milliseconds since 1970, null when that is unknown. */
+  gone(endpointId: string, committedAt: number | null): void;
 }
 
 /** The state that a row of walpost.endpoint_changes says. */

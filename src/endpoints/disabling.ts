@@ -35,10 +35,11 @@ export class EndpointDisabling {
     this.options = options;
   }
 
-  /** It says itself that it is gone. */
-  gone(endpointId: string): void {
+  /** It says itself that it is gone. What it was sent may have been committed long before, while nothing led. */
+  gone(endpointId: string, committedAt: number | null): void {
     const { clock, log } = this.options;
-    this.disable(endpointId, GONE, clock.now()).catch((error: unknown) =>
+    const before = clock.wallTime() - BEFORE_FAILURE_MS;
+    this.disable(endpointId, GONE, Math.min(before, committedAt ?? before)).catch((error: unknown) =>
       log.warn({ endpoint: endpointId }, `an endpoint that is gone cannot be disabled yet: ${messageOf(error)}`),
     );
   }
@@ -49,16 +50,21 @@ export class EndpointDisabling {
     for (const { sink, lane, since, reason } of failing) {
       const after = disableAfter.get(sink);
       if (after === undefined || clock.now() - since < after) continue;
-      await this.disable(lane, `it accepted nothing for ${inWords(after)}; the last time ${reason}`, since);
+      await this.disable(
+        lane,
+        `it accepted nothing for ${inWords(after)}; the last time ${reason}`,
+        clock.wallTime() + since - clock.now() - BEFORE_FAILURE_MS,
+      );
     }
   }
 
-  private async disable(endpointId: string, reason: string, failingSince: number): Promise<void> {
-    const { pool, directory, clock, log } = this.options;
+  /** `missed`: since when it misses events, in milliseconds since 1970. */
+  private async disable(endpointId: string, reason: string, missed: number): Promise<void> {
+    const { pool, directory, log } = this.options;
     const endpoint = directory.find(endpointId);
     if (!endpoint || this.asked.get(endpointId) === endpoint.changeId) return;
     this.asked.set(endpointId, endpoint.changeId);
-    const missedSince = new Date(clock.wallTime() + failingSince - clock.now() - BEFORE_FAILURE_MS).toISOString();
+    const missedSince = new Date(missed).toISOString();
     try {
       const { rows } = await pool.query<{ disabled: boolean }>(DISABLE, [
         endpointId,

@@ -167,8 +167,8 @@ export class EndpointService implements EndpointTargets {
     return { url, headers, secrets: await led.secrets.of(endpointId, secretsVersion) };
   }
 
-  gone(endpointId: string): void {
-    this.led?.disabling.gone(endpointId);
+  gone(endpointId: string, committedAt: number | null): void {
+    this.led?.disabling.gone(endpointId, committedAt);
   }
 
   /** About once a minute, with what fails. */

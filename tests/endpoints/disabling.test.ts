@@ -8,6 +8,7 @@ import { newPool } from '../support/client.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { addEndpoint } from '../support/endpoint-calls.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+import { poll } from '../support/slot-session.ts';
 
 const X = '01a1f9c1-5e61-768b-8ff0-dabec930edd1';
 const DAY = 24 * 3_600_000;
@@ -68,5 +69,29 @@ test('an endpoint that has accepted nothing for too long is disabled, unless som
   expect(lines).toHaveLength(1);
   expect(JSON.parse(lines[0] ?? '')).toMatchObject({ endpoint: one.id, host: 'hooks.example.com' });
   expect(lines[0]).not.toContain('/in');
+  await pool.end();
+});
+
+test('one that is gone misses what it was sent, however long ago that was committed', async () => {
+  const pool = newPool({ connectionString: database.url, max: 1 });
+  const clock = new ManualClock();
+  const [late, prompt] = [await addEndpoint(database, X), await addEndpoint(database, X)];
+  const directory = new EndpointDirectory();
+  directory.reset(await endpointsNow(pool));
+  const log = createLog({ level: 'info', format: 'json', destination: { write: () => undefined } });
+  const disabling = new EndpointDisabling({ pool, directory, clock, log, disableAfter: new Map() });
+  const committed = Date.now() - DAY;
+  disabling.gone(late.id, committed);
+  disabling.gone(prompt.id, null);
+  const missedSince = (id: string): Promise<number> =>
+    poll('it is disabled', async () => {
+      const [row] = await database.query<{ at: Date | null }>(
+        'SELECT missed_since AS at FROM walpost.endpoints WHERE endpoint_id = $1',
+        [id],
+      );
+      return row?.at?.getTime();
+    });
+  expect(await missedSince(late.id)).toBe(committed);
+  expect(await missedSince(prompt.id)).toBeGreaterThan(committed);
   await pool.end();
 });

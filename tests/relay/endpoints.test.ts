@@ -221,6 +221,13 @@ describe('an endpoint is disabled', () => {
     receiver.answers(gone, 410);
     const first = await customers.publish(X);
     expect(await isDisabled(gone)).toMatchObject({ state_reason: 'it answered 410 Gone' });
+    expect(
+      await database.query(
+        `SELECT missed_since < clock_timestamp() AS missed, missed_since > clock_timestamp() - interval '5 minutes' AS lately
+           FROM walpost.endpoints WHERE endpoint_id = $1`,
+        [gone],
+      ),
+    ).toEqual([{ missed: true, lately: true }]);
     receiver.answers(gone, 200);
     const last = await customers.publish(X);
     await has(works, [first, last]);

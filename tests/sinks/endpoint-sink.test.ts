@@ -29,6 +29,7 @@ async function receiver(): Promise<WebhookReceiver> {
 /** The endpoints by their ids, and which of them said that they are gone. */
 class Targets implements EndpointTargets {
   readonly gone_: string[] = [];
+  committedAt: number | null | undefined;
   readonly byId: Record<string, EndpointTarget>;
 
   constructor(byId: Record<string, EndpointTarget>) {
@@ -39,8 +40,9 @@ class Targets implements EndpointTargets {
     return Promise.resolve(this.byId[endpointId]);
   }
 
-  gone(endpointId: string): void {
+  gone(endpointId: string, committedAt: number | null): void {
     this.gone_.push(endpointId);
+    this.committedAt = committedAt;
   }
 }
 
@@ -100,6 +102,7 @@ test('410 disables the endpoint, and its events wait until that has happened', a
   const targets = new Targets({ one: endpoint(one.url()) });
   expect(await deliver(await sinkOf(targets), 'one')).toMatchObject({ kind: 'unavailable', code: 'HTTP_410' });
   expect(targets.gone_).toEqual(['one']);
+  expect(targets.committedAt).toBe(Date.parse('2026-11-20T14:00:00.130Z'));
 });
 
 test.each([404, 500])('%i does not', async (status) => {
@@ -141,7 +144,7 @@ test('a URL that no function of the database lets in is not asked either', async
   const sink = await sinkOf(new Targets(Object.fromEntries(urls.map((url) => [url, endpoint(url)]))));
   for (const url of urls) {
     const verdict = await deliver(sink, url);
-    expect(verdict, url).toMatchObject({ kind: 'unavailable', code: 'ENDPOINT_URL' });
+    expect({ url, ...verdict }).toMatchObject({ url, kind: 'unavailable', code: 'ENDPOINT_URL' });
     expect(JSON.stringify(verdict)).not.toContain('s3cr3t');
   }
   const strict = await sinkOf(new Targets({ one: endpoint(one.url()) }), {});

@@ -9,7 +9,8 @@
 import { isOwnHeader } from '../../config/sinks/own-headers.ts';
 import type { EndpointTarget, EndpointTargets } from '../../endpoint.ts';
 import { isLoopback } from '../../loopback.ts';
-import type { Sink, Verdict, Verdicts } from '../../pipeline.ts';
+import { unixMs } from '../../pg-time.ts';
+import type { Batch, Sink, Verdict, Verdicts } from '../../pipeline.ts';
 import type { SinkContext } from '../../sink-context.ts';
 import { signingKeys } from '../../signing-secret.ts';
 import { VERSION } from '../../version.ts';
@@ -80,7 +81,7 @@ export function createEndpointSink(config: WebhookConfig, { name, clock, endpoin
       if (!isSendable(to.url, config.allow_loopback === true)) return UNSENDABLE;
       const target = signedTarget(to, { ...shared, headers: config.headers, secrets: known });
       const verdicts = await postBatch(target, { batch, form, clock, signal, time });
-      if (isGone(verdicts)) endpoints.gone(lane);
+      if (isGone(verdicts)) endpoints.gone(lane, committedAt(batch));
       return told(verdicts);
     },
     close: () => agent.destroy(),
@@ -106,6 +107,12 @@ function signedTarget(to: EndpointTarget, shared: Omit<HttpTargetOptions, 'url'>
     ...to.secrets.flatMap((secret) => secretsOfSigning(secret, keys)),
   ];
   return { target: new HttpTarget({ ...shared, url: to.url, headers, secrets }), keys };
+}
+
+/** Of its first event, and so of the oldest that waits for the endpoint. */
+function committedAt({ events }: Batch): number | null {
+  const micros = events[0]?.origin.committedAtMicros ?? null;
+  return micros === null ? null : Math.floor(unixMs(micros));
 }
 
 function isGone(verdicts: Verdicts): boolean {
