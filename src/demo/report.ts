@@ -4,6 +4,9 @@ import type { LatencyHistogram } from './latency-histogram.ts';
 import { type EverySinkAudit, isCleanSink } from './sinks/sink-audit.ts';
 import { sinkJson, sinkTable } from './sinks/sink-report.ts';
 
+/** More names would not fit a line; the table has them. */
+const MOST_NAMED = 3;
+
 export interface DemoOutcome {
   readonly audit: Audit;
   readonly latencies: LatencyHistogram;
@@ -75,7 +78,8 @@ function verdict(outcome: DemoOutcome): string {
   if (outcome.relayFailure !== undefined) return `FAILED: walpost ended early (${outcome.relayFailure}).`;
   if (!isSuccess(outcome)) {
     const names = unclean(outcome);
-    const where = names.length === 0 ? '' : ` at ${names.join(', ')}`;
+    const named = names.length > MOST_NAMED ? `${names.length} sinks` : names.join(', ');
+    const where = names.length === 0 ? '' : ` at ${named}`;
     return `FAILED: what arrived${where} is not what was committed.`;
   }
   if (outcome.everySink) return 'Every committed event arrived at every sink above that it is routed to.';
