@@ -6,6 +6,7 @@ import pg from 'pg';
 import type { Clock } from '../clock.ts';
 import { WalpostError } from '../errors.ts';
 import { migrate } from '../postgres/schema/migrate.ts';
+import { demoConfig, SLOT } from './demo-config.ts';
 import type { DemoRecord } from './demo-record.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './postgres/embedded-postgres.ts';
 import { Receiver, type ReceiverOptions } from './receiver.ts';
@@ -13,10 +14,7 @@ import { RelayProcess } from './relay-process.ts';
 import type { DemoSink, Tamper } from './sinks/demo-sink.ts';
 import type { EverySink } from './sinks/every-sink.ts';
 import { SlotProbe } from './slot-probe.ts';
-import { eventTypeOf } from './event-mix.ts';
 import { DEMO_SCHEMA } from './writer.ts';
-
-const SLOT = 'walpost_demo';
 
 export interface StageOptions {
   readonly record: DemoRecord;
@@ -59,15 +57,16 @@ export class DemoStage implements AsyncDisposable {
     }
   }
 
-  /** Resolves when the slot streams to walpost; rejects when walpost ends or hangs instead. */
+  /** Resolves when the slot streams to walpost, and readers listen; rejects when walpost ends or hangs instead. */
   async ready(clock: Clock, signal: AbortSignal): Promise<void> {
     const over = new AbortController();
     const ended = this.relay.ended.then((how) => {
       over.abort();
       return how;
     });
-    const streams = await this.probe.waitForStream(clock, AbortSignal.any([signal, over.signal]));
-    if (streams) for (const sink of this.everySink?.sinks.values() ?? []) await sink.connect?.(signal);
+    const either = AbortSignal.any([signal, over.signal]);
+    const streams = await this.probe.waitForStream(clock, either);
+    if (streams) await this.everySink?.sinks.get('live')?.connect?.(either);
     if (streams || signal.aborted) return;
     const how = over.signal.aborted ? `It ended with ${await ended}.` : 'It did not start to stream.';
     throw new WalpostError('DEMO_FAILED', { detail: `${how} Its log: ${this.relay.logFile}` });
@@ -138,35 +137,6 @@ async function openSinks(
   const everySink = await openEverySink(place, (sink) => releases.push(() => sink.close()));
   for (const [name, why] of everySink.leftOut) say(`leaving out ${name}: ${why}`);
   return everySink;
-}
-
-interface Configured {
-  readonly url: string;
-  readonly receiverUrl: string;
-  readonly secret: string;
-  readonly sinks: ReadonlyMap<string, DemoSink>;
-}
-
-/** The receiver gets every event; each of the other sinks gets those of its types. */
-function demoConfig({ url, receiverUrl, secret, sinks }: Configured): object {
-  const others = [...sinks];
-  return {
-    database: { url },
-    source: { slot: SLOT },
-    sinks: {
-      receiver: { type: 'webhook', url: receiverUrl, secret, allow_private: true },
-      ...Object.fromEntries(others.map(([name, { options }]) => [name, options])),
-    },
-    routes: [
-      { match: { topic: 'orders' }, to: ['receiver'] },
-      ...others.flatMap(([name, { statuses }]) =>
-        statuses.map((status) => ({ match: { topic: 'orders', event_type: eventTypeOf(status) }, to: [name] })),
-      ),
-    ],
-    http: { enabled: false },
-    log: { level: 'info', format: 'json' },
-    ...Object.assign({}, ...others.map(([, { sections = {} }]) => sections)),
-  };
 }
 
 async function createOrders(url: string): Promise<void> {

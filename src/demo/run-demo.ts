@@ -8,8 +8,8 @@ import { printableJson } from '../observe/printable.ts';
 import { audit } from './audit.ts';
 import { DemoRecord } from './demo-record.ts';
 import { DemoStage } from './demo-stage.ts';
-import { mixForEverySink, PLACED_ONLY } from './event-mix.ts';
 import { createDisplay, type DemoOutput, type Display } from './display.ts';
+import { mixForEverySink, PLACED_ONLY } from './event-mix.ts';
 import { FiguresMeter } from './figures.ts';
 import type { ReceiverOptions } from './receiver.ts';
 import { type DemoOutcome, formatReport, isSuccess, outcomeJson } from './report.ts';
@@ -17,6 +17,7 @@ import type { Tamper } from './sinks/demo-sink.ts';
 import type { EverySink } from './sinks/every-sink.ts';
 import { auditSinks, type SinkAudit, waitForSinks } from './sinks/sink-audit.ts';
 import { seededRandom } from './transaction-plan.ts';
+import { waitForDelivery } from './wait-for-delivery.ts';
 import { Writer } from './writer.ts';
 
 export interface DemoOptions {
@@ -79,6 +80,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   }
 }
 
+/** What was committed beside what arrived: at the webhook, and at the other sinks where there are any. */
 async function compare(
   { written, arrivals, latencies, refused }: DemoRecord,
   everySink: EverySink | undefined,
@@ -163,30 +165,5 @@ async function write(url: string, record: DemoRecord, options: Play & { stop: Ab
   } finally {
     time.abort();
     await Promise.allSettled(writers.map((writer) => writer.end()));
-  }
-}
-
-/** Resolves when all committed events have arrived, when nothing arrives for too long, or when the signal aborts. */
-async function waitForDelivery(
-  record: DemoRecord,
-  { clock, signal, patienceMs }: { clock: Clock; signal: AbortSignal; patienceMs: number },
-): Promise<void> {
-  const patience = new AbortController();
-  let lastArrival = clock.now();
-  const arrived = (): void => {
-    lastArrival = clock.now();
-    if (record.delivered >= record.committed) patience.abort();
-  };
-  record.on('arrival', arrived);
-  try {
-    const either = AbortSignal.any([signal, patience.signal]);
-    if (record.delivered >= record.committed) return;
-    for (;;) {
-      const left = lastArrival + patienceMs - clock.now();
-      if (left <= 0 || either.aborted) return;
-      await pause(clock, left, either);
-    }
-  } finally {
-    record.off('arrival', arrived);
   }
 }

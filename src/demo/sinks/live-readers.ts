@@ -1,4 +1,4 @@
-/** Readers of the live channel: one stream for each organization, as a page of its would open it. */
+/** Readers of the live channel: one stream for each organization, as one of its pages would open it. */
 import { randomBytes } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { type Clock, pause } from '../../clock.ts';
