@@ -253,11 +253,11 @@ BEGIN
         FROM walpost.outbox AS o
        WHERE (o.created_xid, o.seq) > (place_xid, place_seq) AND o.created_xid < horizon
        ORDER BY o.created_xid, o.seq LIMIT 2 * batch_size
-    ), counted AS (
-      SELECT r.*, r.ours AND r.due AND count(*) FILTER (WHERE r.ours AND r.due) OVER w <= batch_size - removed AS leaves
-        FROM read AS r WINDOW w AS (ORDER BY r.created_xid, r.seq ROWS UNBOUNDED PRECEDING)
     ), seen AS MATERIALIZED (
-      SELECT c.*, bool_or(c.ours AND NOT c.leaves) OVER (ORDER BY c.created_xid, c.seq ROWS UNBOUNDED PRECEDING) AS beyond FROM counted AS c
+      SELECT r.*, row_number() OVER w AS n, r.ours AND r.due AND count(*) FILTER (WHERE r.ours AND r.due) OVER w <= batch_size - removed AS leaves
+        FROM read AS r WINDOW w AS (ORDER BY r.created_xid, r.seq ROWS UNBOUNDED PRECEDING)
+    ), stay AS (
+      SELECT min(s.n) AS first FROM seen AS s WHERE s.ours AND NOT s.leaves
     ), kept AS (
       INSERT INTO walpost.pruned_events (event_id, organization_id, event_type, created_at, pruned_at)
       SELECT s.event_id, s.organization_id, s.event_type, s.created_at, clock_timestamp() FROM seen AS s
@@ -266,13 +266,14 @@ BEGIN
     ), gone AS (
       DELETE FROM walpost.outbox AS o USING seen AS s WHERE s.leaves AND o.event_id = s.event_id AND o.created_at = s.created_at RETURNING 1
     )
-    SELECT (SELECT count(*) FROM gone) AS removed, count(*) AS rows, coalesce(bool_or(s.beyond), false) AS stops,
-           max(s.created_at) < older_than AS is_old,
-           (array_agg(s.created_xid ORDER BY s.created_xid DESC, s.seq DESC))[1] AS last_xid,
-           (array_agg(s.seq ORDER BY s.created_xid DESC, s.seq DESC))[1] AS last_seq,
-           (array_agg(s.created_xid ORDER BY s.created_xid DESC, s.seq DESC) FILTER (WHERE NOT s.beyond AND s.created_xid < done_before))[1] AS done_xid,
-           (array_agg(s.seq ORDER BY s.created_xid DESC, s.seq DESC) FILTER (WHERE NOT s.beyond AND s.created_xid < done_before))[1] AS done_seq
-      INTO page FROM seen AS s;
+    SELECT (SELECT count(*) FROM gone) AS removed, ends.rows, ends.is_old, ends.stops,
+           last.created_xid AS last_xid, last.seq AS last_seq, done.created_xid AS done_xid, done.seq AS done_seq
+      INTO page
+      FROM (SELECT count(*) AS rows, max(s.created_at) < older_than AS is_old, (SELECT t.first FROM stay AS t) IS NOT NULL AS stops,
+                   max(s.n) FILTER (WHERE s.created_xid < done_before AND s.n < coalesce((SELECT t.first FROM stay AS t), s.n + 1)) AS done
+              FROM seen AS s) AS ends
+           LEFT JOIN seen AS last ON last.n = ends.rows
+           LEFT JOIN seen AS done ON done.n = ends.done;
     removed := removed + page.removed;
     -- Rows of a transaction that was open at the checkpoint may still come: the mark stays before it.
     IF page.done_xid IS NOT NULL THEN

@@ -149,6 +149,38 @@ describe.each<PostgresMajor>(['15', '17'])('on Postgres %s', (version) => {
     expect([await prune(), await left()]).toEqual([2, {}]);
   });
 
+  test('rows that are stamped anew are found, though they lie before the marks now', async () => {
+    await keep('short', '1');
+    await fill('short', 2);
+    await settleAll(database);
+    await prune();
+    await database.query(
+      `INSERT INTO walpost.outbox (organization_id, event_type, topic, payload, created_at, created_xid)
+       VALUES ($1, 'a', 'short', '{}', now() - interval '2 hours', '9000000000')`,
+      [ORGANIZATION],
+    );
+    await database.query(`SELECT walpost_internal.restamp('3', 10)`);
+    await settleAll(database);
+    expect([await prune(), await left()]).toEqual([1, {}]);
+  });
+
+  test('it walks the indexes, whatever the age of the table', async () => {
+    await keep('short', '1');
+    await fill('default', 100, 150);
+    await fill('default', 2, 50_000);
+    await fill('short', 2, 150);
+    await database.query('ANALYZE walpost.outbox');
+    await settleAll(database);
+    const client = await database.client();
+    await client.query('BEGIN');
+    const { rows } = await client.query(`SELECT walpost.prune('72 hours', 100)::int AS removed`);
+    const { rows: scans } = await client.query(
+      `SELECT seq_scan::int AS whole FROM pg_stat_xact_user_tables WHERE relid = 'walpost.outbox'::regclass`,
+    );
+    await client.query('COMMIT');
+    expect([rows, scans]).toEqual([[{ removed: 200 }], [{ whole: 0 }]]);
+  });
+
   test('a replay does not begin before rows that have left, of whatever topic', async () => {
     await keep('short', '1');
     await settleAll(database);
