@@ -284,10 +284,38 @@ BEGIN
     place_xid := page.last_xid;
     place_seq := page.last_seq;
   END LOOP;
-  IF topics <> '{}' AND mark_xid IS NOT NULL THEN
+  IF mark_xid IS NOT NULL THEN
     INSERT INTO walpost.prune_marks (topic, xid, seq, topics) VALUES (wanted, mark_xid, mark_seq, topics)
     ON CONFLICT ON CONSTRAINT prune_marks_pkey DO UPDATE SET xid = excluded.xid, seq = excluded.seq;
   END IF;
+  RETURN removed;
+END;
+$function$;
+
+-- Without topics of their own the oldest rows are at the old end, and no mark is needed.
+CREATE OR REPLACE FUNCTION walpost_internal.prune_oldest(older_than timestamptz, snapshots pg_snapshot[], batch_size integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  horizon CONSTANT xid8 := (SELECT pg_snapshot_xmax(s) FROM unnest(snapshots) AS s ORDER BY pg_snapshot_xmax(s) LIMIT 1);
+  removed bigint;
+BEGIN
+  WITH old AS MATERIALIZED (
+    SELECT first.event_id, first.organization_id, first.event_type, first.created_at
+      FROM (SELECT f.event_id, f.organization_id, f.event_type, f.created_at, f.created_xid FROM walpost.outbox AS f
+             WHERE f.created_xid < horizon ORDER BY f.created_xid, f.seq LIMIT 2 * batch_size) AS first
+     WHERE first.created_at < older_than
+       AND (SELECT bool_and(pg_visible_in_snapshot(first.created_xid, s)) FROM unnest(snapshots) AS s)
+     LIMIT batch_size
+  ), kept AS (
+    INSERT INTO walpost.pruned_events (event_id, organization_id, event_type, created_at, pruned_at)
+    SELECT old.event_id, old.organization_id, old.event_type, old.created_at, clock_timestamp() FROM old
+     WHERE EXISTS (SELECT FROM walpost.delivery_log AS l WHERE l.organization_id = old.organization_id::text AND l.at >= old.created_at)
+    ON CONFLICT ON CONSTRAINT pruned_events_pkey DO NOTHING
+  )
+  DELETE FROM walpost.outbox AS o USING old WHERE o.event_id = old.event_id AND o.created_at = old.created_at;
+  GET DIAGNOSTICS removed = ROW_COUNT;
   RETURN removed;
 END;
 $function$;
@@ -303,6 +331,10 @@ DECLARE
   own        record;
   removed    bigint;
 BEGIN
+  IF topics_now = '{}' THEN
+    DELETE FROM walpost.prune_marks;
+    RETURN walpost_internal.prune_oldest(now - retention, snapshots, batch_size);
+  END IF;
   DELETE FROM walpost.prune_marks AS m WHERE m.topics <> topics_now OR m.xid::text::bigint > walpost_internal.written_xid(m.xmin);
   removed := walpost_internal.prune_topic('*', now - retention, topics_now, snapshots, batch_size, until);
   FOR own IN SELECT t.topic, t.retention FROM walpost_internal.topics_with_retention() AS t LOOP
@@ -370,6 +402,8 @@ COMMENT ON FUNCTION walpost_internal.prune_removed_secrets(pg_snapshot[]) IS
 COMMENT ON FUNCTION walpost_internal.topics_with_retention() IS 'Topics whose rows stay shorter or longer than the others, and how long.';
 COMMENT ON FUNCTION walpost_internal.prune_topic(text, timestamptz, text[], pg_snapshot[], integer, timestamptz) IS
   'Removes one batch of proven rows of a topic, or of all without a retention of their own (*), that are older; reads on until a time. Returns how many.';
+COMMENT ON FUNCTION walpost_internal.prune_oldest(timestamptz, pg_snapshot[], integer) IS
+  'Removes one batch of proven rows that are older, where no topic has a retention of its own; returns how many.';
 COMMENT ON FUNCTION walpost_internal.prune_outbox(pg_snapshot[], timestamptz, interval, integer) IS
   'The part of walpost.prune that removes rows of the outbox, each topic after its own retention; returns how many.';
 COMMENT ON FUNCTION walpost.prune(interval, integer) IS

@@ -64,10 +64,16 @@ describe.each<PostgresMajor>(['15', '17'])('on Postgres %s', (version) => {
     await keep('short', '1.5');
     await keep('long', '240');
     for (const topic of ['short', 'long', 'default']) for (const hours of [1, 2, 71, 73, 241]) await fill(topic, hours);
+    await database.query(
+      `INSERT INTO walpost.delivery_log (slot, sink, organization_id, first_event_id, last_event_id, event_ids, events, attempt, outcome, duration_ms, at)
+       VALUES ('test', 'hook', $1, 'x', 'x', '{x}', 1, 1, 'delivered', 5, now() - interval '100 hours')`,
+      [ORGANIZATION],
+    );
     expect(await prune()).toBe(0); // nothing is proven
     await settleAll(database);
     expect([await prune(), await prune()]).toEqual([4 + 1 + 2, 0]);
     expect(await left()).toEqual({ short: 1, long: 4, default: 3 });
+    expect(await database.query('SELECT FROM walpost.pruned_events')).toHaveLength(3);
   });
 
   test('rows that stay longer do not keep those behind them, however many they are', async () => {
