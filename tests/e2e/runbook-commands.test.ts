@@ -36,6 +36,8 @@ const CASES: Readonly<Record<string, Case>> = {
   'dead-letters redrive --sink crm --yes': { says: /done, 1 dead letter sent again/, led: true },
   'dead-letters show 17': { says: /the field amount is missing/ },
   doctor: { says: /checks made/, code: 3 },
+  'endpoints adopt': { says: /^Nothing to do: the endpoints belong to this database\.$/m },
+  'endpoints list --failing': { says: /^There is no such endpoint\./m },
   'jobs list': { says: /^There are no jobs\.$/m },
   migrate: { says: /^The walpost schema is up to date\.$/m },
   'migrate --plan': { says: /^The walpost schema is up to date\.$/m },
@@ -58,7 +60,7 @@ const CASES: Readonly<Record<string, Case>> = {
   verify: { says: /^All canaries came through\.$/m, led: true },
 };
 /** In a terminal they ask; the person has seen what would go. */
-const ASK = /^(parked (move|discard)|uninstall)/;
+const ASK = /^(parked (move|discard)|uninstall|endpoints adopt)/;
 
 let database: TestDatabase;
 let receiver: EventReceiver;
