@@ -41,7 +41,11 @@ async function prune(flags: PruneFlags): Promise<void> {
     import('../postgres/pool.ts'),
     import('../postgres/retention/prune.ts'),
   ]);
-  const pool = createPool(config.database.url, { applicationName: 'walpost prune', max: 1, queryTimeoutMs: SILENCE_MS });
+  const pool = createPool(config.database.url, {
+    applicationName: 'walpost prune',
+    max: 1,
+    queryTimeoutMs: SILENCE_MS,
+  });
   try {
     const removed = await pruneAll(pool, { retention, batch });
     const left = removed === 0 ? 'Nothing to remove.' : `Removed ${removed} rows.`;

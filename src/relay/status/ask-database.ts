@@ -21,7 +21,11 @@ export type DatabaseAnswer =
   | { readonly kind: 'silent'; readonly reason: string };
 
 export async function askDatabase(config: Config): Promise<DatabaseAnswer> {
-  const pool = createPool(config.database.url, { applicationName: 'walpost status', max: 1, queryTimeoutMs: SILENCE_MS });
+  const pool = createPool(config.database.url, {
+    applicationName: 'walpost status',
+    max: 1,
+    queryTimeoutMs: SILENCE_MS,
+  });
   try {
     const isThere = await existing(pool);
     const slot = await slotName(pool, config, isThere.installation);
