@@ -1,8 +1,8 @@
 /** The live channel of a relay: its listener and its readers live as long as the relay, open while it leads. */
 import { type HttpService, listenWhenFree } from '../http/listen-when-free.ts';
 import type { Lsn } from '../lsn.ts';
-import { LiveHub } from '../sinks/live/live-hub.ts';
-import { LiveServer } from '../sinks/live/live-server.ts';
+import type { LiveHub } from '../sinks/live/live-hub.ts';
+import type { LiveServer } from '../sinks/live/live-server.ts';
 import type { RelayDependencies } from './dependencies.ts';
 import { LivePast } from './live-past.ts';
 import type { LeaderTerm } from './term.ts';
@@ -32,6 +32,10 @@ export class LiveService implements AsyncDisposable {
     const { config, clock, log, metrics } = options;
     const sink = Object.keys(config.sinks).find((name) => config.sinks[name]?.type === 'live');
     if (sink === undefined) return undefined;
+    const [{ LiveHub }, { LiveServer }] = await Promise.all([
+      import('../sinks/live/live-hub.ts'),
+      import('../sinks/live/live-server.ts'),
+    ]);
     const own = log.child({ sink });
     const hub = new LiveHub({ config: config.live, clock, log: own, watcher: metrics.live });
     const start = (): Promise<LiveServer> => LiveServer.start({ config: config.live, hub, clock, log: own });

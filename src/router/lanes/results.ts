@@ -233,9 +233,9 @@ export class LaneResults implements ProbeOutcomes {
    * failure: not theirs, and not the destination's.
    */
   withoutExpired(lane: Lane, events: readonly Event[]): readonly Event[] {
-    if (events.length === 0) return events;
-    const { due, expired } = this.options.expiry.sort(events);
-    if (expired.length === 0) return events;
+    const { expiry } = this.options;
+    if (!expiry.hasExpired(events)) return events;
+    const { due, expired } = expiry.sort(events);
     const { failure } = lane;
     for (const event of expired) this.expire(lane, event, failure ? triesIn(failure, event) : 0);
     if (failure) this.setFailure(lane, afterTooOld(failure, expired.length));
