@@ -75,6 +75,8 @@ test.each(PACKAGES)('%s holds what is needed, and depends on nothing', async (na
   const files = await readdir(home, { recursive: true });
   expect(files).toEqual(expect.arrayContaining(['LICENSE', 'README.md', 'package.json', 'dist']));
   expect(files.filter((file) => /\.(ts|tsbuildinfo)$/.test(file) && !file.endsWith('.d.ts'))).toEqual([]);
+  const links = (await readFile(join(home, 'README.md'), 'utf8')).matchAll(/\]\((?!https:|#)([^)\s]+)\)/g);
+  expect([...links].map(([, link]) => link)).toEqual([]); // the package names no repository, where they would lead
   const packed = JSON.parse(await readFile(join(home, 'package.json'), 'utf8')) as Record<string, unknown>;
   const own = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
   const { peerDependencies = {}, peerDependenciesMeta = {} } = packed as Record<string, Record<string, object>>;
