@@ -68,7 +68,7 @@ export class Child implements AsyncDisposable {
   }
 }
 
-function statusField(pid: number | undefined, name: string): number | null {
+export function statusField(pid: number | undefined, name: string): number | null {
   try {
     const match = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
     return match ? Number(match[1]) / 1024 : null;
