@@ -338,6 +338,10 @@ sinks:
 routes: [{ to: [mail] }]
 `;
 
+  test.each(['smtp', 'resend'])('with dry_run %s needs neither url nor key', (provider) => {
+    expect(problemsOf(mail(`provider: ${provider}, dry_run: ./sent`))).toEqual([]);
+  });
+
   test.each([
     ['provider: smtp', 'sinks.mail.url: is missing; SMTP needs'],
     ['provider: resend', 'sinks.mail.key: is missing'],

@@ -137,9 +137,10 @@ function* slackProblems({ url, token, channel, templates }: Readonly<Record<stri
 function* emailProblems(sink: Readonly<Record<string, unknown>>): Generator<SinkProblem> {
   const { provider, url, key: apiKey, batch, proxy, templates } = sink;
   const isSmtp = provider === 'smtp';
-  if (isSmtp && url === undefined)
+  const sends = sink['dry_run'] === undefined;
+  if (sends && isSmtp && url === undefined)
     yield { path: ['url'], message: 'is missing; SMTP needs smtp://user:password@host:587' };
-  if (provider === 'resend' && apiKey === undefined && sink['dry_run'] === undefined) {
+  if (sends && provider === 'resend' && apiKey === undefined) {
     yield { path: ['key'], message: 'is missing; Resend needs it' };
   }
   if (isSmtp && apiKey !== undefined)

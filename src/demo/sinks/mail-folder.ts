@@ -18,8 +18,6 @@ export async function openMailFolder({ directory }: DemoPlace): Promise<DemoSink
     options: {
       type: 'email',
       provider: 'smtp',
-      // Has to be there, and is not used with dry_run.
-      url: 'smtp://mail.example.com:587',
       from: 'Orders <orders@example.com>',
       to: 'customer@example.com',
       templates,
