@@ -209,8 +209,10 @@ test(
     await publish('invoice.paid', randomUUID());
 
     const tooOld = await recover('--since', '2020-01-01T00:00:00Z', '--yes');
+    // Rounded up: what is cut off would lie before the checkpoint, and be refused again.
     const [oldest] = await database.query<{ at: string }>(
-      `SELECT to_char(min(taken_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at FROM walpost.checkpoints WHERE settled_at IS NOT NULL`,
+      `SELECT to_char(date_trunc('milliseconds', min(taken_at) + interval '999 microseconds') AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at
+         FROM walpost.checkpoints WHERE settled_at IS NOT NULL`,
     );
     expect(tooOld).toMatchObject({
       code: 2,
