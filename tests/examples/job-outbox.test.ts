@@ -93,13 +93,15 @@ describe.skipIf(missing)(`job-outbox ${missing ?? ''}`, { timeout: 120_000 }, ()
     const organization = randomUUID();
     const answers: Promise<number>[] = [];
     /** A client that tries again with the same key until it has an answer. */
-    const request = async (key: string): Promise<number> => {
-      for (;;) {
-        const answer = await start(organization, key).catch(() => undefined);
-        if (answer && answer.status < 300) return answer.status;
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
-    };
+    const request = (key: string): Promise<number> =>
+      poll(
+        'an answer',
+        async () => {
+          const answer = await start(organization, key).catch(() => undefined);
+          return answer && answer.status < 300 ? answer.status : undefined;
+        },
+        60_000,
+      );
     for (const name of ['walpost', 'workers', 'redis', 'api', 'walpost']) {
       for (let n = 0; n < 20; n += 1) answers.push(request(`${answers.length}`));
       await example.kill(name);
