@@ -62,8 +62,7 @@ export class CanaryArrivals {
   }
 
   get stalls(): readonly Stall[] {
-    const { stall, length } = this.queue;
-    return stall === undefined ? [] : [{ what: 'canaries', waiting: length, message: stall }];
+    return this.queue.stallsOf('canaries');
   }
 
   close(): void {

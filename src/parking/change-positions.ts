@@ -67,8 +67,7 @@ export class ChangePositions {
   }
 
   get stalls(): readonly Stall[] {
-    const { stall, length } = this.queue;
-    return stall === undefined ? [] : [{ what: 'endpoints', waiting: length, message: stall }];
+    return this.queue.stallsOf('endpoints');
   }
 
   close(): void {

@@ -36,8 +36,7 @@ export class DeadLetterQueue implements DeadLetterOffice {
   }
 
   get stalls(): readonly Stall[] {
-    const { stall, length } = this.queue;
-    return stall === undefined ? [] : [{ what: 'dead letters', waiting: length, message: stall }];
+    return this.queue.stallsOf('dead letters');
   }
 
   close(): void {

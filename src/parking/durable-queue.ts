@@ -9,6 +9,7 @@
  */
 import { pause, type Clock } from '../clock.ts';
 import { asDefect, WalpostError, messageOf } from '../errors.ts';
+import type { Stall } from '../observe/status-report.ts';
 import { refusesContent } from '../postgres/storable.ts';
 
 /** The table that the items go to. */
@@ -56,9 +57,10 @@ export class DurableQueue<T> {
     return this.waiting.length;
   }
 
-  /** Why the last write failed; undefined when it did not. */
-  get stall(): string | undefined {
-    return this.stalledBy;
+  /** Why the last write failed, for the status; nothing when it did not. */
+  stallsOf(what: Stall['what']): readonly Stall[] {
+    const message = this.stalledBy;
+    return message === undefined ? [] : [{ what, waiting: this.length, message }];
   }
 
   /** `done` is called once the item is committed. */

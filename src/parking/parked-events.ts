@@ -98,11 +98,7 @@ export class ParkedEvents implements ParkingLot {
   }
 
   get stalls(): readonly Stall[] {
-    const { inserts, removals } = this;
-    return [
-      ...stallOf('parking', inserts.stall, inserts.length),
-      ...stallOf('removing delivered events', removals.stall, removals.length),
-    ];
+    return [...this.inserts.stallsOf('parking'), ...this.removals.stallsOf('removing delivered events')];
   }
 
   close(): void {
@@ -156,8 +152,4 @@ function afterAll(count: number, done: () => void): () => void {
     left -= 1;
     if (left === 0) done();
   };
-}
-
-function stallOf(what: Stall['what'], message: string | undefined, waiting: number): readonly Stall[] {
-  return message === undefined ? [] : [{ what, waiting, message }];
 }
