@@ -13,12 +13,11 @@ import { unixMs } from '../../pg-time.ts';
 import type { Batch, Sink, Verdict, Verdicts } from '../../pipeline.ts';
 import type { SinkContext } from '../../sink-context.ts';
 import { signingKeys } from '../../signing-secret.ts';
-import { VERSION } from '../../version.ts';
 import { secretsOfHeader, secretsOfSigning, secretsOfTemplate } from '../answer/known-secrets.ts';
 import { httpAgent, HttpTarget, type HttpTargetOptions } from '../http/http-target.ts';
 import { ADDRESS_REFUSED } from '../http/ssrf-guard.ts';
 import { wayOf } from '../http/way.ts';
-import { postBatch, type SignedTarget } from './signed-post.ts';
+import { headersOf, lowerCased, postBatch, type SignedTarget } from './signed-post.ts';
 import { type WebhookConfig, webhookForm } from './webhook-message.ts';
 
 export interface EndpointSinkContext extends SinkContext {
@@ -100,7 +99,7 @@ function isSendable(text: string, allowLoopback: boolean): boolean {
 /** Made for each attempt: it costs little, and is always that of the endpoint as it is now. */
 function signedTarget(to: EndpointTarget, shared: Omit<HttpTargetOptions, 'url'>): SignedTarget {
   const keys = to.secrets.flatMap(signingKeys);
-  const headers = { 'user-agent': `walpost/${VERSION}`, ...lowerCased(shared.headers), ...allowedOf(to.headers) };
+  const headers = { ...headersOf(shared.headers), ...allowedOf(to.headers) };
   const secrets = [
     ...shared.secrets,
     ...Object.values(to.headers).flatMap(secretsOfHeader),
@@ -130,8 +129,4 @@ function told(verdicts: Verdicts): Verdicts {
 /** Those that walpost sets, and those that say where a request goes, are its own, whatever a row says. */
 function allowedOf(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(lowerCased(headers)).filter(([name]) => !isOwnHeader(name)));
-}
-
-function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
 }

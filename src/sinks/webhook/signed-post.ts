@@ -7,6 +7,7 @@ import type { Clock } from '../../clock.ts';
 import { sendsBatches } from '../../config/sinks/webhook.ts';
 import type { Event } from '../../event.ts';
 import type { AttemptTime, Batch, Verdict, Verdicts } from '../../pipeline.ts';
+import { VERSION } from '../../version.ts';
 import { wireBytes } from '../../wire-text.ts';
 import type { HttpTarget } from '../http/http-target.ts';
 import { verdictOfAnswer, verdictOfError } from '../http/http-verdict.ts';
@@ -19,6 +20,15 @@ import { signatureOf } from './webhook-signature.ts';
 export interface SignedTarget {
   readonly target: HttpTarget;
   readonly keys: readonly Buffer[];
+}
+
+/** What every request has, and what the configuration adds to it; names in lower case, so that each is there once. */
+export function headersOf(extra: Readonly<Record<string, string>>): Record<string, string> {
+  return { 'user-agent': `walpost/${VERSION}`, ...lowerCased(extra) };
+}
+
+export function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
 }
 
 export interface WebhookAttempt {

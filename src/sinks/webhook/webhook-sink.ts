@@ -6,13 +6,12 @@
  */
 import type { Sink } from '../../pipeline.ts';
 import { signingKeys } from '../../signing-secret.ts';
-import { VERSION } from '../../version.ts';
 import { secretsOfHeader, secretsOfSigning, secretsOfTemplate } from '../answer/known-secrets.ts';
 import { HttpTarget } from '../http/http-target.ts';
 import { wayOf } from '../http/way.ts';
 import { refuseUnsound } from '../refuse-unsound.ts';
 import { createEndpointSink, type EndpointSinkContext } from './endpoint-sink.ts';
-import { postBatch } from './signed-post.ts';
+import { headersOf, postBatch } from './signed-post.ts';
 import { type WebhookConfig, webhookForm } from './webhook-message.ts';
 
 export function createWebhookSink(config: WebhookConfig, context: EndpointSinkContext): Sink {
@@ -23,7 +22,7 @@ export function createWebhookSink(config: WebhookConfig, context: EndpointSinkCo
   const keys = secret === undefined ? [] : signingKeys(secret);
   const target = new HttpTarget({
     url,
-    headers: { 'user-agent': `walpost/${VERSION}`, ...extraHeaders(config.headers) },
+    headers: headersOf(config.headers),
     connections: config.concurrency,
     timeout: config.timeout,
     ...wayOf(config),
@@ -39,8 +38,4 @@ export function createWebhookSink(config: WebhookConfig, context: EndpointSinkCo
     deliver: (batch, signal, time) => postBatch({ target, keys }, { batch, form, clock: context.clock, signal, time }),
     close: () => target.close(),
   };
-}
-
-function extraHeaders(headers: WebhookConfig['headers']): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
 }
