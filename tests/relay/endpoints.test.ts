@@ -173,7 +173,9 @@ test('a failing endpoint is in the status by its host, and in the log once', asy
   expect(lines).toHaveLength(1);
   expect(lines[0]).toContain(host);
   expect(lines[0]).not.toContain(`/${endpoint}/`);
-  expect((await running.service.status()).failing).toEqual([{ sink: 'customers', organizations: 0 }]);
+  const { failing: organizations, breakers } = await running.service.status();
+  expect(organizations).toEqual([{ sink: 'customers', organizations: 0 }]);
+  expect(breakers).toEqual([]); // it has none, so none is said to be closed
 });
 
 test('what was parked waits for changes that come again, where the slot is behind the cursor', async () => {

@@ -156,7 +156,7 @@ export class RelayStatus {
       ...memory,
       processes: sessions && { leader: sessions.leader, standbys: sessions.standbys },
       counts: parts ? { ...this.counts } : null,
-      breakers: this.sinks.map((sink) => ({ sink: sink.name, state: sink.breakerState })),
+      breakers: this.sinks.flatMap(({ name, breakerState: state }) => (state === null ? [] : [{ sink: name, state }])),
       failing: parts ? this.failing() : null,
       endpoints: parts ? endpointsStatus(this.endpoints, this.failingLog.endpoints(), clock) : null,
       budgetBytes: config.memory.budget,

@@ -75,8 +75,9 @@ export class GuardedSink implements Destination {
     });
   }
 
-  get breakerState(): BreakerState {
-    return this.breaker?.state ?? 'closed';
+  /** Null without a breaker. */
+  get breakerState(): BreakerState | null {
+    return this.breaker?.state ?? null;
   }
 
   get closedFor(): number {
