@@ -171,9 +171,9 @@ export class EndpointService implements EndpointTargets {
     this.led?.disabling.gone(endpointId, committedAt);
   }
 
-  /** About once a minute, with what fails. */
+  /** Every ten seconds, with what fails; without a sink that has endpoints it is not looked through. */
   async disableFailing(failing: Iterable<FailingLane>): Promise<void> {
-    await this.led?.disabling.round(failing);
+    if (this.sinks.length > 0) await this.led?.disabling.round(failing);
   }
 
   /** It has ended; what was committed before may still be on its way. */

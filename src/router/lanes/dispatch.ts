@@ -175,11 +175,9 @@ export class LaneDispatch {
     const turn = this.turns.take(lane);
     const sent = { lane, events: batch.events, at: clock.now() };
     this.sent.add(sent);
-    const settle = (verdicts: Verdicts): void =>
-      lane.isOver ? this.options.accounts.dropped(batch.events) : back(verdicts);
     const cameBack = (verdicts: Verdicts): void => {
       this.sent.delete(sent);
-      this.endTurn(turn, settle, verdicts);
+      this.endTurn(turn, lane.isOver ? () => this.options.accounts.dropped(batch.events) : back, verdicts);
     };
     // A destination never rejects; if it does, the connection ends, and this dispatch with it.
     void destination.deliver(batch, signal).then(cameBack, (error) => this.endTurn(turn, this.fail, error));
