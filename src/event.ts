@@ -6,7 +6,8 @@ import type { WireText } from './wire-text.ts';
  * a job's scan (PageTicket in jobs/). An event settles at its origin, without a look-up: `expect` is called before anything
  * can wait, `settle` once for each that was expected.
  *
- * `visible` and `visibleAt` are written by the visibility gate, `receivedAt` and `carriesCanary` by the relay. The rest belongs to the ticket.
+ * `visible` and `visibleAt` are written by the visibility gate, `receivedAt` and `carriesCanary` by the relay. The rest belongs
+ * to the ticket.
  */
 export interface Origin {
   /** Start of the transaction's commit record; null when a table scan found the event. */
@@ -36,7 +37,10 @@ export interface Origin {
 /** Makes the origin of a transaction that begins; the arguments are the fields of Origin with these names. */
 export type BeginTransaction = (commitLsn: Lsn, xid: number, committedAtMicros: bigint) => Origin;
 
-/** One outbox row, typed and immutable but for `otherHolders`, which the memory budget keeps. Text is decoded; `payload` and `headers` stay as Postgres printed them. */
+/**
+ * One outbox row, typed and immutable but for `otherHolders`, which the memory budget keeps. Text is decoded; `payload` and
+ * `headers` stay as Postgres printed them.
+ */
 export interface Event {
   readonly kind: 'event';
   readonly eventId: string;
