@@ -93,6 +93,21 @@ test('many events keep their order and their numbers', async () => {
   expect(await outbox('event_id, payload')).toEqual(ids.map((event_id, n) => ({ event_id, payload: { n } })));
 });
 
+test('a payload is turned into JSON once for each event', async () => {
+  let reads = 0;
+  const payload = { toJSON: () => ({ read: ++reads, large: 2n ** 70n }) };
+  await publish(tx, { organizationId, eventType: 'a.b', payload });
+  await publishMany(tx, [
+    { organizationId, eventType: 'a.b', payload, headers: { n: 2n ** 65n } },
+    { organizationId, eventType: 'a.b', payload },
+  ]);
+  expect(await outbox('payload::text, headers::text')).toEqual([
+    { payload: '{"read": 1, "large": 1180591620717411303424}', headers: '{}' },
+    { payload: '{"read": 2, "large": 1180591620717411303424}', headers: '{"n": 36893488147419103232}' },
+    { payload: '{"read": 3, "large": 1180591620717411303424}', headers: '{}' },
+  ]);
+});
+
 test('what is rolled back was never published', async () => {
   await publish(tx, { organizationId, eventType: 'a.b', payload: {} });
   await tx.query('ROLLBACK');

@@ -63,19 +63,38 @@ const TYPES: Readonly<Record<string, string>> = {
   expires_at: 'timestamptz',
 };
 
+/** A statement and its parameters; `payload` is the one that is the payload, which is turned into JSON once. */
+interface Call {
+  readonly text: string;
+  readonly values: Values;
+  readonly payload: string;
+}
+
 /**
  * A call with named arguments. An argument is named only where it is given, so that a database of an older release, which
  * does not have it yet, is not asked for it.
  */
-export function callOf(name: 'publish' | 'emit', event: NewEvent): { readonly text: string; readonly values: Values } {
-  const given = Object.entries(argumentsOf(event));
-  const list = given.map(([argument], n) => `${argument} => $${n + 1}::text::${TYPES[argument] ?? 'text'}`);
+export function callOf(name: 'publish' | 'emit', event: NewEvent): Call {
+  const { payload: given, ...others } = argumentsOf(event);
+  const payload = jsonText(given);
+  const texts = Object.entries(others).map(([argument, value]): [string, string | null] => [
+    argument,
+    TYPES[argument] === 'jsonb' ? jsonText(value) : textOf(value as Parameters<typeof textOf>[0]),
+  ]);
+  const all = [...texts, ['payload', payload] as const];
+  const list = all.map(([argument], n) => `${argument} => $${n + 1}::text::${TYPES[argument] ?? 'text'}`);
   return {
     text: `SELECT walpost.${name}(${list.join(', ')})::text AS event_id`,
-    values: given.map(([argument, value]) =>
-      TYPES[argument] === 'jsonb' ? jsonText(value) : textOf(value as Parameters<typeof textOf>[0]),
-    ),
+    values: all.map(([, value]) => value),
+    payload,
   };
+}
+
+/** All arguments as one object of JSON, for walpost.publish_many. */
+export function argumentsTextOf(event: NewEvent): { readonly text: string; readonly payload: string } {
+  const { payload: given, ...others } = argumentsOf(event);
+  const payload = jsonText(given);
+  return { text: `${jsonText(others).slice(0, -1)},"payload":${payload}}`, payload };
 }
 
 function textOf(value: string | number | null | undefined): string | null {

@@ -12,24 +12,24 @@ const LIMIT = `
 
 /**
  * Refuses a payload before it is sent, so that the transaction goes on. Postgres prints a jsonb with blanks and never
- * shorter, so what is too long here is too long there. A small one is sent without asking for the limit of its topic.
+ * shorter, so what is too long here is too long there. A small one is sent without asking for the limit of its topic. `payload` is
+ * the text that is sent.
  */
-export async function requireFit(tx: Transaction, event: NewEvent): Promise<void> {
-  const bytes = payloadBytes(event.payload);
+export async function requireFit(tx: Transaction, { topic }: Pick<NewEvent, 'topic'>, payload: string): Promise<void> {
+  const bytes = bytesOf(payload);
   if (bytes <= DEFAULT_BYTES) return;
   refuseAbove(MOST_BYTES, bytes);
-  const topic = event.topic ?? 'default';
-  const [setting] = await rowsOf<{ readonly bytes: string }>(tx, LIMIT, [topic]);
+  const [setting] = await rowsOf<{ readonly bytes: string }>(tx, LIMIT, [topic ?? 'default']);
   refuseAbove(Number(setting?.bytes ?? DEFAULT_BYTES), bytes);
 }
 
 /** For a client that cannot ask. */
 export function requirePossibleSize(event: NewEvent): void {
-  refuseAbove(MOST_BYTES, payloadBytes(event.payload));
+  refuseAbove(MOST_BYTES, bytesOf(jsonText(event.payload)));
 }
 
-function payloadBytes(payload: unknown): number {
-  return new TextEncoder().encode(jsonText(payload)).length;
+function bytesOf(text: string): number {
+  return new TextEncoder().encode(text).length;
 }
 
 function refuseAbove(limit: number, bytes: number): void {
