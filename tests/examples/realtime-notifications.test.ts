@@ -133,11 +133,13 @@ describe.skipIf(missing)(`on the live channel ${missing ?? ''}`, () => {
       await poll('all that was clicked', async () =>
         (await session.created(1)) === createdBefore + 3 && (await written()).length > 5_000 ? true : undefined,
       );
-      const fresh = await written();
-      await untilReceived(page, fresh.length);
+      const fresh = new Set(await written());
+      // What walpost had delivered to earlier pages and not yet confirmed comes again after a kill, to this page too.
+      const freshOnes = async () => (await received(page)).filter(([id]) => fresh.has(id));
+      await poll('every event', async () => ((await freshOnes()).length === fresh.size ? true : undefined), 60_000);
       const counted = await received(page);
       expect(counted.filter(([, times]) => times !== 1)).toEqual([]);
-      expect(counted.map(([id]) => id).toSorted()).toEqual(fresh.toSorted());
+      expect(counted.filter(([id]) => !fresh.has(id) && !old.has(id))).toEqual([]);
     },
   );
 

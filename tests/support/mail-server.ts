@@ -57,7 +57,10 @@ export class MailServer implements AsyncDisposable {
       },
       onData: (stream, session, done) => {
         void (async () => {
-          const raw = Buffer.concat((await stream.toArray()) as Buffer[]);
+          const parts = (await stream.toArray().catch(() => undefined)) as Buffer[] | undefined;
+          // A client that left in the middle sent no mail, and waits for no answer.
+          if (parts === undefined) return;
+          const raw = Buffer.concat(parts);
           this.#asked += 1;
           const fault = this.afterData.shift() ?? this.lasting;
           const recipients = session.envelope.rcptTo.map(({ address }) => address);
