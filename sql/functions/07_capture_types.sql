@@ -174,6 +174,12 @@ RETURN CASE
   WHEN octet_length(payload::text) > 1048576 THEN 'the payload of a row is larger than 1 MiB'
 END;
 
+CREATE OR REPLACE FUNCTION walpost_internal.captured_size_fault(payload jsonb, topic text, bytes_at_most integer) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN bytes_at_most < octet_length(payload::text) THEN
+  format('the payload of a row has %s bytes, the limit of topic "%s" is %s', octet_length(payload::text), topic, bytes_at_most)
+END;
+
 CREATE OR REPLACE FUNCTION walpost_internal.foreign_code(probe regclass) RETURNS text
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -215,5 +221,7 @@ COMMENT ON FUNCTION walpost_internal.capture_problem(regclass, jsonb) IS
 COMMENT ON FUNCTION walpost_internal.raise_capture_problem(regclass, text, text) IS
   'Raises an error that names walpost and the captured table, where there is a problem.';
 COMMENT ON FUNCTION walpost_internal.captured_fault(uuid, text, jsonb) IS 'Why the outbox would refuse an event of capture.';
+COMMENT ON FUNCTION walpost_internal.captured_size_fault(jsonb, text, integer) IS
+  'Why an event of capture is too large for its topic; null where the topic has no limit of its own.';
 COMMENT ON FUNCTION walpost_internal.foreign_code(regclass) IS
   'Something that a view uses and that a role owns, or could put in its place, which is not trusted; null where there is nothing.';

@@ -158,8 +158,10 @@ BEGIN
         '    IF walpost_count <> walpost_known THEN\n'
         '      PERFORM walpost_internal.raise_capture_problem(TG_RELID, ''a trigger has left out rows that this statement moves to another partition'');\n    END IF;\n';
     END IF;
-    fault := format(E'SELECT walpost_internal.captured_fault(e.organization_id, e.entity_id, e.payload) FROM (\n    %s) AS e\n'
-                    '       WHERE walpost_internal.captured_fault(e.organization_id, e.entity_id, e.payload) IS NOT NULL LIMIT 1', events);
+    fault := format(E'SELECT f.fault FROM (\n'
+                    '    SELECT coalesce(walpost_internal.captured_fault(e.organization_id, e.entity_id, e.payload),\n'
+                    '                    walpost_internal.captured_size_fault(e.payload, %1$L, (SELECT walpost_internal.topic_payload_bytes(%1$L)))) AS fault\n'
+                    '      FROM (\n    %2$s) AS e) AS f\n     WHERE f.fault IS NOT NULL LIMIT 1', options ->> 'topic', events);
     added := format(
       E'INSERT INTO walpost.outbox (organization_id, event_type, topic, entity_type, entity_id, target, payload, headers)\n'
       '    SELECT e.organization_id, %L, %L, %L, e.entity_id, %L, e.payload, (SELECT walpost_internal.with_trace(''{}'')) FROM (\n    %s) AS e',

@@ -184,6 +184,37 @@ test('TRUNCATE is refused with a sentence, unless it was allowed; replicas tell 
   await database.query('TRUNCATE app.jobs');
 });
 
+test("a payload over its topic's own limit is an error, for each way of capture; the limit of every topic is not asked", async () => {
+  const write = (length: number) =>
+    database.query(
+      `INSERT INTO app.jobs (id, organization_id, status) VALUES (1, $1, repeat('é', $2))
+       ON CONFLICT (id) DO UPDATE SET status = excluded.status`,
+      [first, length],
+    );
+  await capture(`, columns => '{status}', topic => 'cataloging', changed_only => true`);
+  await database.query(
+    `INSERT INTO walpost.settings (name, topic, value) VALUES ('max_payload_bytes', 'cataloging', '1024'), ('max_payload_bytes', 'other', '512')`,
+  );
+  await write(500); // {"id": 1, "status": "…"} has 23 bytes more
+  for (const trigger of [
+    '',
+    'CREATE TRIGGER own AFTER INSERT ON app.jobs FOR EACH ROW EXECUTE FUNCTION app.nothing()',
+  ]) {
+    await database.query(`
+      CREATE OR REPLACE FUNCTION app.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; ${trigger};
+      SELECT walpost.capture('app.jobs', 'job', columns => '{status}', topic => 'cataloging', changed_only => true)`);
+    await expect(write(501)).rejects.toMatchObject({
+      code: '23514',
+      message:
+        'walpost captures app.jobs, and the payload of a row has 1025 bytes, the limit of topic "cataloging" is 1024',
+    });
+  }
+  expect(await taken()).toHaveLength(1);
+  await database.query(`DELETE FROM walpost.settings WHERE topic = 'cataloging'`);
+  await write(100_000);
+  expect(await taken()).toHaveLength(1);
+});
+
 test.each([
   [`, condition => 'true); DROP TABLE app.jobs; --'`, 'no condition'],
   [`, condition => 'true) OR (true'`, 'no condition'],
