@@ -1,8 +1,9 @@
 /** The contract of sinks, as vitest runs it. A sink's test file calls `describeSinkContract` with the real destination. */
 import { describe, test } from 'vitest';
-import { sinkContract, type SinkHarness, testContext } from '../../src/sink/testing/sink-contract.ts';
+import { type SinkHarness, testContext } from '../../src/sink/testing/harness.ts';
+import { sinkContract } from '../../src/sink/testing/sink-contract.ts';
 
-export type { SinkHarness } from '../../src/sink/testing/sink-contract.ts';
+export type { SinkHarness } from '../../src/sink/testing/harness.ts';
 export const contractContext = testContext;
 
 export function describeSinkContract(name: string, makeHarness: () => Promise<SinkHarness>): void {

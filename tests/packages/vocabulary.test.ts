@@ -12,7 +12,7 @@ import {
   WEBHOOK_HEADERS,
 } from '../../packages/consumer/src/index.ts';
 import { signingKeys as keysOfPackage } from '../../packages/vocabulary/signature.ts';
-import { testContext } from '../../src/sink/testing/sink-contract.ts';
+import { testContext } from '../../src/sink/testing/harness.ts';
 import { webhook } from '../../src/config/sinks/webhook.ts';
 import { batchBody, type sourceOf } from '../../src/envelope.ts';
 import { createWebhookSink } from '../../src/sinks/webhook/webhook-sink.ts';

@@ -118,18 +118,35 @@ describe('a module', () => {
     });
     const sink = await customSink(text, { url: 'https://example.com' });
     expect(await sink.deliver(sampleBatch([sampleEvent()]), never)).toEqual([
-      { kind: 'rejected', reason: '{"url":"https://example.com","retries":3}' },
+      { kind: 'rejected', reason: '{"url":"***","retries":3}' }, // with the default of the schema, and no value of the options
     ]);
   });
 
-  test.each(['undefined', '"delivered"', '{}', '{ kind: "ok" }', '{ kind: "failed" }', '[null]'])(
-    'that answers %s has not delivered',
-    async (answer) => {
-      const sink = await customSink(answering(answer));
-      const verdict = await sink.deliver(sampleBatch([sampleEvent()]), never);
-      expect([verdict].flat()).toMatchObject([{ kind: 'unavailable', code: 'SINK_VERDICT' }]);
-    },
-  );
+  test.each([
+    ['undefined', 'no object'],
+    ['"delivered"', 'no object'],
+    ['{}', 'kind is not one of delivered, rejected, failed, unavailable'],
+    ['{ kind: "ok" }', 'kind is not one of delivered, rejected, failed, unavailable'],
+    ['{ kind: "failed" }', 'reason is no text'],
+    ['[null]', 'no object'],
+  ])('that answers %s has not delivered: %s', async (answer, fault) => {
+    const sink = await customSink(answering(`(${answer})`));
+    const verdict = await sink.deliver(sampleBatch([sampleEvent()]), never);
+    const reason = `the sink answered with something that is no verdict: ${fault}`;
+    expect([verdict].flat()).toEqual([{ kind: 'unavailable', code: 'SINK_VERDICT', reason }]);
+  });
+
+  test('that shows an option or the payload has its text masked, for the organization and for operators', async () => {
+    const token = 'tok-5d41402abc4b2a76';
+    const text = `export default { contract: 1, create: ({ server }) => ({ close: async () => {}, async deliver({ events }) {
+      const said = 'token ' + server.token + ', as base64 ' + btoa(server.token) + ', of ' + events[0].payload;
+      return { kind: 'failed', reason: said, answer: said };
+    } }) };`;
+    const sink = await customSink(text, { server: { token, port: 1 } });
+    const verdict = await sink.deliver(sampleBatch([sampleEvent({ payload: '"a long private note"' })]), never);
+    const shown = 'token ***, as base64 ***=, of "***"';
+    expect(verdict).toEqual({ kind: 'failed', reason: shown, answer: shown });
+  });
 
   test('whose reason has line breaks or no end is shortened to one line', async () => {
     const sink = await customSink(answering('({ kind: "failed", reason: "a\\nb" + "é".repeat(3) + "c".repeat(500) })'));

@@ -15,19 +15,22 @@ import { sampleBatch, sampleEvent, type SampleFields } from '../support/sample-e
 
 const ORGANIZATION = '3f1c7c9e-8a44-4f0e-9d4b-0a6f3f9f0001';
 const OTHER = '3f1c7c9e-8a44-4f0e-9d4b-0a6f3f9f0002';
+/** Those of the contract suite. */
+const ORGANIZATIONS = [ORGANIZATION, OTHER, '3f1c7c9e-8a44-4f0e-9d4b-0a6f3f9f0003'];
 const never = new AbortController().signal;
 
 describeSinkContract('live', async (): Promise<SinkHarness> => {
   const channel = await LiveChannelFixture.start({ config: { reader_buffer: '8MiB' } });
-  const client = await LiveClient.open(channel.port, { token: await liveToken({ organization: ORGANIZATION }) });
-  await client.gets(1, 'walpost.live');
+  const clients = await Promise.all(ORGANIZATIONS.map((organization) => joined(channel, { organization })));
+  let asked = 0;
   return {
     sink: channel.sink,
     received: async () => {
-      const last = sampleEvent({ eventType: 'the.end' });
-      await channel.sink.deliver(sampleBatch([last]), never);
-      await client.gets(1, 'the.end');
-      return Buffer.from(client.text, 'utf8');
+      asked += 1;
+      for (const organizationId of ORGANIZATIONS)
+        await channel.sink.deliver(sampleBatch([sampleEvent({ organizationId, eventType: 'the.end' })]), never);
+      for (const client of clients) await client.gets(asked, 'the.end');
+      return Buffer.from(clients.map(({ text }) => text).join(''), 'utf8');
     },
     hang: () => Promise.resolve(false),
     asked: () => Promise.resolve(),
@@ -38,7 +41,7 @@ describeSinkContract('live', async (): Promise<SinkHarness> => {
     released: () => Promise.resolve(),
     secrets: [LIVE_SECRET],
     [Symbol.asyncDispose]: async () => {
-      await client[Symbol.asyncDispose]();
+      for (const client of clients) await client[Symbol.asyncDispose]();
       await channel[Symbol.asyncDispose]();
     },
   };

@@ -1,3 +1,4 @@
 /** The public door `walpost/sink/testing`: the contract of sinks as tests, and events for tests of your own. */
-export { type ContractTest, sinkContract, type SinkHarness, testContext } from './sink-contract.ts';
+export { type SinkHarness, testContext } from './harness.ts';
+export { type ContractTest, sinkContract } from './sink-contract.ts';
 export { sampleBatch, sampleEvent, type SampleEventFields } from './sample-events.ts';

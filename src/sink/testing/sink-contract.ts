@@ -6,39 +6,14 @@
  * The harness starts the real destination. walpost's own sinks are tested with the same code.
  */
 import assert from 'node:assert/strict';
-import { systemClock } from '../../clock.ts';
 import { envelopeOf } from '../../envelope.ts';
-import type { Verdict, Verdicts } from '../../pipeline.ts';
-import type { SinkContext } from '../../sink-context.ts';
+import type { Verdict } from '../../pipeline.ts';
 import { wireBytes, wireToText } from '../../wire-text.ts';
-import type { CustomSink, SinkEvent } from '../custom-sink.ts';
-import { sampleBatch, sampleEvent } from './sample-events.ts';
+import type { SinkEvent } from '../custom-sink.ts';
 
-export interface SinkHarness extends AsyncDisposable {
-  readonly sink: CustomSink;
-  /** The bytes of what the destination has received, in the order of arrival; null for a sink that keeps nothing. */
-  received(): Promise<Buffer | null>;
-  /** From now on the destination takes work and never answers; resolves false where the sink has no destination. */
-  hang(): Promise<boolean>;
-  /** Resolves once the destination has begun to be asked, after `hang`. */
-  asked(): Promise<void>;
-  /** From now on every delivery goes wrong, with an answer that echoes what it was sent; false where nothing can. */
-  fail(): Promise<boolean>;
-  /** Resolves when nothing that the sink opened is open any more. */
-  released(): Promise<void>;
-  /** Values that no verdict may show. */
-  readonly secrets: readonly string[];
-}
-
-const nothing = (): void => undefined;
-
-/** A context for tests: the clock of the system, and a log and counters that keep nothing. */
-export const testContext: SinkContext = {
-  name: 'under-test',
-  clock: systemClock,
-  log: { debug: nothing, info: nothing, warn: nothing, error: nothing },
-  metrics: { count: nothing },
-};
+import { type SinkHarness, takeLog } from './harness.ts';
+import { sampleEvent } from './sample-events.ts';
+import { MARKED_PAYLOAD, showsNone, Subject } from './subject.ts';
 
 /** Payloads that a parse and a print would change, and text that breaks naive writers. */
 const ODD_PAYLOADS: Readonly<Record<string, string>> = {
@@ -60,20 +35,24 @@ export interface ContractTest {
   readonly run: () => Promise<void>;
 }
 
-type Check = (harness: SinkHarness) => Promise<void>;
+type Check = (subject: Subject) => Promise<void>;
 
-const never = (): AbortSignal => new AbortController().signal;
-
-/** One test each; every one makes a harness of its own. */
-export function sinkContract(makeHarness: () => Promise<SinkHarness>): readonly ContractTest[] {
+/**
+ * One test each; every one makes a harness of its own.
+ *
+ * @param longestWait milliseconds; a sink that has not settled by then fails
+ */
+export function sinkContract(makeHarness: () => Promise<SinkHarness>, longestWait = 10_000): readonly ContractTest[] {
   const odd = Object.entries(ODD_PAYLOADS).map(([name, payload]): [string, Check] => [
     `the bytes of ${name} arrive as they are`,
-    (harness) => arrivesAsItIs(harness, payload),
+    (subject) => arrivesAsItIs(subject, payload),
   ]);
   const checks: [string, Check][] = [
     ['it delivers every event, in order', deliversInOrder],
+    ['batches in flight together keep their orders', deliversTogether],
     ...odd,
     ['it leaves the event as it was', leavesTheEvent],
+    ['behind an event that is refused nothing arrives', stopsAtRefused],
     ['an abort ends the work within a bound, and what is known is answered', endsOnAbort],
     ['a signal that has aborted already starts nothing', startsNothing],
     ['close releases what was opened', releases],
@@ -82,105 +61,122 @@ export function sinkContract(makeHarness: () => Promise<SinkHarness>): readonly 
   return checks.map(([name, check]) => ({
     name,
     run: async () => {
+      takeLog();
       await using harness = await makeHarness();
-      await check(harness);
+      await check(new Subject(harness, longestWait));
+      showsNone(takeLog(), harness.secrets, 'the log');
     },
   }));
 }
 
-async function deliversInOrder(harness: SinkHarness): Promise<void> {
-  const events = Array.from({ length: 20 }, () => sampleEvent());
-  for (const part of [events.slice(0, 1), events.slice(1, 12), events.slice(12)]) {
-    assert.deepEqual(
-      kinds(await harness.sink.deliver(sampleBatch(part), never()), part),
-      part.map(() => 'delivered'),
-    );
-  }
-  const received = await harness.received();
-  if (received)
-    assert.deepEqual(
-      idsIn(received, events),
-      events.map(({ eventId }) => eventId),
-    );
-  await harness.sink.close();
+async function deliversInOrder(subject: Subject): Promise<void> {
+  const events = Array.from({ length: 50 }, () => sampleEvent());
+  for (const part of [events.slice(0, 1), events.slice(1, 12), events.slice(12)]) await deliversAll(subject, part);
+  await arrived(subject, events);
+  await subject.close();
 }
 
-async function arrivesAsItIs(harness: SinkHarness, payload: string): Promise<void> {
+async function deliversTogether(subject: Subject): Promise<void> {
+  const batches = ['1', '2', '3'].map((end) => {
+    const organizationId = `3f1c7c9e-8a44-4f0e-9d4b-0a6f3f9f000${end}`;
+    return Array.from({ length: 10 }, () => sampleEvent({ organizationId }));
+  });
+  await Promise.all(batches.map((events) => deliversAll(subject, events)));
+  for (const events of batches) await arrived(subject, events);
+  await subject.close();
+}
+
+async function arrivesAsItIs(subject: Subject, payload: string): Promise<void> {
   const event = sampleEvent({ payload, headers: '{"x": 1.50}' });
   const bytes = wireBytes(event.payload);
-  assert.deepEqual(kinds(await harness.sink.deliver(sampleBatch([event]), never()), [event]), ['delivered']);
-  const received = await harness.received();
-  if (received) assert.ok(holdsMember(received, bytes));
-  await harness.sink.close();
+  await deliversAll(subject, [event]);
+  const received = await subject.harness.received();
+  if (received) assert.ok(holdsMember(received, bytes), 'the payload has not arrived as it is');
+  await subject.close();
 }
 
-async function leavesTheEvent(harness: SinkHarness): Promise<void> {
+async function leavesTheEvent(subject: Subject): Promise<void> {
   const event = sampleEvent({ payload: '{"a": "é"}' });
-  const before = wireToText(envelopeOf(event));
-  await harness.sink.deliver(sampleBatch([event]), never());
+  const before = { fields: { ...event, origin: { ...event.origin } }, envelope: wireToText(envelopeOf(event)) };
+  await subject.deliver([event]);
   assert.equal(wireToText(event.payload), '{"a": "é"}');
-  assert.equal(wireToText(envelopeOf(event)), before);
-  await harness.sink.close();
+  assert.equal(wireToText(envelopeOf(event)), before.envelope);
+  assert.deepEqual({ ...event, origin: { ...event.origin } }, before.fields);
+  await subject.close();
 }
 
-async function endsOnAbort(harness: SinkHarness): Promise<void> {
-  if (!(await harness.hang())) return await harness.sink.close();
-  const events = [sampleEvent(), sampleEvent(), sampleEvent()];
+async function stopsAtRefused(subject: Subject): Promise<void> {
+  const events = Array.from({ length: 5 }, () => sampleEvent());
+  const [first, second, refused] = events;
+  if (!subject.harness.refuse || !first || !second || !refused) return await subject.close();
+  await subject.harness.refuse(refused.eventId);
+  const verdicts = kinds(await subject.deliver(events));
+  assert.deepEqual(verdicts.slice(0, 2), ['delivered', 'delivered'], 'what came before the refused event is delivered');
+  assert.ok(
+    verdicts.slice(2).every((kind) => kind !== 'delivered'),
+    `the refused event and what is behind it is not delivered, but ${verdicts.slice(2).join(', ')}`,
+  );
+  const received = await subject.harness.received();
+  if (received) {
+    const ids = new Set(idsIn(received, events));
+    ids.delete(refused.eventId); // whether it came that far is the destination's matter
+    assert.deepEqual([...ids], [first.eventId, second.eventId], 'an event behind the refused one was sent');
+  }
+  await subject.close();
+}
+
+async function endsOnAbort(subject: Subject): Promise<void> {
+  if (!(await subject.harness.hang())) return await subject.close();
   const controller = new AbortController();
-  const delivering = harness.sink.deliver(sampleBatch(events), controller.signal);
-  await harness.asked();
-  const aborted = performance.now();
+  const delivering = subject.deliver([sampleEvent(), sampleEvent(), sampleEvent()], controller.signal);
+  delivering.catch(() => undefined); // it is awaited below
+  await subject.within('the request to the destination', subject.harness.asked());
   controller.abort();
-  const verdicts = await delivering.catch((): Verdicts => ({ kind: 'unavailable', reason: 'it threw' }));
-  assert.ok(performance.now() - aborted < ABORT_BOUND, 'it ended too late after the abort');
-  assert.deepEqual(kinds(verdicts, events), ['unavailable', 'unavailable', 'unavailable']);
-  await harness.sink.close();
-  await harness.released();
+  const verdicts = await subject.within('deliver after the abort', delivering, ABORT_BOUND);
+  assert.deepEqual(kinds(verdicts), ['unavailable', 'unavailable', 'unavailable']);
+  await subject.close();
+  await subject.released();
 }
 
-async function startsNothing(harness: SinkHarness): Promise<void> {
-  if (!(await harness.hang())) return await harness.sink.close();
+async function startsNothing(subject: Subject): Promise<void> {
+  if (!(await subject.harness.hang())) return await subject.close();
   const events = [sampleEvent()];
-  const verdicts = await harness.sink
-    .deliver(sampleBatch(events), AbortSignal.abort())
-    .catch((): Verdicts => ({ kind: 'unavailable', reason: 'it threw' }));
-  assert.deepEqual(kinds(verdicts, events), ['unavailable']);
-  await harness.sink.close();
-  const received = await harness.received();
+  assert.deepEqual(kinds(await subject.deliver(events, AbortSignal.abort())), ['unavailable']);
+  await subject.close();
+  const received = await subject.harness.received();
   if (received) assert.deepEqual(idsIn(received, events), []);
 }
 
-async function releases(harness: SinkHarness): Promise<void> {
-  await harness.sink.deliver(sampleBatch([sampleEvent(), sampleEvent()]), never());
-  await harness.sink.close();
-  await harness.released();
+async function releases(subject: Subject): Promise<void> {
+  await subject.deliver([sampleEvent(), sampleEvent()]);
+  await subject.close();
+  await subject.released();
 }
 
-async function keepsSecrets(harness: SinkHarness): Promise<void> {
-  if (!(await harness.fail())) return await harness.sink.close();
-  const events = [sampleEvent(), sampleEvent()];
-  const verdicts = await harness.sink.deliver(sampleBatch(events), never());
-  const each = inFull(verdicts, events);
-  assert.ok(each.some(({ kind }) => kind !== 'delivered'));
-  for (const verdict of each) {
-    if (verdict.kind === 'delivered') continue;
-    assert.match(verdict.reason, /^[ -~]{1,200}$/);
-    assert.match(verdict.answer ?? '', /^[^\p{Cc}]{0,300}$/u);
-    for (const secret of harness.secrets)
-      assert.ok(!JSON.stringify(verdict).includes(secret), 'a verdict shows a secret');
-  }
-  await harness.sink.close();
+/** `deliver` looks at each verdict. */
+async function keepsSecrets(subject: Subject): Promise<void> {
+  if (!(await subject.harness.fail())) return await subject.close();
+  const events = [sampleEvent({ payload: MARKED_PAYLOAD }), sampleEvent({ payload: MARKED_PAYLOAD })];
+  const verdicts = kinds(await subject.deliver(events));
+  assert.ok(
+    verdicts.some((kind) => kind !== 'delivered'),
+    'every delivery goes wrong after fail(), and the sink said delivered',
+  );
+  await subject.close();
 }
 
-function inFull(verdicts: Verdicts, events: readonly SinkEvent[]): readonly Verdict[] {
-  const each = Array.isArray(verdicts) ? (verdicts as readonly Verdict[]) : events.map(() => verdicts as Verdict);
-  assert.equal(each.length, events.length, 'one verdict for all, or one for each');
-  return each;
+async function deliversAll(subject: Subject, events: readonly SinkEvent[]): Promise<void> {
+  const wanted = events.map(() => 'delivered');
+  assert.deepEqual(kinds(await subject.deliver(events)), wanted, 'what arrived is delivered');
 }
 
-function kinds(verdicts: Verdicts, events: readonly SinkEvent[]): string[] {
-  return inFull(verdicts, events).map(({ kind }) => kind);
+async function arrived(subject: Subject, events: readonly SinkEvent[]): Promise<void> {
+  const received = await subject.harness.received();
+  const ids = events.map(({ eventId }) => eventId);
+  if (received) assert.deepEqual(idsIn(received, events), ids, 'each event arrives once, in order');
 }
+
+const kinds = (verdicts: readonly Verdict[]): string[] => verdicts.map(({ kind }) => kind);
 
 /** As the value of some member of a JSON object. */
 function holdsMember(received: Buffer, value: Buffer): boolean {

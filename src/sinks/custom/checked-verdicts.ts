@@ -7,28 +7,38 @@ const LONGEST_REASON = 200;
 const LONGEST_ANSWER = 300;
 /** One word. */
 const CODE = /^\w{1,64}$/;
-const NOT_A_VERDICT: Verdict = {
-  kind: 'unavailable',
-  reason: 'the sink answered with something that is no verdict',
-  code: 'SINK_VERDICT',
-};
 
-/** What foreign code has answered: verdicts whose fields have the types that the router counts on, or `unavailable` when it is none. */
-export function checkedVerdicts(answer: unknown): Verdicts {
-  return Array.isArray(answer) ? answer.map(checked) : checked(answer);
+const noVerdict = (fault: string): Verdict => ({
+  kind: 'unavailable',
+  reason: `the sink answered with something that is no verdict: ${fault}`,
+  code: 'SINK_VERDICT',
+});
+const NO_OBJECT = noVerdict('no object');
+const NO_KIND = noVerdict(`kind is not one of ${KINDS.join(', ')}`);
+const NO_REASON = noVerdict('reason is no text');
+
+/**
+ * What foreign code has answered: verdicts whose fields have the types that the router counts on, or `unavailable` when it is
+ * none.
+ *
+ * @param shown a text as it may be kept, without secrets and without what was sent
+ */
+export function checkedVerdicts(answer: unknown, shown: (text: string) => string): Verdicts {
+  return Array.isArray(answer) ? answer.map((one) => checked(one, shown)) : checked(answer, shown);
 }
 
-function checked(answer: unknown): Verdict {
-  if (typeof answer !== 'object' || answer === null) return NOT_A_VERDICT;
+function checked(answer: unknown, shown: (text: string) => string): Verdict {
+  if (typeof answer !== 'object' || answer === null) return NO_OBJECT;
   const given = answer as Readonly<Record<string, unknown>>;
   const kind = KINDS.find((name) => name === given['kind']);
   if (kind === 'delivered') return DELIVERED;
-  if (kind === undefined || typeof given['reason'] !== 'string') return NOT_A_VERDICT;
+  if (kind === undefined) return NO_KIND;
+  if (typeof given['reason'] !== 'string') return NO_REASON;
   const { code, answer: said, retryAfter } = given;
   const common = {
-    reason: oneLine(given['reason'], LONGEST_REASON),
+    reason: oneLine(shown(given['reason']), LONGEST_REASON),
     ...(typeof code === 'string' && CODE.test(code) && { code }),
-    ...(typeof said === 'string' && { answer: oneLine(said, LONGEST_ANSWER) }),
+    ...(typeof said === 'string' && { answer: oneLine(shown(said), LONGEST_ANSWER) }),
   };
   if (kind === 'rejected') return { kind, ...common };
   const waits = typeof retryAfter === 'number' && retryAfter > 0;

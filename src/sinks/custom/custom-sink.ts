@@ -3,15 +3,25 @@ import type { SinkConfigOf } from '../../config/sinks/sinks.ts';
 import { messageOf, WalpostError } from '../../errors.ts';
 import type { Sink } from '../../pipeline.ts';
 import type { SinkContext } from '../../sink-context.ts';
+import { asWire } from '../../wire-text.ts';
+import { AnswerText } from '../answer/answer-text.ts';
 import { checkedVerdicts } from './checked-verdicts.ts';
 import { type LoadedDefinition, loadDefinition } from './load-definition.ts';
+
+/** walpost does not see what the module sends. */
+const NO_BODY = asWire('');
 
 export async function createCustomSink(config: SinkConfigOf<'custom'>, context: SinkContext): Promise<Sink> {
   const definition = await loadDefinition(config.module, context.name);
   const options = await checkedOptions(definition, config.options, context.name);
   const sink = await created(definition, options, context);
+  const texts = new AnswerText(() => textsIn(config.options));
   return {
-    deliver: async (batch, signal) => checkedVerdicts(await sink.deliver(batch, signal)),
+    async deliver(batch, signal) {
+      const { events } = batch;
+      const shown = (text: string): string => texts.keep({ text, cut: false }, { events, body: NO_BODY }) ?? '';
+      return checkedVerdicts(await sink.deliver(batch, signal), shown);
+    },
     close: () => sink.close(),
   };
 }
@@ -29,6 +39,13 @@ async function created({ create }: LoadedDefinition, options: unknown, context: 
   throw new WalpostError('SINK_MODULE_INVALID', {
     detail: `create of sinks.${context.name} returned no object with deliver and close.`,
   });
+}
+
+/** Which of the options are secrets only the module knows, so all their texts count as such. */
+function* textsIn(options: unknown): Generator<string> {
+  if (typeof options === 'string') yield options;
+  else if (typeof options === 'object' && options !== null)
+    for (const option of Object.values(options)) yield* textsIn(option);
 }
 
 interface Issue {
