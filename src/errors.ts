@@ -1,8 +1,10 @@
 /** A closed list of the conditions that a person may have to act on, each with its policy, cause and remedy. */
 import { CONNECTION_CODES } from './connection-errors.ts';
-import { entry, type ErrorEntry, type ErrorPolicy, HEAL_ONCE } from './error-entry.ts';
+import { entry, type ErrorEntry, type ErrorPolicy } from './error-entry.ts';
 import { withPages } from './pages.ts';
 import { SINK_CODES } from './sink-errors.ts';
+import { SLOT_CODES } from './slot-errors.ts';
+import { SOURCE_CODES } from './source-errors.ts';
 
 export const ERROR_CODES = {
   // configuration and usage
@@ -112,137 +114,8 @@ export const ERROR_CODES = {
     'Something that does not belong to walpost uses its schema.',
     'Drop or change what is named, then run it again.',
   ),
-  SOURCE_TABLE: entry(
-    'operator',
-    'The source table, or a column that source.columns names, does not exist.',
-    'Correct source.table and source.columns.',
-  ),
-  SOURCE_COLUMN: entry(
-    'operator',
-    'A column of the source table has a type that cannot carry its field.',
-    'Name another column in source.columns, or change the type of this one.',
-  ),
-  PUBLICATION_MISSING: entry(
-    'operator',
-    'The publication is missing.',
-    "CREATE PUBLICATION … FOR TABLE … WITH (publish = 'insert'); or run `walpost migrate`.",
-  ),
-  PUBLICATION_TABLE: entry(
-    'operator',
-    'The publication does not publish inserts of the source table.',
-    "ALTER PUBLICATION … ADD TABLE …; ALTER PUBLICATION … SET (publish = 'insert');",
-  ),
-  SOURCE_UNLOGGED: entry(
-    'operator',
-    'Rows of the source table do not reach the WAL.',
-    'ALTER TABLE … SET LOGGED; walpost then reads the rows that were written meanwhile from the table.',
-  ),
-  SOURCE_DIVERTED: entry(
-    'operator',
-    'Rows of the source table bypass the stream.',
-    'Remove what the sentence above names; docs/stream.md has each case.',
-  ),
-  PLUGIN_PARTITIONS: entry(
-    'operator',
-    'wal2json names rows after their partition, so those of a partitioned table would not be delivered.',
-    'Set source.plugin to pgoutput, and drop the slot: the next start creates it again and reads the missing rows from the table.',
-  ),
-  SOURCE_CHANGED: entry(
-    'retry',
-    'The source table or its publication was changed, and the stream may lack rows.',
-    'None: walpost reads them from the table.',
-  ),
-  ROW_SECURITY: entry(
-    'operator',
-    'Row-level security hides outbox rows from the relay.',
-    'Give the relay role a policy USING (true), or BYPASSRLS.',
-  ),
-  EMIT_KEYS: entry(
-    'operator',
-    'The keys of walpost.emit cannot be read.',
-    'Grant walpost_relay to the role in database.url, or set source.messages to false.',
-  ),
-  MESSAGES_CHANGED: entry(
-    'operator',
-    'source.messages was changed while a transaction is delivered in part.',
-    'Start walpost once with source.messages as it was, and change it when `walpost status` shows nothing open.',
-  ),
-  MESSAGE_REFUSED: entry(
-    'operator',
-    'A logical message with the prefix walpost is no event and was left out.',
-    'See docs/operations.md: refused messages.',
-  ),
-  RESTORED_ROWS: entry(
-    'operator',
-    'Rows of the source table have transaction numbers of another cluster, so they come after newer rows and are never proven.',
-    'See docs/operations.md: restored rows.',
-  ),
-  // the slot
-  SLOT_IN_USE: entry(
-    'operator',
-    'Another process streams from the slot.',
-    'Stop that process, or give this one a slot of its own in source.slot.',
-  ),
-  SLOT_STILL_HELD: entry(
-    'retry',
-    'The stream of an older leader was told to end, and has not ended yet.',
-    'None: it ends within seconds.',
-  ),
-  SLOT_OTHER_DATABASE: entry(
-    'operator',
-    'The slot belongs to another database of this cluster.',
-    'Choose another name in source.slot, or leave it out.',
-  ),
-  SLOT_OTHER_SOURCE: entry(
-    'operator',
-    'The slot is the one of another table or another publication of this database.',
-    'Choose another name in source.slot, or leave it out; or correct source.table and source.publication.',
-  ),
-  SLOT_CHANGED: entry(
-    'operator',
-    'The configuration names another slot than the one that this source has used so far.',
-    'Set source.takes_over to the old name, or keep the old name in source.slot.',
-  ),
-  SLOT_OTHER_PLUGIN: entry(
-    'operator',
-    'The slot was made for another output plugin, or is a physical slot.',
-    'Set source.plugin to the plugin of the slot, or choose another name in source.slot.',
-  ),
-  SLOT_LOST: entry(
-    'operator',
-    'The slot is lost: it was dropped, or the server removed WAL that was not confirmed.',
-    HEAL_ONCE,
-  ),
-  SLOT_REPLACED: entry(
-    'operator',
-    'The slot is ahead of every position that walpost confirmed, so it was created again, or a failover lost rows.',
-    HEAL_ONCE,
-  ),
-  COPIED_DATABASE: entry(
-    'operator',
-    'The database is a copy: walpost was installed in another database or another cluster.',
-    'Set source.existing to deliver or skip; see docs/operations.md: a copy of a database.',
-  ),
-  EXISTING_ROWS: entry(
-    'operator',
-    'The source table has rows from before the first start, and the configuration does not say what to do with them.',
-    'Set source.existing to deliver or skip.',
-  ),
-  CURSOR_AHEAD: entry(
-    'operator',
-    'The cursor, or a checkpoint, is ahead of the server, so the server was restored to an earlier point.',
-    HEAL_ONCE,
-  ),
-  SLOT_STUCK: entry(
-    'operator',
-    'The slot cannot pass a row that was written while the publication was missing.',
-    HEAL_ONCE,
-  ),
-  SLOT_CREATION_WAITS: entry(
-    'retry',
-    'Creating the slot waits for older transactions.',
-    'End the transaction that is named.',
-  ),
+  ...SOURCE_CODES,
+  ...SLOT_CODES,
   PARKED_SINK_UNKNOWN: entry(
     'operator',
     'Parked events belong to a sink that the configuration does not name.',
