@@ -10,7 +10,7 @@ export const SLOT_CODES = {
   SLOT_STILL_HELD: entry(
     'retry',
     'The stream of an older leader was told to end, and has not ended yet.',
-    'None: it ends within seconds.',
+    'Wait some seconds. If it stays, look at that process on the server: it may be stopped, or wait for a disk. A restart of the server ends it.',
   ),
   SLOT_OTHER_DATABASE: entry(
     'operator',
