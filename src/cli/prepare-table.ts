@@ -1,6 +1,6 @@
 import type pg from 'pg';
+import { inCommandSession } from '../postgres/command-session.ts';
 import { databaseError } from '../postgres/database-error.ts';
-import { connectSession, sessionClient } from '../postgres/session.ts';
 import { planPreparation, type PreparationStep } from '../postgres/source/source-preparation.ts';
 
 export interface PrepareOptions {
@@ -19,10 +19,7 @@ export interface PrepareOptions {
  */
 export async function prepareTable(options: PrepareOptions): Promise<readonly PreparationStep[]> {
   const { url, publication, table, endpoints, rolePrefix, apply, say } = options;
-  const client = sessionClient({ url, applicationName: 'walpost migrate' }, { connectionTimeoutMillis: 10_000 });
-  client.on('error', () => undefined);
-  try {
-    await connectSession(client);
+  return inCommandSession({ url, applicationName: 'walpost migrate' }, async (client) => {
     const steps = await planPreparation({ db: client, publication, table, endpoints, rolePrefix });
     if (apply) await applyTogether(client, steps);
     for (const { sql, note, alone } of steps) {
@@ -30,11 +27,7 @@ export async function prepareTable(options: PrepareOptions): Promise<readonly Pr
       if (apply && alone) await applyStep(client, sql);
     }
     return steps;
-  } catch (error) {
-    throw databaseError(error);
-  } finally {
-    await client.end().catch(() => undefined);
-  }
+  });
 }
 
 async function applyTogether(client: pg.Client, steps: readonly PreparationStep[]): Promise<void> {

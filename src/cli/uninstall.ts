@@ -3,40 +3,28 @@ import type pg from 'pg';
 import type { Config } from '../config/schema.ts';
 import { WalpostError } from '../errors.ts';
 import { leaderLockKey } from '../leader/lock-key.ts';
-import { databaseError } from '../postgres/database-error.ts';
+import { inCommandSession } from '../postgres/command-session.ts';
 import { planRemoval, type RemovalPlan } from '../postgres/schema/removal-plan.ts';
 import { remove } from '../postgres/schema/removal.ts';
-import { connectSession, sessionClient } from '../postgres/session.ts';
 import { confirm } from './confirm.ts';
 import { usage } from './flag-values.ts';
 import { note, say, sayJson } from './output.ts';
 import type { ChangeFlags } from './stored-filter.ts';
 
-/** Shows what goes and what stays, asks, and removes walpost from the database. */
-export async function uninstall(config: Config, flags: ChangeFlags): Promise<void> {
-  const client = sessionClient(
-    { url: config.database.url, applicationName: 'walpost uninstall' },
-    { connectionTimeoutMillis: 10_000 },
-  );
-  client.on('error', () => undefined);
-  try {
-    await connectSession(client);
-    const plan = await planRemoval(client);
-    if (plan === undefined) return tellAbsent(flags);
-    refuseRunning(plan);
-    // With --json a person is asked all the same, unless --yes says the answer.
-    const tell = flags.json ? note : say;
-    if (!flags.json || !(flags.dryRun || flags.yes)) for (const line of goes(plan)) tell(line);
-    const goesOn = !flags.dryRun && (await confirm('Remove all of this for good?', flags));
-    const kept = goesOn ? await removeAsShown(client, plan) : undefined;
-    if (flags.json) return sayJson(removalJson(plan, { dryRun: flags.dryRun === true, kept }));
-    if (kept) for (const line of ['walpost is removed.', ...stays(plan, kept)]) say(line);
-    else if (!flags.dryRun) say('Nothing was changed.');
-  } catch (error) {
-    throw databaseError(error);
-  } finally {
-    await client.end().catch(() => undefined);
-  }
+/** Shows what goes and what stays, asks, and removes walpost from the database. No session is open while a person thinks. */
+export async function uninstall({ database }: Config, flags: ChangeFlags): Promise<void> {
+  const session = { url: database.url, applicationName: 'walpost uninstall' };
+  const plan = await inCommandSession(session, planRemoval);
+  if (plan === undefined) return tellAbsent(flags);
+  refuseRunning(plan);
+  // With --json a person is asked all the same, unless --yes says the answer.
+  const tell = flags.json ? note : say;
+  if (!flags.json || !(flags.dryRun || flags.yes)) for (const line of goes(plan)) tell(line);
+  const goesOn = !flags.dryRun && (await confirm('Remove all of this for good?', flags));
+  const kept = goesOn ? await inCommandSession(session, (client) => removeAsShown(client, plan)) : undefined;
+  if (flags.json) return sayJson(removalJson(plan, { dryRun: flags.dryRun === true, kept }));
+  if (kept) for (const line of ['walpost is removed.', ...stays(plan, kept)]) say(line);
+  else if (!flags.dryRun) say('Nothing was changed.');
 }
 
 /** A prompt can stand for long: what nobody has seen is not removed. */

@@ -7,6 +7,7 @@ import { createTestDatabase } from '../support/database.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 
 const FOLDER = new URL('../../src/cli/', import.meta.url);
+const SCHEMA = new URL('../../src/postgres/schema/', import.meta.url);
 
 test('each pool of a command gives up a statement that is not answered', () => {
   const pools = readdirSync(FOLDER).flatMap((name) =>
@@ -17,6 +18,15 @@ test('each pool of a command gives up a statement that is not answered', () => {
   expect(pools.length).toBeGreaterThan(2);
   expect(pools.filter((call) => !call.includes('queryTimeoutMs: SILENCE_MS'))).toEqual([]);
   expect(SILENCE_MS).toBeGreaterThan(60_000);
+});
+
+test('each session of a command is watched', () => {
+  const files = [FOLDER, SCHEMA].flatMap((folder) => readdirSync(folder).map((name) => new URL(name, folder)));
+  const texts = files.map((file) => ({ file, text: readFileSync(file, 'utf8') }));
+  expect(texts.filter(({ text }) => text.includes('inCommandSession(')).length).toBeGreaterThan(2);
+  expect(
+    texts.filter(({ text }) => /sessionClient\(|new pg\.Client\(/.test(text)).map(({ file }) => file.pathname),
+  ).toEqual([]);
 });
 
 test('it ends with CONNECTION_LOST', async () => {

@@ -27,7 +27,8 @@ import { readRolePrefix, rolePrefixSql } from './role-prefix.ts';
 import { mendRoleModel } from './role-model.ts';
 import { refuseForeignCode } from './schema-guard.ts';
 import { readUnboundLogins } from './unbound-logins.ts';
-import { connectSession, placeOf, sessionClient } from '../session.ts';
+import { type CommandSession, inCommandSession } from '../command-session.ts';
+import { placeOf } from '../session.ts';
 import { SQLSTATE, isSqlState } from '../sqlstate.ts';
 
 /** A file that is applied. */
@@ -50,6 +51,8 @@ export interface MigrateOptions {
   readonly rolePrefix?: string | undefined;
   /** Milliseconds after which a wait for other sessions is given up. */
   readonly patience?: number;
+  /** Milliseconds without any answer of the server after which it is given up. */
+  readonly silenceMs?: number;
 }
 
 const OLDEST_SERVER = 150_000;
@@ -91,7 +94,7 @@ export const BOOTSTRAP = `
 /** What migrate would apply now; writes nothing. */
 export async function plan(url: string, options: MigrateOptions = {}): Promise<readonly MigrationStep[]> {
   const { migrations, repeatables } = await filesOf(options);
-  return withSession(url, async (client) => {
+  return withSession({ url }, async (client) => {
     await refuseForeignCode(client);
     const applied = await readApplied(client);
     const pending = pendingMigrations(migrations, applied);
@@ -116,10 +119,11 @@ async function filesOf({ migrations, repeatables }: MigrateOptions): Promise<Sch
 /** Applies what is missing, brings the role model back, and returns what was applied. */
 export async function migrate(url: string, options: MigrateOptions = {}): Promise<readonly MigrationStep[]> {
   const files = await filesOf(options);
-  return withSession(url, async (client) => {
+  const session = { url, ...(options.silenceMs !== undefined && { silenceMs: options.silenceMs }) };
+  return withSession(session, async (client) => {
     client.on('notice', ({ message = '', hint = '' }) => options.onNotice?.(`${message}. ${hint}`.trim()));
     await refuseForeignCode(client);
-    return withSession(url, (turnClient) => applyPending(client, turnClient, files, options));
+    return withSession(session, (turnClient) => applyPending(client, turnClient, files, options));
   });
 }
 
@@ -239,15 +243,13 @@ async function inOne<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
  */
 const SETTINGS = { lock_timeout: '300ms', client_min_messages: 'warning', jit: 'off' };
 
-const CONNECT_TIMEOUT_MS = 10_000;
-
 /** A connection that does not wait long for any lock, so that publishers never queue behind a migration that itself waits. */
-async function withSession<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const session = { url, applicationName: 'walpost migrate', settings: SETTINGS };
-  const client = sessionClient(session, { types: textTypes, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
-  client.on('error', () => undefined);
-  try {
-    await connectSession(client, SETTINGS);
+async function withSession<T>(
+  { url, silenceMs }: Pick<CommandSession, 'url' | 'silenceMs'>,
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> {
+  const session = { url, applicationName: 'walpost migrate', settings: SETTINGS, types: textTypes };
+  return inCommandSession({ ...session, ...(silenceMs !== undefined && { silenceMs }) }, async (client) => {
     const { rows } = await client.query<{ version: number; name: string; standby: boolean }>(
       `SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS name,
               pg_is_in_recovery() AS standby`,
@@ -256,10 +258,6 @@ async function withSession<T>(url: string, work: (client: pg.Client) => Promise<
     if ((rows[0]?.version ?? 0) < OLDEST_SERVER) {
       throw new WalpostError('SERVER_VERSION', { detail: `It is ${rows[0]?.name}.` });
     }
-    return await work(client);
-  } catch (error) {
-    throw databaseError(error);
-  } finally {
-    await client.end().catch(() => undefined);
-  }
+    return work(client);
+  });
 }

@@ -86,6 +86,7 @@ export class MigrationTurn {
       async () => {
         const over = new AbortController();
         const looking = this.watch(rows[0]?.pid ?? 0, over.signal, (found) => (blockers = found));
+        looking.catch(() => undefined); // told below, when the work is over
         try {
           return await work();
         } finally {
