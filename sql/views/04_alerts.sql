@@ -60,7 +60,7 @@ waits AS MATERIALIZED ( -- how much waits, since when, and where most of it is: 
          'See `walpost status` and `walpost parked list`: a sink that is away, or a relay that does not run.' FROM waits AS w
    UNION ALL
   SELECT 'oldest_undelivered', 'critical', w.subject, greatest(0, extract(epoch FROM clock_timestamp() - w.oldest))::numeric,
-         walpost_internal.setting('alert_oldest_undelivered_seconds', 300), 'seconds the oldest event waits',
+         walpost_internal.setting('alert_oldest_undelivered_seconds', 300), 'seconds is how long the oldest event has waited',
          'See `walpost status` and `walpost parked list`: a sink that is away, or a relay that does not run.' FROM waits AS w
    UNION ALL
   SELECT 'average_delivery', 'warning', w.subject, h.average_delivery_seconds::numeric,
@@ -103,7 +103,7 @@ waits AS MATERIALIZED ( -- how much waits, since when, and where most of it is: 
     FROM budgets AS b
    UNION ALL
   SELECT 'no_relay', 'critical', 'walpost.outbox', extract(epoch FROM clock_timestamp() - h.no_relay_since)::numeric,
-         walpost_internal.setting('alert_grace_seconds', 30), 'seconds that events wait, and no relay has ever run',
+         walpost_internal.setting('alert_grace_seconds', 30), 'seconds is how long events have waited, and no relay has ever run',
          'Start `walpost run`.' FROM health AS h
    UNION ALL
   SELECT 'slot_inactive', 'warning', s.slot, 1, 0, 'nobody reads from the slot',

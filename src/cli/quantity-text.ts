@@ -11,10 +11,13 @@ export function bytesText(bytes: number | null): string {
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit] ?? ''}`;
 }
 
-/** `0.4 s`, `12 s`, `3 min`, `2.5 h` */
+const TWO_DAYS = 172_800;
+
+/** `0.4 s`, `12 s`, `3 min`, `2.5 h`, `6.2 days` */
 export function secondsText(seconds: number | null): string {
   if (seconds === null) return 'unknown';
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 120) return `${Math.round(seconds)} s`;
-  return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  return seconds < TWO_DAYS ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 86_400).toFixed(1)} days`;
 }

@@ -2,16 +2,15 @@ import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
 import pc from 'picocolors';
 import { printableValue } from '../observe/printable.ts';
-import { type JobStatus, pauseText, type StatusReport } from '../observe/status-report.ts';
+import type { JobStatus, StatusReport } from '../observe/status-report.ts';
 import type { RelaySession } from '../observe/wal-status.ts';
 import type { GatheredStatus } from './gather-status.ts';
 import { bytesText, secondsText } from './quantity-text.ts';
 import { COUNT_LIMIT } from '../parking/parked-sinks.ts';
 import { changeRows, type StatusChanges } from './status-changes.ts';
+import { pausedRows, refusingRows, waitingRows } from './status-lanes.ts';
+import type { Paint, StatusLine } from './status-line.ts';
 import { valueIndent, wrapText } from './text-table.ts';
-
-type Paint = ReturnType<typeof pc.createColors>;
-type Row = [name: string, value: string];
 
 export interface StatusTextOptions {
   readonly color: boolean;
@@ -25,7 +24,7 @@ export interface StatusTextOptions {
 export function statusText(status: GatheredStatus, { color, width, changes }: StatusTextOptions): string {
   const { report, notes } = printableValue(status);
   const paint = pc.createColors(color);
-  const rows: Row[] = [
+  const rows: StatusLine[] = [
     ...leaderRows(report, paint),
     ...processRows(report, paint),
     ...slotRows(report, paint),
@@ -68,16 +67,16 @@ const NO_FRAME = Object.fromEntries(
     .map((name) => [name, '']),
 );
 
-function leaderRows({ leader }: StatusReport, paint: Paint): Row[] {
+function leaderRows({ leader }: StatusReport, paint: Paint): StatusLine[] {
   const tint = { leader: paint.green, standby: paint.cyan, starting: paint.yellow, unknown: paint.yellow }[leader.role];
   const epoch = leader.epoch === null ? '' : `, epoch ${leader.epoch}`;
   return [['role', `${tint(leader.role)}${epoch}, ${leader.detail}`]];
 }
 
-function slotRows({ slot, lag }: StatusReport, paint: Paint): Row[] {
+function slotRows({ slot, lag }: StatusReport, paint: Paint): StatusLine[] {
   if (slot === null) return [['slot', UNKNOWN]];
   const tint = slot.walStatus === 'reserved' ? paint.green : slot.walStatus === 'extended' ? paint.yellow : paint.red;
-  const rows: Row[] = [
+  const rows: StatusLine[] = [
     [
       'slot',
       `${slot.name}, ${tint(slot.walStatus)}, ${slot.active ? 'active' : paint.yellow('nobody streams from it')}`,
@@ -96,7 +95,7 @@ function slotRows({ slot, lag }: StatusReport, paint: Paint): Row[] {
   ];
 }
 
-function walRows({ slot, lag, wal }: StatusReport): Row[] {
+function walRows({ slot, lag, wal }: StatusReport): StatusLine[] {
   if (slot === null || slot.walStatus === 'missing') return [];
   const retained = bytesText(lag.retainedBytes);
   if (slot.walStatus === 'lost') return [['WAL kept', retained]];
@@ -121,16 +120,16 @@ function timeLeftText({ writtenBytesPerSecond: rate, secondsLeft }: StatusReport
 }
 
 /** What holds the slot back, the most important first; the remedy is with the alert where there is one. */
-function heldRows({ heldBy, alerts }: StatusReport, paint: Paint): Row[] {
+function heldRows({ heldBy, alerts }: StatusReport, paint: Paint): StatusLine[] {
   if (heldBy === null) return [['held by', UNKNOWN]];
   if (heldBy.length === 0) return [['held by', 'nothing']];
-  return heldBy.map(({ kind, subject, message, remedy }): Row => {
+  return heldBy.map(({ kind, subject, message, remedy }): StatusLine => {
     const alert = alerts?.some((each) => each.name === `held_by_${kind}` && each.subject === subject);
     return [paint.yellow('held by'), alert ? message : `${message}. ${remedy}`];
   });
 }
 
-function processRows({ processes }: StatusReport, paint: Paint): Row[] {
+function processRows({ processes }: StatusReport, paint: Paint): StatusLine[] {
   if (processes === null) return [['processes', UNKNOWN]];
   const { leader, standbys } = processes;
   const text = ({ pid, address }: RelaySession): string =>
@@ -140,10 +139,10 @@ function processRows({ processes }: StatusReport, paint: Paint): Row[] {
   return [['processes', `${leader ? `leader ${text(leader)}` : paint.red('no leader')}; ${waiting}`]];
 }
 
-function alertRows({ alerts, heldBy }: StatusReport, paint: Paint): Row[] {
+function alertRows({ alerts, heldBy }: StatusReport, paint: Paint): StatusLine[] {
   if (alerts === null) return [['alerts', UNKNOWN]];
   if (alerts.length === 0) return [['alerts', 'none']];
-  return alerts.map(({ name, severity, subject, message, remedy }): Row => {
+  return alerts.map(({ name, severity, subject, message, remedy }): StatusLine => {
     const tint = severity === 'critical' ? paint.red : paint.yellow;
     const isShown = heldBy?.some((each) => each.message === message);
     return [
@@ -153,7 +152,7 @@ function alertRows({ alerts, heldBy }: StatusReport, paint: Paint): Row[] {
   });
 }
 
-function flowRows(report: StatusReport): Row[] {
+function flowRows(report: StatusReport): StatusLine[] {
   if (report.lanes === null) return [];
   const lanes = Object.entries(report.lanes).filter(([, count]) => count > 0);
   const open = report.openTransactions ?? UNKNOWN;
@@ -165,50 +164,32 @@ function flowRows(report: StatusReport): Row[] {
   ];
 }
 
-function sinkRows({ breakers, parked }: StatusReport, paint: Paint): Row[] {
+function sinkRows({ breakers, parked }: StatusReport, paint: Paint): StatusLine[] {
   const tints = { closed: paint.green, half_open: paint.yellow, open: paint.red };
   const names = { closed: 'closed', half_open: 'half open', open: 'open' };
-  const known = (breakers ?? []).map(({ sink, state }): Row => {
+  const known = (breakers ?? []).map(({ sink, state }): StatusLine => {
     const waiting = parked?.find((each) => each.sink === sink)?.count ?? 0;
     return [`sink ${sink}`, `breaker ${tints[state](names[state])}${waiting > 0 ? `, ${waiting} parked` : ''}`];
   });
   const others = (parked ?? []).filter(({ sink }) => !breakers?.some((breaker) => breaker.sink === sink));
-  return [...known, ...others.map(({ sink, count }): Row => [`sink ${sink}`, `${count} parked`])];
+  return [...known, ...others.map(({ sink, count }): StatusLine => [`sink ${sink}`, `${count} parked`])];
 }
 
 /** Of those that fail the three that have failed longest; `walpost endpoints list --failing` has all. */
-function endpointRows({ endpoints }: StatusReport, paint: Paint): Row[] {
+function endpointRows({ endpoints }: StatusReport, paint: Paint): StatusLine[] {
   if (endpoints === null) return [];
   const { enabled, paused, failing, silent, first } = endpoints;
   const counts = `${enabled} enabled, ${paused} paused`;
   const fails = failing === 0 ? '' : `, ${paint.yellow(`${failing} failing`)}`;
   const held = silent ? `; ${paint.yellow('nothing is sent: the database is a copy (walpost endpoints adopt)')}` : '';
-  const rows = first.slice(0, MOST_ENDPOINTS).map(({ endpoint, organizationId, host, since, reason }): Row => {
+  const rows = first.slice(0, MOST_ENDPOINTS).map(({ endpoint, organizationId, host, since, reason }): StatusLine => {
     const place = `${endpoint} of organization ${organizationId} at ${host ?? UNKNOWN}`;
     return [paint.yellow('endpoint'), `${place} fails since ${since.slice(0, 19).replace('T', ' ')} UTC: ${reason}`];
   });
   return [['endpoints', `${counts}${fails}${held}`], ...rows];
 }
 
-function pausedRows({ paused }: StatusReport, paint: Paint): Row[] {
-  const most = (paused ?? []).slice(0, MOST_PAUSES);
-  const rows = most.map((pause): Row => [paint.yellow('paused'), `sink ${pause.sink}: ${pauseText(pause)}`]);
-  const more = (paused?.length ?? 0) - most.length;
-  return more > 0 ? [...rows, ['', `and ${more} more pauses: see \`walpost sinks list\``]] : rows;
-}
-
-function refusingRows({ refusing }: StatusReport, paint: Paint): Row[] {
-  return (refusing ?? []).map(({ sink, organizationId, since, events, eventIds, eventTypes, reason }): Row => {
-    const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
-    const what = `${many(events, 'event')} of ${many(eventTypes, 'type')} refused`;
-    return [
-      paint.red('refusing'),
-      `${sink}, organization ${organizationId}: ${what} since ${since}, first ${eventIds[0] ?? 'unknown'}: ${reason}`,
-    ];
-  });
-}
-
-function storedRows({ deadLetters, parked, jobs, slot }: StatusReport, paint: Paint): Row[] {
+function storedRows({ deadLetters, parked, jobs, slot }: StatusReport, paint: Paint): StatusLine[] {
   const reasons = deadLetters?.map(
     ({ sink, reason, count }) => `${count} ${reason}${sink === null ? '' : ` (${sink})`}`,
   );
@@ -230,23 +211,7 @@ function jobText({ id, kind, state, scanned, settled, reason }: JobStatus, slot:
   return `${kind} ${id} ${state}, ${scanned} scanned, ${settled} sent${alone}${why}`;
 }
 
-function waitingRows({ waiting }: StatusReport, paint: Paint): Row[] {
-  if (!waiting) return [];
-  const rows = waiting.first.map((each): Row => {
-    const { sink, organizationId, since, parked, attempts, reason, nextTryAt, waitsFor } = each;
-    const time = (text: string): string => text.slice(0, 19).replace('T', ' ');
-    const name = `${sink}, organization ${organizationId}${each.lane === '' ? '' : `, lane ${each.lane}`}`;
-    const next = nextTryAt === null ? '' : ` (${time(nextTryAt)} UTC)`;
-    const tries = attempts === null ? [] : [`${attempts} failed`];
-    const parts = [`${parked} parked`, `since ${time(since)} UTC`, ...tries, `waits for ${waitsFor}${next}`];
-    return [paint.yellow('waiting'), `${name}: ${parts.join(', ')}${reason === null ? '' : `: ${reason}`}`];
-  });
-  const more = waiting.total - waiting.first.length;
-  return more > 0 ? [...rows, ['', `and ${more} more lanes that wait`]] : rows;
-}
-
 const UNKNOWN = 'unknown';
-const MOST_PAUSES = 20;
 
 /** Counting ends there. */
 function countText(count: number): string {

@@ -123,8 +123,19 @@ const ROWS: readonly RemedyRow[] = [
     codes: /^KAFKA_/,
     remedy: () => `Look at the log of the brokers, and at the replicas of the topic. ${GOES_ON}`,
   },
-  { codes: /^BREAKER_OPEN$/, remedy: (sink) => `See the line about the breaker of ${sink}: it has the cause.` },
+  {
+    codes: /^BREAKER_OPEN$/,
+    remedy: (sink) => `See the line about the breaker of ${sink.replace(/^sinks\./, '')}: it has the cause.`,
+  },
 ];
+
+/** Of a lane that has everything refused: none of its events becomes a dead letter. */
+export const REFUSING_REMEDY =
+  'Find out why the receiver refuses them and mend it, or the events; they go on by themselves. `walpost parked discard --id ...` gives one up.';
+
+/** Of endpoints that customers have added, where nothing is to be set here. */
+export const ENDPOINT_REMEDY =
+  'None here, when it is one: its customer mends the receiver, or it is disabled after disable_after. `walpost endpoints list --failing` has all.';
 
 export function destinationRemedy(code: string | null | undefined, sink: string): string {
   const row = ROWS.find(({ codes }) => codes.test(code ?? ''));

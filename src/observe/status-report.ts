@@ -177,10 +177,14 @@ export function partText({ sink, organizationId }: Pick<PausedSince, 'sink' | 'o
 }
 
 /** `paused by ann since 2026-11-20 14:00:00 UTC (maintenance)` */
-export function pauseText({ organizationId, pausedBy, pausedAt, reason }: PausedSince): string {
-  const who = organizationId === null ? '' : `organization ${organizationId} `;
+export function pauseText(pause: PausedSince): string {
+  return `${pause.organizationId === null ? '' : `organization ${pause.organizationId} `}${pausedText(pause)}`;
+}
+
+/** Where the sentence has named what is paused. */
+export function pausedText({ pausedBy, pausedAt, reason }: PausedSince): string {
   const why = reason === null ? '' : ` (${reason})`;
-  return `${who}paused by ${pausedBy ?? 'somebody'} since ${pausedAt.slice(0, 19).replace('T', ' ')} UTC${why}`;
+  return `paused by ${pausedBy ?? 'somebody'} since ${pausedAt.slice(0, 19).replace('T', ' ')} UTC${why}`;
 }
 
 export interface WaitingLanes {
@@ -198,8 +202,10 @@ export interface WaitingLane {
   readonly since: string;
   /** Its events in walpost.parked; counting ends at 10,000. */
   readonly parked: number;
-  /** Failures in a row, and why the last one; null when it does not fail. */
+  /** `failing` or `refusing`, failures in a row, and why the last one; null when it does not fail. */
+  readonly state: string | null;
   readonly attempts: number | null;
+  readonly code: string | null;
   readonly reason: string | null;
   readonly nextTryAt: string | null;
   /** In words, such as `its next try` or `a person: dead letter 12 blocks it`. */

@@ -21,7 +21,7 @@ const READ = `
   ), s AS (
     SELECT *, (count(*) OVER ())::integer AS total FROM waiting ORDER BY since, sink, organization_id, lane LIMIT ${SHOWN}
   )
-  SELECT s.sink, s.organization_id, s.lane, s.total, ${rfc3339Sql('s.since')} AS since, l.state, l.attempts, l.reason,
+  SELECT s.sink, s.organization_id, s.lane, s.total, ${rfc3339Sql('s.since')} AS since, l.state, l.attempts, l.code, l.reason,
          ${rfc3339Sql('l.next_try_at')} AS next_try_at, w.paused_by, w.paused IS NOT NULL AS paused,
          (SELECT count(*)::integer FROM (SELECT FROM walpost.parked WHERE ${SAME_LANE} LIMIT $2) AS c) AS parked,
          (SELECT min(id)::text FROM walpost.dead_letters WHERE ${SAME_LANE} AND blocks) AS letter
@@ -41,6 +41,7 @@ interface WaitingRow {
   readonly since: string;
   readonly state: string | null;
   readonly attempts: number | null;
+  readonly code: string | null;
   readonly reason: string | null;
   readonly next_try_at: string | null;
   readonly paused_by: string | null;
@@ -72,7 +73,9 @@ function laneOf(row: WaitingRow, context: WaitingContext): WaitingLane {
     lane: row.lane,
     since: row.since,
     parked: row.parked,
+    state: row.state,
     attempts: row.attempts,
+    code: row.code,
     reason: row.reason,
     nextTryAt: row.next_try_at,
     waitsFor: waitsFor(row, context),

@@ -71,25 +71,29 @@ test('what is not known of a slot is unknown, and not without limit', () => {
   expect(statusText(answered(away), { color: false })).toMatch(/^received +unknown$/m);
 });
 
+const LANE = {
+  sink: 'n8n',
+  organizationId: '6f1c2a52-8c0e-4d6e-9a50-0d5d2f2f5f11',
+  lane: '',
+  since: '2026-11-20T14:00:03.000000Z',
+  parked: 12,
+  state: 'failing',
+  attempts: 4,
+  code: 'HTTP_503',
+  reason: 'HTTP 503',
+  nextTryAt: '2026-11-20T14:05:00.000000Z',
+  waitsFor: 'its next try',
+};
+
 test('lanes that wait say for what, and where the list is cut how many more there are', () => {
-  const lane = {
-    sink: 'n8n',
-    organizationId: '6f1c2a52-8c0e-4d6e-9a50-0d5d2f2f5f11',
-    lane: '',
-    since: '2026-11-20T14:00:03.000000Z',
-    parked: 12,
-    attempts: 4,
-    reason: 'HTTP 503',
-    nextTryAt: '2026-11-20T14:05:00.000000Z',
-    waitsFor: 'its next try',
-  };
-  const text = statusText(answered(sampleReport({ waiting: { total: 29, first: [lane] } })), { color: false });
+  const text = statusText(answered(sampleReport({ waiting: { total: 29, first: [LANE] } })), { color: false });
   expect(text).toContain(
     'n8n, organization 6f1c2a52-8c0e-4d6e-9a50-0d5d2f2f5f11: 12 parked, since 2026-11-20 14:00:03 UTC, 4 failed, ' +
-      'waits for its next try (2026-11-20 14:05:00 UTC): HTTP 503\n              and 28 more lanes that wait\n',
+      'waits for its next try (2026-11-20 14:05:00 UTC): HTTP 503\n              and 28 more lanes that wait\n' +
+      'remedy        sink n8n: Look at the receiver and its log. Delivery then goes on by itself',
   );
   for (const width of [60, 80, 160]) {
-    const fitted = statusText(answered(sampleReport({ waiting: { total: 29, first: [lane] } })), {
+    const fitted = statusText(answered(sampleReport({ waiting: { total: 29, first: [LANE] } })), {
       color: true,
       width,
     });
@@ -97,6 +101,32 @@ test('lanes that wait say for what, and where the list is cut how many more ther
       width,
     );
   }
+});
+
+test('what mends a destination is said once for each cause, and of an endpoint, or one that refuses all, something else', () => {
+  const closed = { sink: 'n8n', state: 'closed' as const };
+  const first = [
+    LANE,
+    { ...LANE, organizationId: 'b0a4d6c1-52e1-4f8a-90d1-3c3e7a107c3e' },
+    { ...LANE, code: 'BREAKER_OPEN', reason: 'the breaker of n8n is open' },
+    { ...LANE, code: 'HTTP_422', state: 'refusing' },
+    { ...LANE, sink: 'customers', lane: '01a22a59-5c13-72d9-9798-780dc5bab437' },
+    { ...LANE, state: 'paused', code: 'HTTP_404' },
+  ];
+  const report = sampleReport({ breakers: [closed], waiting: { total: first.length, first } });
+  const text = statusText(answered(report), { color: false });
+  expect(text.match(/^remedy .*$/gm)).toEqual([
+    expect.stringContaining('sink n8n: Look at the receiver and its log.'),
+    expect.stringContaining('sink n8n: Find out why the receiver refuses them and mend it'),
+    expect.stringContaining('sink customers: None here, when it is one'),
+  ]);
+  expect(text).toContain(', endpoint 01a22a59-5c13-72d9-9798-780dc5bab437: 12 parked');
+});
+
+test('a lane has a next try only where one comes', () => {
+  const first = [{ ...LANE, waitsFor: 'a relay: none streams from the slot' }];
+  const text = statusText(answered(sampleReport({ waiting: { total: 1, first } })), { color: false });
+  expect(text).toContain('waits for a relay: none streams from the slot: HTTP 503\n');
 });
 
 test('alerts come last, the most severe first; what holds the slot is said once, and fits every terminal', () => {
@@ -272,6 +302,8 @@ test.each([
   [119, '119 s'],
   [600, '10 min'],
   [9000, '2.5 h'],
+  [172_799, '48.0 h'],
+  [532_000, '6.2 days'],
 ])('%s seconds are %s', (seconds, expected) => {
   expect(secondsText(seconds)).toBe(expected);
 });

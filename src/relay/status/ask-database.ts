@@ -42,10 +42,15 @@ export async function askDatabase(config: Config): Promise<DatabaseAnswer> {
     return { kind: 'answered', facts: { ...facts, alerts }, notes };
   } catch (error) {
     if (error instanceof WalpostError && error.policy === 'usage') throw error;
-    return { kind: 'silent', reason: `The database could not be asked (${scrub(messageOf(databaseError(error)))}).` };
+    return { kind: 'silent', reason: silentText(databaseError(error)) };
   } finally {
     await pool.end();
   }
+}
+
+function silentText(error: Error): string {
+  const remedy = error instanceof WalpostError ? ` ${error.remedy}` : '';
+  return scrub(`The database could not be asked: ${messageOf(error)}${remedy}`);
 }
 
 async function slotName(pool: pg.Pool, config: Config, isInstalled: boolean): Promise<string> {

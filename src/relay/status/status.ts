@@ -17,6 +17,7 @@ import type { Standby } from '../term.ts';
 import type { PipelineParts } from '../wiring.ts';
 import { joinAlerts, ownAlerts, readAlerts } from './alerts.ts';
 import { NO_FACTS, readDatabaseFacts } from './database-facts.ts';
+import { REFUSING_REMEDY } from '../../observe/destination-remedy.ts';
 import { type DatedFacts, type FactsSource, RecentFacts } from './recent-facts.ts';
 import { stallHolder, withOwn } from './holders.ts';
 import { oldestLane } from './oldest-lane.ts';
@@ -26,9 +27,6 @@ import type { SlotStream } from '../../slot/slot-stream.ts';
 import { maxLsn } from '../../lsn.ts';
 import type { GuardedSink } from '../../sinks/guard/guarded-sink.ts';
 import { VERSION } from '../../version.ts';
-
-const REFUSING_REMEDY =
-  'Find out why the receiver refuses them and mend it, or the events; they go on by themselves. `walpost parked discard --id ...` gives one up.';
 
 /** Milliseconds since the Unix epoch. */
 function committedAtMs(origin: Origin): number | undefined {
