@@ -5,7 +5,7 @@ import { printableLines } from '../observe/printable.ts';
 import { type ConfigFlags, readConfigWithSources, withConfigOptions } from './config-options.ts';
 import { EXIT } from './exit-code.ts';
 import { note, say, sayJson } from './output.ts';
-import { shown } from './print-error.ts';
+import { HANGING, shown } from './print-error.ts';
 
 interface JsonFlags extends ConfigFlags {
   readonly json?: boolean;
@@ -49,13 +49,13 @@ async function tellValid(flags: JsonFlags): Promise<void> {
   if (flags.json) return sayJson({ valid: true, path, sinks, routes, warnings: said, problems: [] });
   const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
   say(`${path} is valid: ${count(sinks, 'sink')}, ${count(routes, 'route')}.`);
-  for (const problem of said) note(`warning: ${shown(formatProblem(problem))}`);
+  for (const problem of said) note(`warning: ${shown(formatProblem(problem))}`, HANGING);
 }
 
 async function tellProblems({ problems, remedy }: ConfigError, { json }: JsonFlags): Promise<void> {
   const { formatProblem } = await import('../config/config-problem.ts');
   if (json) return sayJson({ valid: false, problems, remedy });
-  for (const problem of problems) note(shown(formatProblem(problem)));
+  for (const problem of problems) note(shown(formatProblem(problem)), HANGING);
   if (remedy !== ERROR_CODES.CONFIG_INVALID.remedy) note(shown(remedy));
 }
 

@@ -106,8 +106,9 @@ function specOf(filter: StoredFilter, rate: string | undefined): JobSpec {
 
 /** What a redrive leaves where it is, and why. */
 function stayText({ gone, unrouted }: LetterCount): string[] {
-  const sinks = Object.entries(gone).map(([sink, count]) => `${letters(count)} stay: there is no sink "${sink}".`);
-  return unrouted === 0 ? sinks : [...sinks, `${letters(unrouted)} stay: no route matches.`];
+  const stay = (count: number): string => `${letters(count)} ${count === 1 ? 'stays' : 'stay'}`;
+  const sinks = Object.entries(gone).map(([sink, count]) => `${stay(count)}: there is no sink "${sink}".`);
+  return unrouted === 0 ? sinks : [...sinks, `${stay(unrouted)}: no route matches.`];
 }
 
 function letterJson({ letters: count, sent, unrouted, gone }: LetterCount): object {

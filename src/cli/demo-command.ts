@@ -5,9 +5,9 @@ interface DemoFlags {
   readonly duration: string;
   readonly rate: string;
   readonly organizations: string;
-  readonly allSinks: boolean;
-  readonly plain: boolean;
-  readonly json: boolean;
+  readonly allSinks?: boolean;
+  readonly plain?: boolean;
+  readonly json?: boolean;
 }
 
 /** With a sink of every type, each organization has a stream of the live channel, which is an open file. */
@@ -20,9 +20,9 @@ export function demoCommand(): Command {
     .option('--duration <time>', 'how long to write events', '15s')
     .option('--rate <count>', 'committed events a second', '500')
     .option('--organizations <count>', 'how many organizations write', '20')
-    .option('--all-sinks', 'a share of the events for a sink of every type, and a comparison for each', false)
-    .option('--plain', 'one line a second instead of the live view', false)
-    .option('--json', 'the comparison as JSON; all else goes to standard error', false)
+    .option('--all-sinks', 'a share of the events for a sink of every type, and a comparison for each')
+    .option('--plain', 'one line a second instead of the live view')
+    .option('--json', 'the comparison as JSON; all else goes to standard error')
     .action(async (flags: DemoFlags) => {
       process.exitCode = await demo(flags);
     });
@@ -45,8 +45,8 @@ async function demo(flags: DemoFlags): Promise<number> {
       durationMs,
       rate: count('--rate', flags.rate, 100_000),
       organizations: count('--organizations', flags.organizations, flags.allSinks ? MOST_LIVE_STREAMS : 10_000),
-      allSinks: flags.allSinks,
-      plain: flags.plain || flags.json,
+      allSinks: flags.allSinks === true,
+      plain: flags.plain === true || flags.json === true,
       output: flags.json ? process.stderr : process.stdout,
       ...(flags.json && { result: process.stdout }),
       stop: stop.signal,

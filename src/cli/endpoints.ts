@@ -53,7 +53,7 @@ export async function listAll(config: Config, flags: EndpointListFlags): Promise
     throw usage(`--sink names no sink: there is ${Object.keys(config.sinks).join(', ')}, not "${sink}".`);
   }
   if (json) return sayJson(rows);
-  if (rows.length === 0) return say('There is no such endpoint.');
+  if (rows.length === 0) return say(isFiltered(flags) ? 'There is no such endpoint.' : 'There are no endpoints.');
   process.stdout.write(textTable(HEAD, rows.map(cells)));
   const more = rows.length === limit ? (await countEndpoints(database.pool, filter)) - limit : 0;
   if (more > 0) say(`and ${more} more; --limit says how many are shown.`);
@@ -165,20 +165,23 @@ function uuidOf(id: string): string {
   return small;
 }
 
+const isFiltered = ({ state, sink, organization, failing }: EndpointListFlags): boolean =>
+  Boolean(state ?? sink ?? organization ?? failing);
+
 export const moment = (time: string): string => time.slice(0, 19).replace('T', ' ');
 
 const parkedText = ({ parked, parked_more: more }: Pick<EndpointRow, 'parked' | 'parked_more'>): string =>
   more ? `more than ${parked}` : String(parked);
 
 function whyOf({ state, state_reason: stateReason, failing_since: failing, reason, attempts }: EndpointRow): string {
-  if (state !== 'enabled') return stateReason ?? '';
+  if (state !== 'enabled') return cut(stateReason ?? '');
   if (failing === null) return '';
-  return `fails since ${moment(failing)}, ${attempts ?? 'some'} times: ${reason ?? 'the reason is unknown'}`;
+  return `fails since ${moment(failing)}, ${attempts ?? 'some'} times: ${cut(reason ?? 'the reason is unknown')}`;
 }
 
 function cells(row: EndpointRow): string[] {
   const { endpoint_id: id, sink, organization_id: organization, host, state, state_changed_at: at } = row;
-  return [id, sink, organization, host, state, moment(at), parkedText(row), cut(whyOf(row))];
+  return [id, sink, organization, host, state, moment(at), parkedText(row), whyOf(row)];
 }
 
 function fieldsOf(endpoint: EndpointDetails): [string, string][] {

@@ -23,6 +23,8 @@ export interface EventPlace {
   readonly letter: string | null;
 }
 
+/** Of each sink, first and last ones. */
+const ATTEMPTS_SHOWN = 3;
 const HEAD = ['at (UTC)', 'step', 'sink', 'attempt', 'job', 'reason'];
 
 export async function showEvent(config: Config, id: string, { payload = false, json }: EventFlags): Promise<void> {
@@ -36,7 +38,7 @@ export async function showEvent(config: Config, id: string, { payload = false, j
   const fields = shown(story.fields ?? pruned, payload);
   if (json)
     return sayJson({ event_id: id, inTable, pruned: pruned !== null, settled, sinks: places, timeline: steps, fields });
-  const rows = steps.map(({ at, step, sink, attempt, job, reason }) => [
+  const rows = shortened(steps).map(({ at, step, sink, attempt, job, reason }) => [
     moment(at),
     step,
     sink ?? '',
@@ -49,8 +51,23 @@ export async function showEvent(config: Config, id: string, { payload = false, j
   );
   if (!inTable)
     say(`No row of ${source.table} has this id: it was pruned${pruned ? '' : ', or came by walpost.emit'}.`);
-  process.stdout.write(`\n${textTable(HEAD, rows)}\n`);
+  process.stdout.write(`\n${textTable(HEAD, rows).trimEnd()}\n\n`);
+  const left = steps.length - rows.length;
+  if (left > 0) {
+    say(`${left} attempts between the first and the last ones of a sink are left out; --json has them.`);
+    process.stdout.write('\n');
+  }
   process.stdout.write(recordText(places.map(({ sink, ...place }) => [`sink ${sink}`, placeText(place)])));
+}
+
+/** Of each sink the first attempts and the last ones: what a destination answers in between is usually the same. */
+export function shortened(steps: EventStory['steps']): EventStory['steps'] {
+  const attempts = steps.filter(({ attempt, step }) => attempt !== null && step !== 'dead');
+  const between = [...new Set(attempts.map(({ sink }) => sink))].flatMap((sink) =>
+    attempts.filter((step) => step.sink === sink).slice(ATTEMPTS_SHOWN, -ATTEMPTS_SHOWN),
+  );
+  const leftOut = new Set(between);
+  return steps.filter((step) => !leftOut.has(step));
 }
 
 function shown(fields: StoryFields | null, withPayload: boolean): Record<string, string | null> | null {

@@ -6,9 +6,9 @@ export function say(line: string): void {
   process.stdout.write(`${fitted(printable(line))}\n`);
 }
 
-/** Beside the output of the command: a warning, or what a person waits for. */
-export function note(line: string): void {
-  process.stderr.write(`${fitted(printable(line), terminalWidth(process.stderr))}\n`);
+/** Beside the output of the command: a warning, or what a person waits for. `hanging` as of `fitted`. */
+export function note(line: string, hanging = 0): void {
+  process.stderr.write(`${fitted(printable(line), terminalWidth(process.stderr), hanging)}\n`);
 }
 
 /** What to do next, for a person at a terminal; a program that reads the output gets rows alone. */

@@ -12,16 +12,19 @@ export interface ErrorOutput {
   write(text: string): unknown;
 }
 
+/** Of a problem that takes more than one line, beside its neighbours. */
+export const HANGING = 4;
+
 /** Code, what happened, what to do: three short lines, and the stack only for who debugs. */
 export function printError(error: unknown, output: ErrorOutput = process.stderr, withStack = wantsStack()): void {
   const paint = pc.createColors(wantsColor(output));
   const known = error instanceof WalpostError ? error : undefined;
-  const lines = [paint.red(known?.code ?? 'UNEXPECTED')];
+  const fit = (line: string, hanging = 0): string => fitted(line, terminalWidth(output), hanging);
+  const shownLines = [paint.red(known?.code ?? 'UNEXPECTED')];
   if (error instanceof ConfigError)
-    lines.push(...error.problems.map((problem) => `  ${shown(formatProblem(problem))}`));
-  else lines.push(`  ${shown(messageOf(error))}`);
-  lines.push(`  ${shown(known?.remedy ?? 'Set WALPOST__LOG__LEVEL=debug to see where it comes from.')}`);
-  const shownLines = lines.map((line) => fitted(line, terminalWidth(output)));
+    shownLines.push(...error.problems.map((problem) => fit(`  ${shown(formatProblem(problem))}`, HANGING)));
+  else shownLines.push(fit(`  ${shown(messageOf(error))}`));
+  shownLines.push(fit(`  ${shown(known?.remedy ?? 'Set WALPOST__LOG__LEVEL=debug to see where it comes from.')}`));
   const stack = error instanceof Error ? error.stack : undefined;
   if (withStack && stack !== undefined) shownLines.push(printableLines(scrub(stack)));
   output.write(`${shownLines.join('\n')}\n`);

@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
-import { WalpostError } from '../errors.ts';
+import { ERROR_CODES, WalpostError } from '../errors.ts';
 import { wantsColor } from '../observe/color.ts';
 import { VERSION } from '../version.ts';
 import { configCommand } from './config-command.ts';
@@ -26,26 +26,28 @@ import { verifyCommand } from './verify-command.ts';
 
 const EXAMPLES = `
 Examples:
-  walpost demo                       see it at work, with a Postgres of its own
-  walpost config check               list every problem of walpost.yaml
-  walpost doctor --probe             what is wrong around it, and what mends it
-  walpost migrate --plan             what would be applied to the database
+  walpost demo                       see it at work
+  walpost config check               list every problem
+  walpost doctor --probe             what is wrong around it
+  walpost migrate --plan             what would be applied
   walpost run --set log.level=debug  with one option changed
-  walpost listen                     print webhooks that come to this machine
-  walpost status --watch             leader, slot, lag, lanes, breakers
-  walpost verify                     canaries through the real slot
-  walpost replay --since 2h --dry-run  what would be sent again
-  walpost parked retry --sink n8n    try a sink that is back at once
-  walpost dead-letters list          what was given up on, and why
+  walpost listen                     print webhooks here
+  walpost status --watch             leader, slot, alerts
+  walpost verify                     is anything lost
+  walpost replay --all --dry-run     what would be sent
+  walpost parked retry --sink n8n    try a sink at once
+  walpost dead-letters list          what was given up on
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,
-3 a check found problems.`;
+Exit codes: 0 done, 1 failed, 2 wrong usage or
+configuration, 3 a check found problems.`;
+
+/** Narrower than this, descriptions begin anew at the left, where the terminal breaks them within words. */
+const NARROWEST_DESCRIPTION = 20;
 
 export function createProgram(): Command {
   const program = new Command('walpost')
     .description('Streams an outbox table from the write-ahead log and delivers its events.')
     .version(VERSION, '-V, --version', 'print the version')
-    .helpOption('-h, --help', 'print this help')
     .helpCommand(false)
     .addHelpText('after', EXAMPLES);
   program.addCommand(demoCommand().helpGroup('Set up:'));
@@ -95,10 +97,12 @@ function pathOf(command: Command): string {
 /** What holds for every command: errors are thrown, not printed, and help looks the same. */
 function settle(command: Command): void {
   command.exitOverride();
+  command.helpOption('-h, --help', 'print this help');
   command.configureOutput({ outputError: () => undefined });
   command.configureHelp({
     styleTitle: (title) => pc.createColors(wantsColor(process.stdout)).bold(title),
     sortSubcommands: false,
+    minWidthToWrap: NARROWEST_DESCRIPTION,
   });
   for (const child of command.commands) settle(child);
 }
@@ -109,10 +113,27 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   try {
     await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {
+    if (isUsage(error)) throw withHelp(error, argv);
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return;
     throw usageError(error, argv);
   }
+}
+
+const isUsage = (error: unknown): error is WalpostError =>
+  error instanceof WalpostError && error.code === 'USAGE' && error.remedy === ERROR_CODES.USAGE.remedy;
+
+/** Where the error has no remedy of its own: the help of the command, which has the flags. */
+function withHelp(error: WalpostError, argv: readonly string[]): WalpostError {
+  const detail = error.message.slice(ERROR_CODES.USAGE.cause.length).trim();
+  return new WalpostError('USAGE', { detail, remedy: `See \`walpost ${commandOf(argv)}--help\`.`, cause: error });
+}
+
+/** The command that was asked for, with a blank behind it; empty when there is none. */
+function commandOf(argv: readonly string[]): string {
+  const command = createProgram().commands.find((each) => each.name() === argv[0]);
+  const inner = command?.commands.find((each) => each.name() === argv[1]);
+  return [command, inner].flatMap((each) => (each ? [`${each.name()} `] : [])).join('');
 }
 
 function usageError(error: CommanderError, argv: readonly string[]): WalpostError {
@@ -120,6 +141,5 @@ function usageError(error: CommanderError, argv: readonly string[]): WalpostErro
   const missing = error.code === 'commander.help';
   const text = missing ? 'a command is missing' : error.message.replace(/^error: /, '').replaceAll('\n', ' ');
   const detail = `${text.charAt(0).toUpperCase()}${text.slice(1)}`.replace(/([^.?!)])$/, '$1.');
-  const known = createProgram().commands.find((command) => command.name() === argv[0]);
-  return new WalpostError('USAGE', { detail, remedy: `See \`walpost ${known ? `${known.name()} ` : ''}--help\`.` });
+  return new WalpostError('USAGE', { detail, remedy: `See \`walpost ${commandOf(argv)}--help\`.` });
 }

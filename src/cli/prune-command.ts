@@ -37,17 +37,23 @@ async function prune(flags: PruneFlags): Promise<void> {
   if (!Number.isInteger(batch) || batch < 1 || batch > 100_000) {
     throw new WalpostError('USAGE', { detail: '--batch is a whole number from 1 to 100000.' });
   }
-  const [{ createPool, SILENCE_MS }, { pruneAll }] = await Promise.all([
+  const [{ createPool, SILENCE_MS }, { assertMigrated }, { pruneAll }, { isSqlState, SQLSTATE }] = await Promise.all([
     import('../postgres/pool.ts'),
+    import('../postgres/schema/migrate.ts'),
     import('../postgres/retention/prune.ts'),
+    import('../postgres/sqlstate.ts'),
   ]);
+  const notThere = [SQLSTATE.invalidSchemaName, SQLSTATE.undefinedFunction];
   const pool = createPool(config.database.url, {
     applicationName: 'walpost prune',
     max: 1,
     queryTimeoutMs: SILENCE_MS,
   });
   try {
-    const removed = await pruneAll(pool, { retention, batch });
+    const removed = await pruneAll(pool, { retention, batch }).catch(async (error: unknown) => {
+      if (error instanceof Error && isSqlState(error.cause, ...notThere)) await assertMigrated(pool);
+      throw error;
+    });
     const left = removed === 0 ? 'Nothing to remove.' : `Removed ${removed} rows.`;
     process.stdout.write(flags.json ? `${JSON.stringify({ removed })}\n` : `${left}\n`);
   } finally {

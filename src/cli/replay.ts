@@ -66,9 +66,9 @@ function planText({ from, between }: ReplayPlan, count: OutboxCount, rate: numbe
       ? []
       : [`At ${rateText(rate)} that takes ${secondsText(secondsFor(count.events, rate))}.`]),
     ...topText('by sink', count.sinks),
-    ...leftText(count),
     ...topText('by organization', count.organizations, count.moreOrganizations),
     ...topText('by type', count.eventTypes, count.moreEventTypes),
+    ...leftText(count),
   ];
 }
 

@@ -2,7 +2,7 @@
 import { userInfo } from 'node:os';
 import type { Config } from '../config/schema.ts';
 import { WalpostError } from '../errors.ts';
-import { type PausedSince, partText, pauseText } from '../observe/status-report.ts';
+import { type PausedSince, partText, pausedText, pauseText } from '../observe/status-report.ts';
 import { countParked } from '../parking/parked-sinks.ts';
 import type { PausedPart } from '../pipeline.ts';
 import { OWN_TABLE } from '../postgres/own-table.ts';
@@ -65,7 +65,7 @@ export async function pauseSink(config: Config, sink: string, flags: PauseFlags)
   const pause = (await readPauses(pool, slot)).find((each) => partText(each) === partText(part));
   if (json) return sayJson({ changed: isNew, ...part, pause: pause ?? null });
   if (isNew) say(`${partText(part)} is paused: nothing is sent, and its events are parked in order.`);
-  else say(`${partText(part)} was paused already${pause ? `: ${pauseText(pause)}` : ''}.`);
+  else say(`${partText(part)} was paused already${pause ? `: ${pausedText(pause)}` : ''}.`);
   await noteWhenAlone(database);
 }
 
@@ -78,7 +78,7 @@ export async function resumeSink(config: Config, sink: string, flags: ResumeFlag
   const left = (await readPauses(pool, slot)).filter((each) => each.sink === sink);
   if (!ended && left.length === 0 && !Object.hasOwn(config.sinks, sink)) throw unknownSink(config, sink);
   if (json) return sayJson({ changed: ended !== undefined, ...part, stillPaused: left });
-  say(ended ? `${partText(part)} is resumed; it was ${pauseText(ended)}.` : `${partText(part)} was not paused.`);
+  say(ended ? `${partText(part)} is resumed; it was ${pausedText(ended)}.` : `${partText(part)} was not paused.`);
   sayLeft(left, part.organizationId);
   if (ended) await noteWhenAlone(database);
 }
@@ -92,7 +92,7 @@ function partOf({ source }: Config, sink: string, { organization }: ResumeFlags)
 /** Of a pause that holds on: resuming the one does not resume the other. */
 function sayLeft(left: readonly PausedSince[], organizationId: string | null): void {
   const others = left.filter((each) => organizationId === null || each.organizationId === null);
-  for (const pause of others) say(`${partText(pause)} stays paused: ${pauseText(pause)}.`);
+  for (const pause of others) say(`${partText(pause)} stays paused: ${pausedText(pause)}.`);
 }
 
 function unknownSink(config: Config, sink: string): WalpostError {

@@ -1,5 +1,5 @@
 /** The flags by which operators choose parked events and dead letters. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { StoredFilter } from '../parking/stored-rows.ts';
 import type { ConfigFlags } from './config-options.ts';
 import { pastMoment, usage } from './flag-values.ts';
@@ -25,7 +25,7 @@ const collect = (text: string, before: readonly string[] = []): string[] => [...
 
 export function withFilterOptions(command: Command, withReason: boolean): Command {
   command
-    .option('--sink <name>', 'only of this sink')
+    .addOption(new Option('--sink <name>', 'only of this sink').hideHelp(command.name() === 'move')) // that one has --from
     .option('--organization <id>', 'only of this organization')
     .option('--endpoint <id>', 'only of this endpoint of a customer')
     .option('--type <pattern>', 'only of this event type; * stands for any text');

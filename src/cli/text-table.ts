@@ -9,7 +9,7 @@ export function terminalWidth(output: { readonly isTTY?: boolean; readonly colum
   return output.isTTY && output.columns !== undefined ? Math.max(NARROWEST, output.columns) : undefined;
 }
 
-/** Columns as wide as they need to be, without frames. Where they do not fit, a record of lines for each row. */
+/** Columns as wide as they need to be, without frames. Where they do not fit, a record of lines for each row, and a blank line. */
 export function textTable(
   head: readonly string[],
   rows: readonly (readonly string[])[],
@@ -19,14 +19,13 @@ export function textTable(
   const widths = head.map((title, column) => Math.max(title.length, ...clean.map((row) => (row[column] ?? '').length)));
   const total = widths.reduce((sum, each) => sum + each + 2, -2);
   if (width !== undefined && total > width) {
-    return clean
-      .map((row) =>
-        recordText(
-          head.map((name, column) => [name, row[column] ?? '']),
-          width,
-        ),
-      )
-      .join('\n');
+    const records = clean.map((row) =>
+      recordText(
+        head.map((name, column) => [name, row[column] ?? '']),
+        width,
+      ),
+    );
+    return `${records.join('\n')}\n`;
   }
   return [head, ...clean]
     .map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '))
@@ -69,12 +68,15 @@ export function recordText(
 
 const COLORS = /\x1b\[\d+m/g;
 
-/** A line for the terminal, or as it is where there is none; its own indent holds for all that it becomes. */
-export function fitted(line: string, width = terminalWidth(process.stdout)): string {
+/**
+ * A line for the terminal, or as it is where there is none; its own indent holds for all that it becomes. Where lines of
+ * a list follow each other, `hanging` blanks more show which ones go on.
+ */
+export function fitted(line: string, width = terminalWidth(process.stdout), hanging = 0): string {
   if (width === undefined) return line;
   const indent = /^ */.exec(line)?.[0] ?? '';
-  return wrapText(line.slice(indent.length), width - indent.length)
-    .map((part) => indent + part)
+  return wrapText(line.slice(indent.length), width - indent.length - hanging)
+    .map((part, index) => indent + ' '.repeat(index === 0 ? 0 : hanging) + part)
     .join('\n');
 }
 

@@ -102,7 +102,7 @@ test('a replay to one sink counts that one alone', { timeout: TIMEOUT }, async (
   const flags = [...(await since()), '--sink', 'other'];
   const dry = await run(ROUTES, 'replay', ...flags, '--dry-run');
   expect(dry.stdout).toMatch(
-    /Events to send: 2\n {2}by sink:\n {4}other {2}2\nMatch no route: 2\nAre for other sinks only: 1\n/,
+    /Events to send: 2\n {2}by sink:\n {4}other {2}2\n {2}by organization:\n(?: {4}.+\n)+ {2}by type:\n(?: {4}.+\n)+Match no route: 2\nAre for other sinks only: 1\n/,
   );
   const real = await run(ROUTES, 'replay', ...flags, '--yes');
   expect(real.stdout).toContain('done, 2 events sent (other 2); 2 match no route');

@@ -29,7 +29,12 @@ describe('a command line that is not understood exits 2 and says why in three li
     [['run', '--confg', 'x'], "Unknown option '--confg' (Did you mean --config?)", 'walpost run --help'],
     [['run', 'now'], "Too many arguments for 'run'. Expected 0 arguments but got 1.", 'walpost run --help'],
     [['run', '--config'], "Option '-c, --config <file>' argument missing.", 'walpost run --help'],
-    [['run', '--set', 'x'], '--set must be followed by option=value, such as batching.window=100ms.', 'walpost --help'],
+    [
+      ['run', '--set', 'x'],
+      '--set must be followed by option=value, such as batching.window=100ms.',
+      'walpost run --help',
+    ],
+    [['parked', 'lst'], "Unknown command 'lst' (Did you mean list?)", 'walpost parked --help'],
   ])('%j', async (argv, what, help) => {
     expect(await walpost(argv)).toEqual({
       code: 2,

@@ -29,6 +29,7 @@ reason        HTTP 503 from a receiver that is away for
 id            2
 sink          n8n
 organization  6f1c2a52-8c0e-4d6e-9a50-0d5d2f2f5f12
+
 `);
 });
 
@@ -51,6 +52,7 @@ test('where there is no terminal every row is one line', () => {
 
 test('a line keeps its indent, and is as it is where there is no terminal', () => {
   expect(fitted('  aa bb  cc', 8)).toBe('  aa bb\n  cc');
+  expect(fitted('  aa bb cc dd', 10, 4)).toBe('  aa\n      bb\n      cc\n      dd');
   expect(fitted(`    ${'x '.repeat(100)}`, undefined)).toBe(`    ${'x '.repeat(100)}`);
 });
 
