@@ -3,6 +3,7 @@
  * which anything could be confirmed too early.
  */
 import { expect, test } from 'vitest';
+import { poll } from '../support/slot-session.ts';
 import { CrashScene, NOTHING_LOST } from './crash-scene.ts';
 
 /** Longer than the distance of two confirmations. */
@@ -33,9 +34,10 @@ test('storing a dead letter, and the database does not answer', { timeout: 120_0
   );
   await scene.crash('storing a dead letter', 1, LINGER_MS);
   expect(await scene.finish()).toMatchObject(NOTHING_LOST);
-  expect(await scene.database.query('SELECT reason, count(*)::int FROM walpost.dead_letters GROUP BY reason')).toEqual([
-    { reason: 'unrouted', count: 1 },
-  ]);
+  const letters = () => scene.database.query('SELECT reason, count(*)::int FROM walpost.dead_letters GROUP BY reason');
+  // The events behind it may arrive before its row is committed.
+  await poll('the dead letter is stored', async () => (await letters()).length > 0 || undefined);
+  expect(await letters()).toEqual([{ reason: 'unrouted', count: 1 }]);
 });
 
 test('delivered from its row, and the database does not answer', { timeout: 120_000 }, async () => {
