@@ -21,7 +21,9 @@ test('a walsender that does not end is named, and waited for until it has ended'
     expect(next.cli.stderr).toContain(`Slot \\"${database.slotName}\\", process ${pid}.`);
     expect(await (await fetch(`${next.url}/readyz`)).text()).toContain('has not ended yet');
     process.kill(pid, 'SIGCONT');
-    expect(next.cli.stderr).toContain('"remedy":"Wait some seconds. If it stays, look at that process on the server: it may be stopped');
+    expect(next.cli.stderr).toContain(
+      '"remedy":"Wait some seconds. If it stays, look at that process on the server: it may be stopped',
+    );
     await next.cli.prints(/"msg":"streaming from/);
   } finally {
     endStop(pid);
