@@ -25,6 +25,8 @@ import { Queues } from './queues.ts';
 
 /** Names may be longer; one that is has been filled with something that is no name. */
 const LONGEST_NAME = 256;
+/** BullMQ's queue names have no colon, and braces would choose another slot of a cluster. */
+const UNSAFE = ':{}\\s\\p{Cc}';
 const NOT_SENT: Verdict = { kind: 'unavailable', reason: 'not sent: an event before it was not delivered' };
 
 interface PlannedJob {
@@ -84,7 +86,7 @@ function planner(config: SinkConfigOf<'bullmq'>, { name }: SinkContext): (event:
     where: `sinks.${name}.queue`,
     what: 'name of the queue',
     maxBytes,
-    safe,
+    unsafe: UNSAFE,
   });
   const jobName = compileName(config.job, { where: `sinks.${name}.job`, what: 'name of the job', maxBytes });
   const optionsOf = jobOptionsOf(config);
@@ -95,11 +97,6 @@ function planner(config: SinkConfigOf<'bullmq'>, { name }: SinkContext): (event:
     const broken = queue.problem ?? job.problem ?? problem;
     return broken ?? { event, queue: queue.name, name: job.name, options };
   };
-}
-
-/** BullMQ's queue names have no colon, and braces would choose another slot of a cluster. */
-function safe(value: string): string {
-  return value.replace(/[:{}\s\p{Cc}]/gu, '_');
 }
 
 function queueOf(name: string, { client }: RedisLink, prefix: string): Queue {

@@ -6,6 +6,7 @@ import type { Verdict } from '../../pipeline.ts';
 import type { SinkContext } from '../../sink-context.ts';
 import { wireBytes } from '../../wire-text.ts';
 import { messageHeaders } from '../broker/message-headers.ts';
+import { compileTenantName } from '../broker/tenant-names.ts';
 import { compileTemplate, TEMPLATE_FIELDS } from '../event-template.ts';
 import type { KafkaMessage } from './kafka-client.ts';
 
@@ -21,10 +22,12 @@ export type MadeMessage =
 
 export function messageMaker(config: SinkConfigOf<'kafka'>, { name }: SinkContext): (event: Event) => MadeMessage {
   const topicOf = compileTemplate(config.topic, `sinks.${name}.topic`, TEMPLATE_FIELDS);
-  const keyOf = compileTemplate(config.key, `sinks.${name}.key`, TEMPLATE_FIELDS);
+  const distinctTopicOf = compileTenantName(config.topic, `sinks.${name}.topic`);
+  const keyOf = compileTenantName(config.key, `sinks.${name}.key`);
   return (event) => {
     const topic = topicOf(event);
-    const problem = topicProblem(topic);
+    const problem =
+      topic === distinctTopicOf(event) ? topicProblem(topic) : 'its topic could be one of another organization';
     if (problem !== undefined) return refused('KAFKA_TOPIC', problem);
     const key = Buffer.from(keyOf(event));
     if (key.length === 0) return refused('KAFKA_KEY', 'its key would be empty');

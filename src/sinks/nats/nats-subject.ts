@@ -2,13 +2,17 @@
  * The subject of a message, from a template such as `walpost.{organization_id}.{topic}.{event_type}`.
  *
  * A field fills one token: blanks, control characters, `*`, `>` and dots in its value become `_`, so that every token stays in
- * its place. Only the last token may become several: `{event_type}` there keeps the dots of `job.completed`.
+ * its place. Only the last token may become several: `{event_type}` there keeps the dots of `job.completed`. In the organization
+ * they are percent-encoded, so that two organizations never share a subject.
  */
 import type { Event } from '../../event.ts';
+import { valueWriters } from '../broker/tenant-names.ts';
 import { compileTemplate, TEMPLATE_FIELDS } from '../event-template.ts';
 
 const PARTITION = /^partition:(\d+)$/;
-const UNSAFE = /[\s*>\p{Cc}]/gu;
+const UNSAFE = '\\s*>\\p{Cc}';
+const KEEPS_DOTS = new RegExp(`[${UNSAFE}]`, 'gu');
+const DOTS_TOO = new RegExp(`[${UNSAFE}.]`, 'gu');
 /** The server reads a subject with its sizes in one line of 4,096 bytes, and clients set more tokens before it. */
 export const LONGEST_SUBJECT = 1024;
 
@@ -23,11 +27,17 @@ export interface SubjectOptions {
 export type Subject = { readonly subject: string } | { readonly problem: string };
 
 export function compileSubject({ template, where, partitionBy }: SubjectOptions): (event: Event) => Subject {
+  const writers = valueWriters(template, { where, unsafe: `${UNSAFE}.` })[Symbol.iterator]();
   const tokens = template.split('.').map((token, place, all) => {
-    const keepsDots = place === all.length - 1 && /^\{[a-z_]+\}$/.test(token);
-    const pieces = token.split(/\{([^{}]*)\}/).map((piece, n) => (n % 2 === 0 ? () => piece : field(piece)));
-    return (event: Event): string =>
-      pieces.map((piece) => piece(event).replace(keepsDots ? UNSAFE : DOTS_TOO, '_')).join('');
+    const unsafe = place === all.length - 1 && /^\{[a-z_]+\}$/.test(token) ? KEEPS_DOTS : DOTS_TOO;
+    const pieces = token.split(/\{([^{}]*)\}/).map((piece, n) => {
+      if (n % 2 === 0) return () => piece;
+      const value = field(piece);
+      const write = writers.next().value ?? String;
+      if (piece === 'organization_id') return (event: Event) => write(value(event));
+      return (event: Event) => write(value(event).replace(unsafe, '_'));
+    });
+    return (event: Event): string => pieces.map((piece) => piece(event)).join('');
   });
   function field(name: string): (event: Event) => string {
     const partitions = Number(PARTITION.exec(name)?.[1] ?? 0);
@@ -36,8 +46,6 @@ export function compileSubject({ template, where, partitionBy }: SubjectOptions)
   }
   return (event) => checked(tokens.map((token) => token(event)).join('.'));
 }
-
-const DOTS_TOO = new RegExp(`${UNSAFE.source}|\\.`, 'gu');
 
 function checked(subject: string): Subject {
   if (subject.split('.').includes('')) return { problem: 'its subject would have an empty token' };

@@ -15,7 +15,7 @@ import { wireBytes } from '../../wire-text.ts';
 import { behindObstacle } from '../broker/behind-an-obstacle.ts';
 import { KeptConnection } from '../broker/kept-connection.ts';
 import { idText, messageHeaders } from '../broker/message-headers.ts';
-import { compileTemplate, TEMPLATE_FIELDS } from '../event-template.ts';
+import { compileTenantName } from '../broker/tenant-names.ts';
 import { oneByOne } from '../one-by-one.ts';
 import { refuseUnsound } from '../refuse-unsound.ts';
 import { ConfirmedChannel, type OutgoingMessage } from './confirmed-channel.ts';
@@ -26,7 +26,7 @@ const LONGEST_KEY = 255;
 
 export function createRabbitmqSink(config: SinkConfigOf<'rabbitmq'>, context: SinkContext): Sink {
   refuseUnsound(config, context);
-  const keyOf = compileTemplate(config.routing_key, `sinks.${context.name}.routing_key`, TEMPLATE_FIELDS);
+  const keyOf = compileTenantName(config.routing_key, `sinks.${context.name}.routing_key`);
   const kept = new KeptConnection({
     open: async () => {
       const channel = await ConfirmedChannel.open(config);

@@ -1,6 +1,7 @@
 /** Names of streams and queues that are filled from the event. */
 import { hash } from 'node:crypto';
 import type { Event } from '../../event.ts';
+import { valueWriters } from '../broker/tenant-names.ts';
 import { compileTemplate, TEMPLATE_FIELDS } from '../event-template.ts';
 
 /** A problem is the rule that the event breaks, in words that hold nothing of it; the name is empty then. */
@@ -14,25 +15,30 @@ export interface NameOptions {
   readonly where: string;
   readonly what: string;
   readonly maxBytes: number;
-  /** Makes the value of a field fit for the name. */
-  readonly safe?: (value: string) => string;
+  /** Characters that the name must not have, as the inside of a class; `_` in their place, in the organization percent-encoded. */
+  readonly unsafe?: string;
 }
 
 /** `{entity_hash:8}` is a number from 0 to 7, the same for all events of an entity. */
 export function compileName(text: string, options: NameOptions): (event: Event) => FilledName {
-  const { where, what, maxBytes, safe = (value) => value } = options;
+  const { where, what, maxBytes, unsafe } = options;
+  const writers = valueWriters(text, options);
+  const replaced = unsafe === undefined ? undefined : new RegExp(`[${unsafe}]`, 'gu');
+  const written = (part: string, place: number, value: string): string =>
+    (writers[(place - 1) / 2] ?? String)(replaced && part !== 'organization_id' ? value.replace(replaced, '_') : value);
   // Splitting by a group puts literals at the even places and what stands in braces at the odd ones.
   const parts = text.split(/\{([^{}]*)\}/).map((part, place) => ({
     part,
+    place,
     isField: place % 2 === 1,
     fill: place % 2 === 0 ? () => part : filler(part, where),
   }));
   return (event) => {
     let name = '';
-    for (const { part, isField, fill } of parts) {
+    for (const { part, place, isField, fill } of parts) {
       const value = fill(event);
       if (isField && value === '') return { name: '', problem: `the ${what} needs ${part}, and the event has none` };
-      name += isField ? safe(value) : value;
+      name += isField ? written(part, place, value) : value;
     }
     if (Buffer.byteLength(name) <= maxBytes) return { name };
     return { name: '', problem: `the ${what} would be longer than ${maxBytes} bytes` };
