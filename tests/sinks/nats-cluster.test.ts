@@ -1,14 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { StorageType } from '@nats-io/jetstream';
-import { nkeys } from '@nats-io/transport-node';
+import { credsAuthenticator, nkeys } from '@nats-io/transport-node';
 import { sinkSchema } from '../../src/config/sinks/sinks.ts';
 import type { Event } from '../../src/event.ts';
 import type { Sink, Verdict } from '../../src/pipeline.ts';
 import { createSink } from '../../src/sinks/registry.ts';
 import { contractContext } from '../contract/sink-contract.ts';
 import { Certificates } from '../support/certificates.ts';
+import { ConfigFile } from '../support/config-file.ts';
 import { addStream, NatsServer, natsServerMissing, storedIn } from '../support/nats-server.ts';
+import { NatsOperator } from '../support/nats-operator.ts';
 import { sampleBatch, sampleEvent } from '../support/sample-event.ts';
 import { poll } from '../support/slot-session.ts';
 
@@ -108,6 +110,28 @@ describe.skipIf(missing)('a login', () => {
     // There is no stream: whoever is told so has come in.
     expect(await reaches(right)).toMatchObject({ code: 'NATS_NO_STREAM' });
     expect(await reaches(other)).toMatchObject({ kind: 'unavailable', code: 'NATS_AUTHORIZATION' });
+  });
+
+  test('with a .creds file or its text passes, and one of another operator is refused', async () => {
+    const operator = new NatsOperator();
+    await using server = await NatsServer.start({ config: operator.config() });
+    const credentials = operator.credentials();
+    const authenticator = credsAuthenticator(Buffer.from(credentials));
+    const connection = await server.connect({ authenticator });
+    await addStream(connection);
+    using directory = new ConfigFile(credentials);
+    for (const given of [credentials, directory.path]) {
+      const sink = await natsSink({ servers: [server.url], credentials: given });
+      expect(await sink.deliver(sampleBatch([sampleEvent()]), never)).toEqual([{ kind: 'delivered' }]);
+      await sink.close();
+    }
+    const stranger = await natsSink({ servers: [server.url], credentials: new NatsOperator().credentials() });
+    expect(await stranger.deliver(sampleBatch([sampleEvent()]), never)).toMatchObject([
+      { kind: 'unavailable', code: 'NATS_AUTHORIZATION' },
+    ]);
+    await stranger.close();
+    expect(await storedIn(connection)).toHaveLength(2);
+    await connection.close();
   });
 
   test('with a certificate over TLS passes; without one, or with another authority, it does not', async () => {
