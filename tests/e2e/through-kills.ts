@@ -4,10 +4,10 @@ import { RunningWalpost, type RunOptions } from './running-walpost.ts';
 import { poll } from '../support/slot-session.ts';
 
 const isLong = process.env['WALPOST_LONG'] === '1';
-/** 50,000 events, or 3,500; the rate leaves time for the kills. Milliseconds for each wait. */
+/** 50,000 events, or 3,500; the rate leaves time for the kills. `step`: events between them. Milliseconds for each wait. */
 export const KILL_LOAD = isLong
-  ? { scale: 0.5, rate: '6000/s', patience: 240_000 }
-  : { scale: 0.03, rate: '600/s', patience: 120_000 };
+  ? { scale: 0.5, rate: '6000/s', step: 7_000, kills: 5, patience: 600_000 }
+  : { scale: 0.03, rate: '600/s', step: 300, kills: 3, patience: 120_000 };
 
 /** A sink is tried again soon after its broker is back. */
 export const KILL_CONFIG = {
@@ -28,7 +28,7 @@ export interface ThroughKills {
   /** How many events each organization has committed, and all of them. */
   readonly committed: ReadonlyMap<string, number>;
   readonly total: number;
-  /** What had arrived before each kill. */
+  /** What had arrived before each kill of the broker; walpost is killed at all but the last. */
   readonly killedAt: readonly number[];
 }
 
@@ -39,26 +39,30 @@ export interface NumberedEnvelope {
 }
 
 /** Kills both so many times, in turn the broker and walpost first; then the broker alone. Resolves after the last write. */
-export async function loadThroughKills(options: RunOptions, broker: BreakableBroker, kills = 3): Promise<ThroughKills> {
+export async function loadThroughKills(
+  options: RunOptions,
+  broker: BreakableBroker,
+  kills: number = KILL_LOAD.kills,
+): Promise<ThroughKills> {
   await prepareLoad(options.database);
   let relay = await RunningWalpost.start(options);
+  const killedAt: number[] = [];
+  const arrived = async (): Promise<number | undefined> => {
+    const count = await broker.count();
+    return count > (killedAt.at(-1) ?? 0) + KILL_LOAD.step ? count : undefined;
+  };
   try {
     const writing = writeLoad(options.database, mixedLoad(KILL_LOAD.scale));
-    const killedAt: number[] = [];
     for (let kill = 0; kill < kills; kill++) {
-      const before = killedAt.at(-1) ?? 0;
-      const arrived = async (): Promise<number | undefined> => {
-        const count = await broker.count();
-        return count > before + 300 ? count : undefined;
-      };
       killedAt.push(await poll('some more arrived', arrived, KILL_LOAD.patience));
-      if (kill === 1) relay.cli.child.kill('SIGKILL');
+      if (kill % 2 === 1) relay.cli.child.kill('SIGKILL');
       await broker.kill();
-      if (kill !== 1) relay.cli.child.kill('SIGKILL');
+      if (kill % 2 === 0) relay.cli.child.kill('SIGKILL');
       await relay[Symbol.asyncDispose]();
       await broker.restart();
       relay = await RunningWalpost.start(options);
     }
+    killedAt.push(await poll('some more arrived', arrived, KILL_LOAD.patience));
     await broker.kill();
     await broker.restart();
     const committed = await writing;

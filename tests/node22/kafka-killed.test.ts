@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, test } from 'vitest';
+import { tellFigures } from '../e2e/kill-figures.ts';
 import {
   firstOfEach,
   KILL_CONFIG,
@@ -42,15 +43,18 @@ test.skipIf(tooOld)(
     const run = await loadThroughKills(
       { database, sinks: { topic: sink }, config: KILL_CONFIG, cli: { node: await withClient() } },
       {
-        count: async () => (await stored()).length,
+        count: () => broker.count(TOPIC),
         kill: async () => broker.proxy.cut(),
         restart: async () => undefined,
       },
     );
     await using relay = run.relay;
+    await poll('as many arrived', async () => (await broker.count(TOPIC)) >= run.total || undefined, patience);
     await poll('all arrived', async () => firstOfEach(await stored()).length >= run.total || undefined, patience);
     expect(run.killedAt.every((killed) => killed > 0 && killed < run.total)).toBe(true);
     expect((await relay.stop()).code).toBe(0);
-    expect(orderFaults(firstOfEach(await stored()), run)).toEqual([]);
+    const arrived = await stored();
+    expect(tellFigures('kafka', run, arrived)).toMatchObject({ lost: 0, outOfOrder: 0 });
+    expect(orderFaults(firstOfEach(arrived), run)).toEqual([]);
   },
 );

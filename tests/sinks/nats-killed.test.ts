@@ -1,6 +1,7 @@
 /** The real process with the sink of NATS, while it and the server are killed in the middle of a load. */
 import { expect, test } from 'vitest';
 import { jetstreamManager } from '@nats-io/jetstream';
+import { tellFigures } from '../e2e/kill-figures.ts';
 import { KILL_CONFIG, KILL_LOAD, loadThroughKills, orderFaults, readEnvelope } from '../e2e/through-kills.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { addStream, NatsServer, natsServerMissing, storedIn } from '../support/nats-server.ts';
@@ -38,14 +39,9 @@ test.skipIf(missing)(
     await poll('all are stored', async () => (await count()) >= run.total || undefined, patience);
     expect(run.killedAt.every((killed) => killed > 0 && killed < run.total)).toBe(true);
     expect((await relay.stop()).code).toBe(0);
-    const stored = await storedIn(connection);
-    expect(stored).toHaveLength(run.total);
-    expect(
-      orderFaults(
-        stored.map(({ data }) => readEnvelope(data.toString())),
-        run,
-      ),
-    ).toEqual([]);
+    const stored = (await storedIn(connection)).map(({ data }) => readEnvelope(data.toString()));
+    expect(tellFigures('nats', run, stored)).toMatchObject({ arrived: run.total, repeated: 0, lost: 0 });
+    expect(orderFaults(stored, run)).toEqual([]);
     await connection.close();
   },
   patience * 2,

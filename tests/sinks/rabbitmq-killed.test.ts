@@ -1,6 +1,7 @@
 /** The real process with the sink of RabbitMQ, while it and the server are killed in the middle of a load. */
 import { expect, test } from 'vitest';
 import type { ChannelModel } from 'amqplib';
+import { tellFigures } from '../e2e/kill-figures.ts';
 import {
   firstOfEach,
   KILL_CONFIG,
@@ -17,7 +18,7 @@ import { poll } from '../support/slot-session.ts';
 const missing = await rabbitmqServerMissing();
 const { rate, patience } = KILL_LOAD;
 /** The server takes ten seconds and more to start. */
-const KILLS = 2;
+const KILLS = KILL_LOAD.kills - 1;
 const QUEUE = 'all';
 
 /** A connection that does not mind when the server is killed. */
@@ -74,6 +75,7 @@ test.skipIf(missing)(
     await poll('all arrived', async () => ids.size >= run.total || undefined, patience);
     expect(run.killedAt.every((killed) => killed > 0 && killed < run.total)).toBe(true);
     expect((await relay.stop()).code).toBe(0);
+    expect(tellFigures('rabbitmq', run, arrived)).toMatchObject({ lost: 0, outOfOrder: 0 });
     expect(orderFaults(firstOfEach(arrived), run)).toEqual([]);
     await connection.close();
   },

@@ -64,6 +64,13 @@ export class KafkaBroker implements AsyncDisposable {
     return new KafkaBroker(child, `${HOST}:${port}`, proxy);
   }
 
+  /** Messages in the topic, as its partitions number them. */
+  async count(topic: string): Promise<number> {
+    const ends = Array.from({ length: PARTITIONS }, (_, partition) => ['-t', `${topic}:${partition}:-1`]);
+    const { stdout } = await promisify(execFile)(PROGRAM, ['-b', this.direct, '-Q', ...ends.flat()]);
+    return [...stdout.matchAll(/ offset (\d+)/g)].reduce((sum, [, offset]) => sum + Number(offset), 0);
+  }
+
   /** Everything in the topic, each partition in its order. */
   async stored(topic: string): Promise<ReadMessage[]> {
     const format = '%p\t%k\t%h\t%s\n';
