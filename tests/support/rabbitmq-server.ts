@@ -12,10 +12,16 @@ import { poll } from './slot-session.ts';
 
 /** What /usr/sbin/rabbitmq-server calls as another user; that wrapper takes no directories from the environment. */
 const PROGRAM = '/usr/lib/rabbitmq/bin/rabbitmq-server';
+const CTL = '/usr/lib/rabbitmq/bin/rabbitmqctl';
 
 /** Why there is none, in one line; undefined when there is. Call it at the top of a test file. */
 export function rabbitmqServerMissing(): Promise<string | undefined> {
   return programMissing(PROGRAM, 'rabbitmq-server');
+}
+
+interface RabbitmqServerOptions {
+  /** Lines of rabbitmq.conf. */
+  readonly config?: readonly string[];
 }
 
 export class RabbitmqServer implements AsyncDisposable {
@@ -29,11 +35,11 @@ export class RabbitmqServer implements AsyncDisposable {
     this.env = env;
   }
 
-  static async start(): Promise<RabbitmqServer> {
+  static async start({ config = [] }: RabbitmqServerOptions = {}): Promise<RabbitmqServer> {
     const home = await mkdtemp(join(tmpdir(), 'walpost-rabbitmq-'));
     const [port, dist, epmd] = [await freePort(), await freePort(), await freePort()];
     await writeFile(join(home, 'enabled_plugins'), '[].');
-    await writeFile(join(home, 'rabbitmq.conf'), 'disk_free_limit.absolute = 1MB\n');
+    await writeFile(join(home, 'rabbitmq.conf'), ['disk_free_limit.absolute = 1MB', ...config, ''].join('\n'));
     const server = new RabbitmqServer(port, {
       PATH: process.env['PATH'] ?? '',
       HOME: home,
@@ -47,6 +53,7 @@ export class RabbitmqServer implements AsyncDisposable {
       RABBITMQ_DIST_PORT: String(dist),
       ERL_EPMD_PORT: String(epmd),
       ERL_EPMD_ADDRESS: '127.0.0.1',
+      ERL_CRASH_DUMP_SECONDS: '0',
       RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '-kernel inet_dist_use_interface {127,0,0,1}',
     });
     await server.launch();
@@ -93,6 +100,11 @@ export class RabbitmqServer implements AsyncDisposable {
     const exit = once(child, 'exit');
     process.kill(erlang, signal);
     await exit;
+  }
+
+  /** An operator's command. */
+  async ctl(...words: readonly string[]): Promise<void> {
+    await promisify(execFile)(CTL, ['--silent', ...words], { env: { ...this.env } });
   }
 
   connect(): Promise<ChannelModel> {

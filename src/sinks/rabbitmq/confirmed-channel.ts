@@ -21,9 +21,18 @@ export interface OutgoingMessage {
   readonly properties: Options.Publish & { readonly messageId: string };
 }
 
+/** The server reads nothing from connections that publish: a resource alarm (connection.blocked). */
+export class BlockedError extends Error {
+  /** In the server's words, such as `low on memory`. */
+  readonly told: string;
+
+  constructor(told: string) {
+    super('the connection is blocked');
+    this.told = told;
+  }
+}
+
 export class ConfirmedChannel {
-  /** The server takes nothing for now: memory or disk is short. */
-  isBlocked = false;
   /** Resolves when nothing can be sent any more. */
   readonly ended: Promise<void>;
   private readonly model: ChannelModel;
@@ -31,15 +40,18 @@ export class ConfirmedChannel {
   /** Ids of messages that no queue took; their confirmation follows. */
   private readonly returned = new Set<string>();
   /** One for each message that waits for its confirmation. */
-  private readonly waiting = new Set<() => void>();
+  private readonly waiting = new Set<(error: Error) => void>();
   private fault: unknown = new Error('the channel is closed');
+  /** While a resource alarm of the server lasts. */
+  private blocked: BlockedError | undefined;
 
   private constructor(model: ChannelModel, channel: ConfirmChannel) {
     this.model = model;
     this.channel = channel;
     for (const emitter of [model, channel]) emitter.on('error', (error: unknown) => (this.fault = error));
-    model.on('blocked', () => (this.isBlocked = true));
-    model.on('unblocked', () => (this.isBlocked = false));
+    // What was published is in the socket. The server reads it after the alarm, before what is published again.
+    model.on('blocked', (told: string) => this.abandonAll((this.blocked = new BlockedError(told))));
+    model.on('unblocked', () => (this.blocked = undefined));
     channel.on('return', ({ properties }) => this.returned.add(String(properties.messageId)));
     this.ended = Promise.race([once(model, 'close'), once(channel, 'close')]).then(
       () => this.abandonAll(),
@@ -53,7 +65,6 @@ export class ConfirmedChannel {
     url.searchParams.set('heartbeat', String(HEARTBEAT));
     const model = await connect(url.href, {
       timeout: CONNECT_TIMEOUT,
-      servername: url.hostname,
       ...(ca !== undefined && { ca: [certificatesOf(ca)] }),
       ...(certificate !== undefined && { cert: certificatesOf(certificate) }),
       ...(key !== undefined && { key: privateKeyOf(key) }),
@@ -68,10 +79,11 @@ export class ConfirmedChannel {
     }
   }
 
-  /** Resolves when the server has answered; rejects with the error that closed the channel. */
+  /** Resolves when the server has answered; rejects with the error that closed the channel, or with a BlockedError. */
   publish({ exchange, routingKey, content, properties }: OutgoingMessage): Promise<Confirmation> {
+    if (this.blocked) return Promise.reject(this.blocked);
     return new Promise<Confirmation>((resolve, reject) => {
-      const abandon = (): void => reject(this.fault instanceof Error ? this.fault : new Error('the channel is closed'));
+      const abandon = (error: Error): void => reject(error);
       this.waiting.add(abandon);
       this.channel.publish(exchange, routingKey, content, properties, (error: unknown) => {
         const isReturned = this.returned.delete(properties.messageId);
@@ -95,8 +107,9 @@ export class ConfirmedChannel {
     socketOf(this.model).destroy(new Error('the connection is closed'));
   }
 
-  private abandonAll(): void {
-    for (const abandon of this.waiting) abandon();
+  private abandonAll(error: unknown = this.fault): void {
+    const reason = error instanceof Error ? error : new Error('the channel is closed');
+    for (const abandon of this.waiting) abandon(reason);
     this.waiting.clear();
   }
 }

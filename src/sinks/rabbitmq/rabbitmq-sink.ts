@@ -44,10 +44,6 @@ export function createRabbitmqSink(config: SinkConfigOf<'rabbitmq'>, context: Si
     }
     try {
       const channel = await kept.get(signal);
-      if (channel.isBlocked) {
-        const reason = 'the server takes nothing for now: its memory or disk is short';
-        return { kind: 'unavailable', reason, code: 'RABBITMQ_BLOCKED' };
-      }
       const message = messageOf(event, config.exchange, routingKey);
       return verdictOfConfirmation(await orAborted(channel.publish(message), signal));
     } catch (error) {

@@ -1,6 +1,6 @@
 import { DELIVERED, type Verdict } from '../../pipeline.ts';
 import { errorName } from '../answer/error-name.ts';
-import type { Confirmation } from './confirmed-channel.ts';
+import { BlockedError, type Confirmation } from './confirmed-channel.ts';
 
 /** Reply codes of AMQP with which the server closes a channel or a connection. */
 const REPLIES: Readonly<Record<number, string>> = {
@@ -21,6 +21,11 @@ export function verdictOfConfirmation(confirmation: Confirmation): Verdict {
 
 /** Reasons are walpost's own words: those of the server quote names. */
 export function verdictOfAmqpError(error: unknown): Verdict {
+  if (error instanceof BlockedError) {
+    const short = ['memory', 'disk'].filter((what) => error.told.includes(what)).join(' and ');
+    const reason = `the server takes no messages while it is short of ${short === '' ? 'a resource' : short}`;
+    return { kind: 'unavailable', reason, code: 'RABBITMQ_BLOCKED' };
+  }
   const reply = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
   const closedWith = typeof reply === 'number' ? reply : replyInMessage(error);
   if (closedWith !== undefined) {
