@@ -6,11 +6,11 @@ import { tellFigures } from '../e2e/kill-figures.ts';
 import {
   firstOfEach,
   KILL_CONFIG,
-  KILL_LOAD,
   loadThroughKills,
   type NumberedEnvelope,
   orderFaults,
   readEnvelope,
+  SHORT_KILL_LOAD,
 } from '../e2e/through-kills.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { installedPackages } from '../support/installed-packages.ts';
@@ -18,7 +18,9 @@ import { KafkaBroker, kafkaBrokerMissing } from '../support/kafka-broker.ts';
 import { poll } from '../support/slot-session.ts';
 
 const tooOld = Number.parseInt(process.versions.node, 10) < 22;
-const { rate, patience } = KILL_LOAD;
+/** The broker of the tests keeps 5 MB of each partition: all of this load, and not of a larger one. */
+const LOAD = SHORT_KILL_LOAD;
+const { rate, patience } = LOAD;
 const TOPIC = 'all';
 
 /** An option of Node with which walpost finds the client where the tests have installed it. */
@@ -47,6 +49,8 @@ test.skipIf(tooOld)(
         kill: async () => broker.proxy.cut(),
         restart: async () => undefined,
       },
+      LOAD.kills,
+      LOAD,
     );
     await using relay = run.relay;
     await poll('as many arrived', async () => (await broker.count(TOPIC)) >= run.total || undefined, patience);

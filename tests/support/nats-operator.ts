@@ -4,11 +4,8 @@ import { nkeys } from '@nats-io/transport-node';
 type KeyPair = ReturnType<typeof nkeys.createUser>;
 
 const UNLIMITED = -1;
-const ACCOUNT_LIMITS = {
-  ...{ subs: UNLIMITED, data: UNLIMITED, payload: UNLIMITED, imports: UNLIMITED, exports: UNLIMITED },
-  ...{ conn: UNLIMITED, leaf: UNLIMITED, wildcards: true },
-  ...{ mem_storage: UNLIMITED, disk_storage: UNLIMITED, streams: UNLIMITED, consumer: UNLIMITED },
-};
+const LIMITS = 'subs data payload imports exports conn leaf mem_storage disk_storage streams consumer'.split(' ');
+const ACCOUNT_LIMITS = { ...Object.fromEntries(LIMITS.map((name) => [name, UNLIMITED])), wildcards: true };
 const USER_LIMITS = { subs: UNLIMITED, data: UNLIMITED, payload: UNLIMITED };
 
 export class NatsOperator {
