@@ -56,8 +56,8 @@ export class RedisLink {
 
   /** The next use connects anew; a name may lead to another server by then. */
   drop(): void {
-    if (/^(wait|end)$/.test(this.client.status)) return;
-    this.ending ??= new Promise<void>((resolve) => this.client.once('end', () => resolve())).finally(
+    if (/^(wait|end)$/.test(this.client.status) || this.ending) return;
+    this.ending = new Promise<void>((resolve) => this.client.once('end', () => resolve())).finally(
       () => (this.ending = undefined),
     );
     this.client.disconnect();

@@ -37,6 +37,8 @@ export function createRedisSink(config: SinkConfigOf<'redis'>, context: SinkCont
     try {
       const { added, error } = await link.use((client) => addEntries(client, entries, config.max_length), signal);
       const verdicts = events.slice(0, added).map(() => DELIVERED);
+      // A script tells in its answer that its server has become a replica.
+      if (needsNewConnection(error)) link.drop();
       return error === undefined ? verdicts : [...verdicts, verdictOfReply(error, { events, answers })];
     } catch (error) {
       if (signal.aborted) throw error;

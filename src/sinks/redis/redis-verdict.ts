@@ -50,8 +50,10 @@ export function errorCodeIn(text: string): string {
   return /^[A-Z][A-Z0-9]{2,31}(?= |$)/.exec(text.replace(PLACE_IN_SCRIPT, ''))?.[0] ?? 'ERR';
 }
 
+/** For an error, or for the text of one that the server sent. */
 export function needsNewConnection(error: unknown): boolean {
-  return RECONNECT.has(redisErrorCode(error) ?? '');
+  const code = typeof error === 'string' ? errorCodeIn(error) : redisErrorCode(error);
+  return RECONNECT.has(code ?? '');
 }
 
 export interface RedisFailure {
