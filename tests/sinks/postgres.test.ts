@@ -5,9 +5,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { SinkConfigOf } from '../../src/config/sinks/sinks.ts';
 import { sinkSchema } from '../../src/config/sinks/sinks.ts';
 import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
+import { envelopeOf } from '../../src/envelope.ts';
 import type { Event } from '../../src/event.ts';
 import type { Sink, Verdict } from '../../src/pipeline.ts';
 import { createPostgresSink } from '../../src/sinks/postgres/postgres-sink.ts';
+import { wireToText } from '../../src/wire-text.ts';
 import { contractContext, describeSinkContract } from '../contract/sink-contract.ts';
 import { newClient } from '../support/client.ts';
 import { sampleBatch, sampleEvent } from '../support/sample-event.ts';
@@ -96,6 +98,27 @@ describe('postgres', () => {
     await deliver(sink, events.slice(0, 2));
     expect(await deliver(sink, events)).toEqual(events.map(() => ({ kind: 'delivered' })));
     expect(await inbox()).toEqual(ids(events));
+    await sink.close();
+  });
+
+  test('texts that an array would quote come through as they are', async () => {
+    const sink = sinkOf(server.url());
+    const texts = ['a,b', 'say "no"', 'back\\slash', '{braces}', 'NULL', ' blanks ', '', 'é€😀'];
+    const events = texts.map((text) =>
+      sampleEvent({ eventId: `id ${text}`, eventType: text, topic: text, payload: JSON.stringify({ text }) }),
+    );
+    expect(await sink.deliver(sampleBatch(events), never())).toEqual({ kind: 'delivered' });
+    const { rows } = await admin.query(
+      'SELECT event_id, event_type, topic, envelope::text AS envelope FROM walpost_inbox ORDER BY seq',
+    );
+    expect(rows).toEqual(
+      events.map((event) => ({
+        event_id: event.eventId,
+        event_type: event.eventType,
+        topic: event.topic,
+        envelope: wireToText(envelopeOf(event)),
+      })),
+    );
     await sink.close();
   });
 

@@ -4,7 +4,8 @@ import { envelopeOf } from '../../envelope.ts';
 import type { Event } from '../../event.ts';
 import { orAborted } from '../../or-aborted.ts';
 import { quoteQualified } from '../../postgres/identifiers.ts';
-import { wireToText } from '../../wire-text.ts';
+import { textToWire } from '../../wire-text.ts';
+import { textArray } from './text-array.ts';
 
 export class InboxTable {
   private readonly pool: pg.Pool;
@@ -59,10 +60,10 @@ const ignore = (): void => undefined;
 
 function valuesOf(organizationId: string, events: readonly Event[]): unknown[] {
   return [
-    events.map(({ eventId }) => eventId),
+    textArray(events.map(({ eventId }) => textToWire(eventId))),
     organizationId,
-    events.map(({ eventType }) => eventType),
-    events.map(({ topic }) => topic),
-    events.map((event) => wireToText(envelopeOf(event))),
+    textArray(events.map(({ eventType }) => textToWire(eventType))),
+    textArray(events.map(({ topic }) => textToWire(topic))),
+    textArray(events.map(envelopeOf)),
   ];
 }
