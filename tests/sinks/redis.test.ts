@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { SinkConfigOf } from '../../src/config/sinks/sinks.ts';
 import { sinkSchema } from '../../src/config/sinks/sinks.ts';
+import { envelopeOf } from '../../src/envelope.ts';
 import type { Sink, Verdicts } from '../../src/pipeline.ts';
 import { createRedisSink } from '../../src/sinks/redis/redis-sink.ts';
+import { wireToText } from '../../src/wire-text.ts';
 import { contractContext, describeSinkContract } from '../contract/sink-contract.ts';
 import { Certificates } from '../support/certificates.ts';
 import { freeRedisPort, redisMissing, RedisServer } from '../support/redis-server.ts';
@@ -61,6 +63,26 @@ describe.skipIf(missing)(`redis ${missing ?? ''}`, () => {
       event.eventType,
       event.organizationId,
     ]);
+    await sink.close();
+  });
+
+  test('texts of any letters and lengths are in their entries, byte for byte', async () => {
+    const sink = sinkOf({ url: server.url, stream: 'letters:{topic}' });
+    const events = ['a', 'b', 'a'].map((topic, at) =>
+      sampleEvent({
+        topic,
+        eventId: `e-${at} é\u0000€`,
+        eventType: ['x', 'ß'.repeat(300), 'job\r\n😀'][at] ?? '',
+        payload: JSON.stringify({ text: `ü${'€'.repeat(100_000 * at)}` }),
+      }),
+    );
+    expect(await sink.deliver(sampleBatch(events), never())).toEqual({ kind: 'delivered' });
+    const stored = await Promise.all(['a', 'b'].map((topic) => server.admin.xrange(`letters:${topic}`, '-', '+')));
+    const values = stored.flat().map(([, fields]) => fields.filter((_, at) => at % 2 === 1));
+    const expected = [events[0], events[2], events[1]].flatMap((event) => (event ? [event] : []));
+    expect(values).toEqual(
+      expected.map((event) => [event.eventId, event.eventType, event.organizationId, wireToText(envelopeOf(event))]),
+    );
     await sink.close();
   });
 
