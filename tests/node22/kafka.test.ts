@@ -98,6 +98,25 @@ describe.skipIf(tooOld)('kafka', () => {
     await sink.close();
   });
 
+  test('each message has its own headers, also where those of others have the same names', async () => {
+    const topic = fresh();
+    const sink = await kafkaSink({ topic });
+    const types = ['a.one', 'a.two', 'a.one', 'a.three'];
+    const events = types.map((eventType, at) => sampleEvent({ eventType, headers: `{"run": ${at}}` }));
+    expect(new Set(await deliver(sink, ...events))).toEqual(new Set([DELIVERED]));
+    const own = (await broker.stored(topic)).map(({ headers }) =>
+      headers.split(',').filter((header) => /^(?:walpost-event-(?:id|type)|run)=/.test(header)),
+    );
+    expect(own).toEqual(
+      events.map(({ eventId, eventType }, at) => [
+        `walpost-event-id=${eventId}`,
+        `walpost-event-type=${eventType}`,
+        `run=${at}`,
+      ]),
+    );
+    await sink.close();
+  });
+
   test.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)(
     'with compression %s all arrive',
     async (compression) => {

@@ -16,12 +16,15 @@ const PLAIN_ID = /^[!-$&-~]+$/;
 /** An event with more of them keeps the first. */
 const MOST = 32;
 
+/** Its value is printable ASCII. */
+export const EVENT_ID = 'walpost-event-id';
+
 export type MessageHeaders = readonly (readonly [name: string, value: string])[];
 
 export function messageHeaders(event: Event): MessageHeaders {
   const own: [string, string][] = [
     ['content-type', 'application/json'],
-    ['walpost-event-id', idText(event.eventId)],
+    [EVENT_ID, idText(event.eventId)],
     ['walpost-organization-id', idText(event.organizationId)],
   ];
   for (const [name, value] of [
