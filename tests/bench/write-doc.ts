@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { idle, isolation, memory, publish, views } from './support/doc-costs.ts';
 import type { Report } from './support/doc-format.ts';
+import { sinks } from './support/doc-sinks.ts';
 import { drain, latency, organizations } from './support/doc-speed.ts';
 import { ROOT } from './support/report.ts';
 
@@ -29,6 +30,7 @@ const SECTIONS: Readonly<Record<string, (report: Report) => string>> = {
   drain,
   latency,
   organizations,
+  sinks,
   isolation,
   memory,
   idle,

@@ -32,7 +32,8 @@ export class KafkaBroker implements AsyncDisposable {
   readonly address: string;
   readonly proxy: TcpProxy;
   private readonly child: ChildProcess;
-  private readonly direct: string;
+  /** Without the proxy. */
+  readonly direct: string;
 
   private constructor(child: ChildProcess, direct: string, proxy: TcpProxy) {
     this.child = child;

@@ -21,6 +21,8 @@ interface NatsServerOptions {
   /** Lines of its configuration beside port and store. */
   readonly config?: string;
   readonly port?: number;
+  /** What all streams in memory may hold. */
+  readonly memory?: string;
 }
 
 export class NatsServer implements AsyncDisposable {
@@ -34,9 +36,9 @@ export class NatsServer implements AsyncDisposable {
     this.directory = directory;
   }
 
-  static async start({ config = '', port }: NatsServerOptions = {}): Promise<NatsServer> {
+  static async start({ config = '', port, memory = '64MB' }: NatsServerOptions = {}): Promise<NatsServer> {
     const server = new NatsServer(port ?? (await freePort()), await mkdtemp(join(tmpdir(), 'walpost-nats-')));
-    const store = `jetstream { store_dir: "${server.directory}", max_file_store: 1GB, max_memory_store: 64MB }`;
+    const store = `jetstream { store_dir: "${server.directory}", max_file_store: 1GB, max_memory_store: ${memory} }`;
     const lines = [`listen: "127.0.0.1:${server.port}"`, store, config, ''];
     await writeFile(join(server.directory, 'nats.conf'), lines.join('\n'));
     await server.launch();

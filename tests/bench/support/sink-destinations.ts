@@ -1,67 +1,58 @@
 /**
- * The destinations of `bench:sinks`: a server, how walpost is configured for it, and the best loop that its own client
- * allows, for the same bodies. A further sink is one more entry of DESTINATIONS.
+ * The destinations of `bench:sinks` that are databases: a server, how walpost is configured for it, and the best loop that
+ * its own client allows, for the same messages.
  */
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { jetstream, StorageType } from '@nats-io/jetstream';
-import { headers as natsHeaders } from '@nats-io/transport-node';
+import type { Event } from '../../../src/event.ts';
 import { newPool } from '../../support/client.ts';
-import { addStream, NatsServer } from '../../support/nats-server.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { startEmbeddedPostgres } from '../../../src/demo/postgres/embedded-postgres.ts';
 import { ROOT } from './report.ts';
 
-export interface BodyToSend {
-  readonly id: string;
+/** One message of the client's loop, in the forms that clients take. */
+export interface Message {
+  readonly event: Event;
   /** The envelope, as JSON. */
   readonly text: string;
+  readonly bytes: Buffer;
 }
 
 export interface OpenDestination extends AsyncDisposable {
   readonly sink: Readonly<Record<string, unknown>>;
-  /** Sends one batch with the client itself. */
-  send(bodies: readonly BodyToSend[]): Promise<unknown>;
+  /** Options of Node with which walpost's process finds the client. */
+  readonly nodeArgs?: readonly string[];
+  /** Makes everything of a batch that can be made before the clock runs; what it returns sends it with the client itself. */
+  prepare(messages: readonly Message[]): () => Promise<unknown>;
   /** What has arrived since `clear`. */
   count(): Promise<number>;
   clear(): Promise<unknown>;
 }
 
-/** Batches in flight at once, as the sinks have by default. */
-export const IN_FLIGHT: Readonly<Record<string, number>> = { redis: 16, bullmq: 16, postgres: 4, nats: 64 };
-
-export const DESTINATIONS: Readonly<Record<string, () => Promise<OpenDestination>>> = {
-  redis: openRedis,
-  bullmq: openBullmq,
-  postgres: openPostgres,
-  nats: openNats,
-};
-
+/** As the sink has by default. */
+const CONNECTIONS = 4;
 /** Nothing is written to a disk: the clients are compared, not the disks. */
 const MEMORY = { settings: { appendonly: 'no' } };
 
-async function openRedis(): Promise<OpenDestination> {
+export async function openRedis(): Promise<OpenDestination> {
   const server = await RedisServer.start(MEMORY);
   const client = new Redis(server.url);
   return {
     sink: { type: 'redis', url: server.url, stream: 'all' },
-    send: (bodies) => {
+    prepare: (messages) => () => {
       const pipeline = client.pipeline();
-      for (const { id, text } of bodies) {
-        pipeline.xadd(
-          'all',
-          '*',
+      for (const { event, text } of messages) {
+        const names = [
           'event_id',
-          id,
+          event.eventId,
           'event_type',
-          'job.completed',
+          event.eventType,
           'organization_id',
-          id,
-          'envelope',
-          text,
-        );
+          event.organizationId,
+        ];
+        pipeline.xadd('all', '*', ...names, 'envelope', text);
       }
       return pipeline.exec();
     },
@@ -74,20 +65,20 @@ async function openRedis(): Promise<OpenDestination> {
   };
 }
 
-async function openBullmq(): Promise<OpenDestination> {
+export async function openBullmq(): Promise<OpenDestination> {
   const server = await RedisServer.start(MEMORY);
   const connection = new Redis(server.url);
   const queue = new Queue('all', { connection });
   return {
     sink: { type: 'bullmq', url: server.url, queue: 'all' },
-    send: (bodies) =>
-      queue.addBulk(
-        bodies.map(({ id, text }) => ({
-          name: 'job.completed',
-          data: JSON.parse(text) as unknown,
-          opts: { jobId: id },
-        })),
-      ),
+    prepare(messages) {
+      const jobs = messages.map(({ event, text }) => ({
+        name: event.eventType,
+        data: JSON.parse(text) as unknown,
+        opts: { jobId: event.eventId },
+      }));
+      return () => queue.addBulk(jobs);
+    },
     count: () => server.admin.llen('bull:all:wait'),
     clear: () => server.admin.flushall(),
     async [Symbol.asyncDispose]() {
@@ -98,44 +89,30 @@ async function openBullmq(): Promise<OpenDestination> {
   };
 }
 
-async function openPostgres(): Promise<OpenDestination> {
+export async function openPostgres(): Promise<OpenDestination> {
   const server = await startEmbeddedPostgres({ settings: { fsync: 'off', max_wal_size: '4GB' } });
-  const pool = newPool({ connectionString: server.url(), max: IN_FLIGHT['postgres'] });
+  const pool = newPool({ connectionString: server.url(), max: CONNECTIONS });
   await pool.query(readFileSync(join(ROOT, 'sql/inbox/walpost_inbox.sql'), 'utf8'));
   const text = `INSERT INTO walpost_inbox (event_id, organization_id, event_type, topic, envelope)
-                SELECT id, id, 'job.completed', 'billing', envelope::json
-                  FROM unnest($1::text[], $2::text[]) AS body (id, envelope) ON CONFLICT (event_id) DO NOTHING`;
+                SELECT id, $2, event_type, topic, envelope::json
+                  FROM unnest($1::text[], $3::text[], $4::text[], $5::text[]) AS message (id, event_type, topic, envelope)
+                    ON CONFLICT (event_id) DO NOTHING`;
   return {
     sink: { type: 'postgres', url: server.url() },
-    send: (bodies) => pool.query(text, [bodies.map(({ id }) => id), bodies.map((body) => body.text)]),
+    prepare(messages) {
+      const values = [
+        messages.map(({ event }) => event.eventId),
+        messages[0]?.event.organizationId,
+        messages.map(({ event }) => event.eventType),
+        messages.map(({ event }) => event.topic),
+        messages.map((message) => message.text),
+      ];
+      return () => pool.query({ name: 'insert', text, values });
+    },
     count: async () => Number((await pool.query('SELECT count(*) AS n FROM walpost_inbox')).rows[0]?.n),
     clear: () => pool.query('TRUNCATE walpost_inbox'),
     async [Symbol.asyncDispose]() {
       await pool.end();
-      await server[Symbol.asyncDispose]();
-    },
-  };
-}
-
-async function openNats(): Promise<OpenDestination> {
-  const server = await NatsServer.start();
-  const connection = await server.connect();
-  const manager = await addStream(connection, { storage: StorageType.Memory });
-  const stream = jetstream(connection);
-  return {
-    sink: { type: 'nats', servers: [server.url], subject: 'walpost.all' },
-    // One after the other, as a sink that keeps the order of an organization.
-    async send(bodies) {
-      for (const { id, text } of bodies) {
-        const headers = natsHeaders();
-        headers.set('Nats-Msg-Id', id);
-        await stream.publish('walpost.all', text, { headers });
-      }
-    },
-    count: async () => (await manager.streams.info('EVENTS')).state.messages,
-    clear: () => manager.streams.purge('EVENTS'),
-    async [Symbol.asyncDispose]() {
-      await connection.close();
       await server[Symbol.asyncDispose]();
     },
   };
