@@ -42,7 +42,7 @@ export class AlertWebhook implements AsyncDisposable {
     const body = textToWire(text);
     const bytes = wireBytes(body);
     const signature = signatureOf(this.keys, { id, timestamp, body: bytes });
-    const headers = { 'webhook-id': id, 'webhook-timestamp': String(timestamp), 'webhook-signature': signature };
+    const headers = ['webhook-id', id, 'webhook-timestamp', String(timestamp), 'webhook-signature', signature];
     const late = new AbortController();
     const timer = this.clock.schedule(TIMEOUT_MS, () => late.abort());
     try {

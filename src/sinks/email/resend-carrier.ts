@@ -59,7 +59,7 @@ export class ResendCarrier {
   ): Promise<Verdict> {
     try {
       const sent = { events, body: textToWire(JSON.stringify(body)) };
-      const headers = { 'idempotency-key': key };
+      const headers = ['idempotency-key', key];
       return resendVerdict(await this.target.post({ path: this.base + route, headers, sent }, signal));
     } catch (error) {
       return verdictOfError(error);

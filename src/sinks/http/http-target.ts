@@ -3,20 +3,17 @@
  * redirects, a few KiB of an answer, and no work after the signal aborts.
  */
 import { STATUS_CODES } from 'node:http';
-import { Agent, request } from 'undici';
+import { Agent } from 'undici';
 import type { Clock } from '../../clock.ts';
-import { orAborted } from '../../or-aborted.ts';
 import { wireBytes } from '../../wire-text.ts';
 import { AnswerText } from '../answer/answer-text.ts';
 import { type HttpAnswer, isDelivered, isRedirect, parseRetryAfter } from './http-verdict.ts';
 import { secretsOfHeader, secretsOfUrl } from '../answer/known-secrets.ts';
 import type { Sent } from '../answer/sent-events.ts';
 import { decodedStart } from './content-encoding.ts';
+import { type AnswerStart, exchange, MAX_ANSWER_BYTES } from './exchange.ts';
 import { type ConnectorOptions, guardedConnector } from './ssrf-guard.ts';
 
-const MAX_ANSWER_BYTES = 8 * 1024;
-/** Maximum time for the body after the head. The status has decided by then; the body only explains it and frees the socket. */
-const ANSWER_PATIENCE = 1000;
 const MAX_CONNECT_TIME = 10_000;
 
 export interface HttpTargetOptions {
@@ -54,10 +51,13 @@ export function httpAgent({ connections, timeout = MAX_CONNECT_TIME, proxy, ...w
   });
 }
 
+/** Lower-case names and their values in turn. Objects that are spread into each other cost ten times as much for each request. */
+export type HeaderList = readonly string[];
+
 export interface HttpPost {
   /** Instead of the path of the URL. */
   readonly path?: string;
-  readonly headers: Readonly<Record<string, string>>;
+  readonly headers: HeaderList;
   readonly sent: Sent;
   /** The bytes of `sent.body`, when the caller has them already. */
   readonly bytes?: Buffer;
@@ -67,25 +67,11 @@ export interface HttpPost {
   readonly secrets?: readonly string[];
 }
 
-type AnswerBody = Awaited<ReturnType<typeof request>>['body'];
-
-interface Reading {
-  readonly signal: AbortSignal;
-  /** The Content-Encoding. */
-  readonly encoding: string;
-}
-
-/** The beginning of a body; it is decoded only on demand. */
-interface Start {
-  readonly text: () => string;
-  readonly cut: boolean;
-}
-
 export class HttpTarget {
   private readonly agent: Agent;
   private readonly origin: string;
   private readonly path: string;
-  private readonly headers: Record<string, string>;
+  private readonly headers: readonly (readonly [name: string, value: string])[];
   private readonly answerText: AnswerText;
   private readonly clock: Clock;
 
@@ -95,7 +81,7 @@ export class HttpTarget {
     this.origin = url.origin;
     this.path = url.pathname + url.search;
     this.clock = options.clock;
-    this.headers = { ...basicAuthorization(url), ...options.headers };
+    this.headers = Object.entries({ ...basicAuthorization(url), ...options.headers });
     this.answerText = new AnswerText(() => [
       ...secretsOfUrl(url, { path: options.secretPath }),
       ...Object.values(basicAuthorization(url)).flatMap(secretsOfHeader),
@@ -107,22 +93,18 @@ export class HttpTarget {
 
   /** Resolves with the answer, whatever its status. Throws when there is none. */
   async post(post: HttpPost, signal: AbortSignal): Promise<HttpAnswer> {
-    // undici notices an abort only once it is connected, which an address that swallows packets delays.
-    const answer = await orAborted(
-      request(this.origin + (post.path ?? this.path), {
-        dispatcher: this.agent,
+    const answer = await exchange(
+      this.agent,
+      {
+        origin: this.origin,
+        path: post.path ?? this.path,
         method: 'POST',
-        headers: { ...this.headers, ...post.headers },
+        headers: this.withOwn(post.headers),
         body: post.bytes ?? wireBytes(post.sent.body),
-        signal,
-      }),
-      signal,
+      },
+      { signal, clock: this.clock },
     );
-    const { statusCode: status, statusText } = answer;
-    const said = await this.readStart(answer.body, {
-      signal,
-      encoding: String(answer.headers['content-encoding'] ?? ''),
-    });
+    const { status, statusText } = answer;
     if (isDelivered(status) && post.readsAccepted !== true)
       return { status, body: '', answer: undefined, retryAfter: undefined };
     const retryAfter = parseRetryAfter(answer.headers['retry-after'], this.clock.wallTime());
@@ -132,13 +114,20 @@ export class HttpTarget {
       return { status, body: '', answer: undefined, retryAfter, pointsTo };
     }
     const phrase = statusText === STATUS_CODES[status] ? '' : statusText;
-    const body = said.text();
+    const body = textOf(answer);
     return {
       status,
       body,
-      answer: this.answerText.keep({ text: `${phrase} ${body}`.trim(), cut: said.cut }, post.sent, post.secrets),
+      answer: this.answerText.keep({ text: `${phrase} ${body}`.trim(), cut: answer.cut }, post.sent, post.secrets),
       retryAfter,
     };
+  }
+
+  /** A request's own header goes instead of the target's of that name. */
+  private withOwn(own: HeaderList): string[] {
+    const list = [...own];
+    for (const [name, value] of this.headers) if (!hasName(own, name)) list.push(name, value);
+    return list;
   }
 
   /** A host that holds a secret of the sink, or what was sent, is not named. */
@@ -158,38 +147,17 @@ export class HttpTarget {
   async close(): Promise<void> {
     await this.agent.destroy();
   }
+}
 
-  /** The first bytes of the body. When the body ends within the bounds the socket stays open; otherwise it is destroyed. */
-  private readStart(body: AnswerBody, { signal, encoding }: Reading): Promise<Start> {
-    return new Promise((resolve) => {
-      const chunks: Buffer[] = [];
-      let length = 0;
-      const finish = (whole = false): void => {
-        patience.cancel();
-        signal.removeEventListener('abort', cut);
-        body.off('data', take);
-        body.destroy();
-        const text = (): string =>
-          decodedStart(Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES), encoding)
-            .subarray(0, MAX_ANSWER_BYTES)
-            .toString('utf8');
-        resolve({ text, cut: !whole });
-      };
-      const cut = (): void => finish();
-      const take = (chunk: Buffer): void => {
-        chunks.push(chunk);
-        length += chunk.length;
-        if (length >= MAX_ANSWER_BYTES) finish();
-      };
-      const patience = this.clock.schedule(ANSWER_PATIENCE, cut);
-      signal.addEventListener('abort', cut, { once: true });
-      body
-        .on('error', cut)
-        .on('end', () => finish(true))
-        .on('data', take);
-      if (signal.aborted) finish();
-    });
-  }
+function hasName(headers: HeaderList, name: string): boolean {
+  for (let at = 0; at < headers.length; at += 2) if (headers[at] === name) return true;
+  return false;
+}
+
+function textOf({ chunks, headers }: AnswerStart): string {
+  const bytes = Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES);
+  const decoded = decodedStart(bytes, String(headers['content-encoding'] ?? ''));
+  return decoded.subarray(0, MAX_ANSWER_BYTES).toString('utf8');
 }
 
 function basicAuthorization(url: URL): Record<string, string> {

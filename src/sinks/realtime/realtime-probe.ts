@@ -30,7 +30,7 @@ export async function probeRealtime(
   try {
     const sent = { events: [], body: asWire('{"messages":[]}') };
     const path = broadcastPath(new URL(url));
-    const verdict = realtimeVerdict(await target.post({ path, headers: {}, sent }, signal));
+    const verdict = realtimeVerdict(await target.post({ path, headers: [], sent }, signal));
     return verdict.kind === 'failed' ? DELIVERED : verdict;
   } catch (error) {
     return verdictOfError(error);

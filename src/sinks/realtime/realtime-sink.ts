@@ -55,7 +55,7 @@ export function createRealtimeSink(config: SinkConfigOf<'realtime'>, context: Si
     if (problem) return { kind: 'rejected', reason: `Realtime cannot carry it: ${problem}` };
     const path = messagePath(base, { channel, event: name, isPrivate: config.private });
     try {
-      return realtimeVerdict(await target.post({ path, headers: {}, sent }, signal));
+      return realtimeVerdict(await target.post({ path, headers: [], sent }, signal));
     } catch (error) {
       return verdictOfError(error);
     }

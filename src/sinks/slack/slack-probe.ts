@@ -26,7 +26,7 @@ export async function probeSlack(
   });
   try {
     const sent = { events: [], body: asWire('{}') };
-    return slackVerdict(await target.post({ headers: {}, sent, readsAccepted: true }, signal), {
+    return slackVerdict(await target.post({ headers: [], sent, readsAccepted: true }, signal), {
       isApi: true,
       isOwnChannel: false,
     });

@@ -48,7 +48,7 @@ export function createSlackSink(config: SinkConfigOf<'slack'>, context: SinkCont
     const to = place.isApi ? { channel: channelOf(events[0] as Event) } : {};
     const body = textToWire(JSON.stringify({ ...to, ...message, unfurl_links: false, unfurl_media: false }));
     try {
-      const answer = await target.post({ headers: {}, sent: { events, body }, readsAccepted: place.isApi }, signal);
+      const answer = await target.post({ headers: [], sent: { events, body }, readsAccepted: place.isApi }, signal);
       return slackVerdict(answer, place);
     } catch (error) {
       return verdictOfError(error);

@@ -61,12 +61,11 @@ async function post(
 ): Promise<Verdict> {
   const { batch, clock, signal } = attempt;
   const timestamp = Math.floor(clock.wallTime() / 1000);
-  const headers: Record<string, string> = { ...message.headers, 'webhook-timestamp': String(timestamp) };
-  if (batch.traceparent !== undefined) headers['traceparent'] = batch.traceparent;
-  headers['webhook-id'] = message.id;
+  const headers = [...message.headers, 'webhook-id', message.id, 'webhook-timestamp', String(timestamp)];
+  if (batch.traceparent !== undefined) headers.push('traceparent', batch.traceparent);
   const bytes = wireBytes(message.body);
   const signature = keys.length === 0 ? undefined : signatureOf(keys, { id: message.id, timestamp, body: bytes });
-  if (signature !== undefined) headers['webhook-signature'] = signature;
+  if (signature !== undefined) headers.push('webhook-signature', signature);
   const secrets = signature === undefined ? [] : [signature];
   try {
     return verdictOfAnswer(await target.post({ headers, sent: message, bytes, secrets }, signal));

@@ -8,6 +8,7 @@ import { scopeOf } from '../../template/event-scope.ts';
 import type { Template } from '../../template/template.ts';
 import { soundTemplate } from '../../template/template-source.ts';
 import { textToWire, type WireText } from '../../wire-text.ts';
+import type { HeaderList } from '../http/http-target.ts';
 import { CLOUDEVENT_TYPE, CLOUDEVENTS_BATCH_TYPE, cloudEventBatch, cloudEventOf } from './cloudevents.ts';
 
 const PLAIN = /^[!-~](?:[ -~]*[!-~])?$/;
@@ -18,7 +19,7 @@ export type WebhookConfig = SinkConfigOf<'webhook'>;
 
 export interface WebhookMessage {
   readonly id: string;
-  readonly headers: Readonly<Record<string, string>>;
+  readonly headers: HeaderList;
   readonly events: readonly Event[];
   readonly body: WireText;
 }
@@ -43,9 +44,9 @@ export function batchMessage(batch: Batch, { config, name }: WebhookForm): Webho
   const { events, lane, job = null } = batch;
   const id = batchId({ sink: name, job, lane, events });
   if (config.format === 'cloudevents') {
-    return { id, events, headers: { 'content-type': CLOUDEVENTS_BATCH_TYPE }, body: cloudEventBatch(events) };
+    return { id, events, headers: ['content-type', CLOUDEVENTS_BATCH_TYPE], body: cloudEventBatch(events) };
   }
-  return { id, events, headers: { 'content-type': JSON_TYPE }, body: batchBody({ sink: name, batch, id }) };
+  return { id, events, headers: ['content-type', JSON_TYPE], body: batchBody({ sink: name, batch, id }) };
 }
 
 /** Throws a TemplateFailure. */
@@ -59,12 +60,9 @@ export function singleMessage(
   const cloud = config.format === 'cloudevents';
   const type = headerText(event.eventType) ?? event.eventId;
   const key = headerText(event.idempotencyKey ?? '') ?? headerText(event.eventId) ?? id;
-  const headers = {
-    'content-type': template ? contentType : cloud ? CLOUDEVENT_TYPE : JSON_TYPE,
-    'walpost-event-type': type,
-    'idempotency-key': key,
-    ...(config.preset === 'n8n' && { 'x-event-type': type, 'x-idempotency-key': key }),
-  };
+  const sentType = template ? contentType : cloud ? CLOUDEVENT_TYPE : JSON_TYPE;
+  const headers = ['content-type', sentType, 'walpost-event-type', type, 'idempotency-key', key];
+  if (config.preset === 'n8n') headers.push('x-event-type', type, 'x-idempotency-key', key);
   if (template) return { id, headers, events, body: textToWire(template.render(scopeOf(event)).toWellFormed()) };
   const body = cloud ? cloudEventOf(event) : batchBody({ sink: name, batch: { ...batch, events }, id });
   return { id, headers, events, body };
