@@ -5,7 +5,7 @@ import { format, resolveConfig } from 'prettier';
 import { idle, isolation, memory, publish, views } from './support/doc-costs.ts';
 import type { Report } from './support/doc-format.ts';
 import { sinks } from './support/doc-sinks.ts';
-import { drain, latency, organizations } from './support/doc-speed.ts';
+import { drain, latency, organizations, requests } from './support/doc-speed.ts';
 import { ROOT } from './support/report.ts';
 
 const HEAD = `# Performance
@@ -29,6 +29,7 @@ const BETTER = `## Where others are better
 const SECTIONS: Readonly<Record<string, (report: Report) => string>> = {
   drain,
   latency,
+  requests,
   organizations,
   sinks,
   isolation,

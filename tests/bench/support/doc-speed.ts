@@ -48,7 +48,12 @@ export function latency(report: Report): string {
     return `${short(figures['p50Ms'], 1)} / ${short(figures['p99Ms'], 1)}${lost}`;
   };
   const p50 = (consumer: string, rate: string): number => medians[`${consumer} @ ${rate}/s`]?.['p50Ms'] ?? Number.NaN;
-  const ours = 'walpost, leading edge';
+  const ours = consumers.find((consumer) => consumer === 'walpost, adaptive') ?? 'walpost, leading edge';
+  const warmUp = Number(settings['warmup'] ?? 0);
+  const warmed =
+    warmUp === 0
+      ? 'Each consumer has just been started, so the first second of its run is that of code which is not compiled yet.'
+      : `Each consumer has had ${whole(warmUp)} events before those that are measured, at 500/s: a process that has just begun runs code that is not compiled yet.`;
   const better = rates.flatMap((rate) =>
     consumers
       .filter((consumer) => !consumer.startsWith('walpost') && p50(consumer, rate) < p50(ours, rate))
@@ -62,6 +67,7 @@ export function latency(report: Report): string {
 
 Milliseconds from the return of COMMIT to the arrival of the request, median / 99th percentile, for events that are committed one by one at
 a steady rate. An asterisk marks figures for which some events had not arrived five seconds after the last commit. The peers' handlers post to the same receiver.
+${warmed}
 
 ${table(
   ['consumer', ...rates.map((rate) => `${whole(Number(rate))}/s`)],
@@ -70,10 +76,34 @@ ${table(
 
 ${chart('latency', `Commit to webhook at ${rates[0]} event a second, median`, bars, 'ms')}
 
-The window sets the latency, by design. With the leading edge, the first event of a quiet organization waits for a snapshot that sees its
+The window sets the latency, by design. With \`mode: adaptive\` or the leading edge, the first event of a quiet organization waits for a snapshot that sees its
 transaction, which takes one round trip to the server, and for the request.
 
-The median of a peer is lower than that of the leading edge in these cases: ${better.length === 0 ? 'none' : better.join('; ')}.
+The median of a peer is lower than that of \`${ours}\` in these cases: ${better.length === 0 ? 'none' : better.join('; ')}.
+
+${provenance(report)}
+`;
+}
+
+export function requests(report: Report): string {
+  const { medians, derived, settings } = report;
+  const rows = Object.entries(medians).map(([name, figures]) => [
+    name,
+    whole(figures['requestsPerSecond']),
+    whole(figures['cpuMicros']),
+  ]);
+  const ratios = Object.entries(derived).map(([name, value]) => [name, short(value)]);
+  return `## One request for each event
+
+${whole(Number(settings['requests']))} signed requests with one event each (\`batch: false\`), ${settings['concurrency']} in flight, to a receiver on the same cores. \`walpost\` drains a backlog, so the
+walsender and the start of the process are part of it. \`its sink alone\` makes, signs and posts the same requests without a database. The loops of
+undici have bodies and signatures ready: \`request\` is what programs use, \`dispatch\` the least that undici can do.
+
+${table(['sender', 'requests/s', 'CPU µs a request'], rows)}
+
+Ratios of requests/s, round by round:
+
+${table(['of', 'ratio'], ratios)}
 
 ${provenance(report)}
 `;
