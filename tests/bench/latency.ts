@@ -1,8 +1,8 @@
 /**
- * From the return of COMMIT to the arrival at a webhook: `npm run bench:latency [-- --rounds 5 --rates 1,100,1000,5000]`.
+ * From the return of COMMIT to the arrival at a webhook: `npm run bench:latency [-- --rounds 5 --rates 1,100,1000,5000 --warmup 3000]`.
  *
  * A writer in a process of its own commits events one by one at a steady rate; one consumer at a time brings them to the
- * same receiver. What has not arrived some seconds after the last commit counts as having taken that long.
+ * same receiver. It gets `warmup` events first that are not measured. What has not arrived some seconds after the last commit counts as having taken that long.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,7 +23,14 @@ import {
 import { dropSlot, makeSlots, startBenchServer } from './support/server.ts';
 import { WalpostProcess } from './support/walpost-process.ts';
 
-const options = benchOptions({ rounds: 5, rates: '1,100,1000,5000', organizations: 100, only: '', save: 'latency' });
+const options = benchOptions({
+  rounds: 5,
+  rates: '1,100,1000,5000',
+  organizations: 100,
+  warmup: 3_000,
+  only: '',
+  save: 'latency',
+});
 /** At one a second there is no hurry; the rounds have some fifty events together then. */
 const SECONDS: Readonly<Record<string, number>> = { '1': 8, '100': 4, '1000': 4, '5000': 3 };
 const GRACE_MS = 5_000;
@@ -83,12 +90,12 @@ async function measure(open: () => Promise<Road>, rate: number): Promise<Figures
   await using road = await open();
   await delay(500);
   const seconds = SECONDS[String(rate)] ?? 6;
-  const { organizations } = options;
+  const { organizations, warmup } = options;
   await using writer = peers.start(
     road.writer,
     'write',
     road.url,
-    ...[rate, seconds, organizations, files.sent].map(String),
+    ...[rate, seconds, organizations, warmup, files.sent].map(String),
   );
   if ((await writer.exit()) !== 0) throw new Error(`the writer failed: ${writer.output}`);
   const sent = JSON.parse(readFileSync(files.sent, 'utf8')) as number[];

@@ -5,6 +5,8 @@ import { Pool } from 'undici';
 
 const [name, mode, url, ...rest] = process.argv.slice(2);
 const peer = await import(name === 'walpost' ? './walpost.mjs' : `./${name}.mjs`);
+/** Events a second before those that are measured; every contestant can follow. */
+const WARM_UP_RATE = 500;
 const modes = { prepare, fill, drain, forward, write };
 await modes[mode]();
 
@@ -45,27 +47,36 @@ async function forward() {
   console.log('ready');
 }
 
-/** Commits events one by one at a steady rate, and notes when each commit came back. */
+async function steadily(total, rate, begin) {
+  const begun = performance.now();
+  let next = 0;
+  while (next < total) {
+    const due = Math.min(total, Math.floor(((performance.now() - begun) / 1000) * rate) + 1);
+    for (; next < due; next++) begin(next);
+    const wait = begun + (next / rate) * 1000 - performance.now();
+    if (next < total) await delay(Math.max(1, wait));
+  }
+}
+
+/**
+ * Commits events one by one at a steady rate, and notes when each commit came back. Before that come events that are not measured:
+ * a consumer that has just begun runs code that is not compiled yet.
+ */
 async function write() {
-  const [rate, seconds, organizations, file] = [Number(rest[0]), Number(rest[1]), Number(rest[2]), rest[3]];
+  const [rate, seconds, organizations, warmUp] = rest.slice(0, 4).map(Number);
+  const file = rest[4];
   const write = await peer.writer(url, organizations);
   const total = Math.max(1, Math.round(rate * seconds));
   const committed = Array.from({ length: total }, () => 0);
   const pending = [];
   for (let n = 0; n < 20; n++) await write(-1 - n); // connections and plans
-  await delay(500);
-  const begun = performance.now();
-  let next = 0;
-  while (next < total) {
-    const due = Math.min(total, Math.floor(((performance.now() - begun) / 1000) * rate) + 1);
-    for (; next < due; next++) {
-      const n = next;
-      const noted = () => void (committed[n] = Number(process.hrtime.bigint() / 1000n));
-      pending.push(write(n).then(noted, () => undefined)); // a 0 says that it was not written
-    }
-    const wait = begun + (next / rate) * 1000 - performance.now();
-    if (next < total) await delay(Math.max(1, wait));
-  }
+  await steadily(warmUp, WARM_UP_RATE, (n) => pending.push(write(-21 - n).catch(() => undefined)));
+  await Promise.all(pending.splice(0));
+  await delay(1000);
+  await steadily(total, rate, (n) => {
+    const noted = () => void (committed[n] = Number(process.hrtime.bigint() / 1000n));
+    pending.push(write(n).then(noted, () => undefined)); // a 0 says that it was not written
+  });
   await Promise.all(pending);
   writeFileSync(file, JSON.stringify(committed));
   process.exit(0);
