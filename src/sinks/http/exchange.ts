@@ -16,7 +16,8 @@ const ANSWER_PATIENCE = 1000;
 export interface AnswerStart {
   readonly status: number;
   readonly statusText: string;
-  readonly headers: IncomingHttpHeaders;
+  /** A list where the answer repeats a header. */
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** The beginning of the body, 8 KiB and what came together with their last byte. */
   readonly chunks: readonly Buffer[];
   /** The body was longer, took too long or broke off; its socket is destroyed. */
@@ -51,7 +52,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   private controller: Dispatcher.DispatchController | undefined;
   private status = 0;
   private statusText = '';
-  private headers: IncomingHttpHeaders = {};
+  private headers: AnswerStart['headers'] = {};
   private patience: Timer | undefined;
   private readonly chunks: Buffer[] = [];
   private length = 0;
