@@ -52,6 +52,23 @@ BEGIN
 END;
 $function$;
 
+CREATE OR REPLACE FUNCTION walpost_internal.unsettled_since() RETURNS timestamptz
+LANGUAGE sql STABLE
+-- While the relay is behind, a checkpoint waits to be settled. What the one before it does not see may still be on its way.
+BEGIN ATOMIC
+  SELECT min(coalesce(settled.taken_at, open.taken_at))
+    FROM walpost.cursor AS k
+         LEFT JOIN LATERAL (
+           SELECT c.lsn, c.taken_at FROM walpost.checkpoints AS c
+            WHERE c.slot = k.slot AND c.system_identifier = k.system_identifier AND c.settled_at IS NOT NULL
+            ORDER BY c.lsn DESC, c.id DESC LIMIT 1) AS settled ON true
+         CROSS JOIN LATERAL (
+           SELECT c.taken_at FROM walpost.checkpoints AS c
+            WHERE c.slot = k.slot AND c.system_identifier = k.system_identifier AND c.settled_at IS NULL
+              AND c.lsn >= coalesce(settled.lsn, '0/0')
+            ORDER BY c.lsn, c.id LIMIT 1) AS open;
+END;
+
 CREATE OR REPLACE FUNCTION walpost_internal.end_endpoint(endpoint walpost.endpoints, reason text, missed_since timestamptz) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -65,8 +82,9 @@ DECLARE
          ORDER BY p.history, p.order_lsn, p.order_job, p.place LIMIT 1) AS first);
   after walpost.endpoints := endpoint;
 BEGIN
-  -- What it has missed before, and nobody has sent since, is still missed.
-  after.missed_since := least(endpoint.missed_since, end_endpoint.missed_since, parked_since, clock_timestamp());
+  -- What it has missed before, and nobody has sent since, is still missed. So is what was committed before and has not been received yet:
+  -- the relay discards it when it comes to this change and the endpoint fails.
+  after.missed_since := least(endpoint.missed_since, end_endpoint.missed_since, parked_since, walpost_internal.unsettled_since(), clock_timestamp());
   after := walpost_internal.set_endpoint_state(after, 'disabled', 'disabled', coalesce(nullif(reason, ''), 'no reason was given'));
   IF walpost_internal.streams_outbox() THEN
     PERFORM walpost_internal.publish_endpoint_event(after, 'walpost.endpoint.disabled', jsonb_build_object(
@@ -191,6 +209,8 @@ COMMENT ON FUNCTION walpost_internal.reason_problem(text, text) IS 'Raises an er
 COMMENT ON FUNCTION walpost_internal.set_endpoint_state(walpost.endpoints, text, text, text) IS 'Writes the state of an endpoint, and the row of the change.';
 COMMENT ON FUNCTION walpost_internal.streams_outbox() IS 'Whether what is written to walpost.outbox is sent, or will be.';
 COMMENT ON FUNCTION walpost_internal.publish_endpoint_event(walpost.endpoints, text, jsonb) IS 'Writes an event of walpost about an endpoint into the outbox.';
+COMMENT ON FUNCTION walpost_internal.unsettled_since() IS
+  'Everything that was committed before this time is settled for every slot; null where no checkpoint waits to be settled, as with a relay that keeps up.';
 COMMENT ON FUNCTION walpost_internal.end_endpoint(walpost.endpoints, text, timestamptz) IS
   'Disables an endpoint, notes since when it misses events, and publishes walpost.endpoint.disabled.';
 COMMENT ON FUNCTION walpost.pause_endpoint(uuid, text) IS

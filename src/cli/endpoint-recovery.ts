@@ -86,7 +86,9 @@ async function sinceOf(
   }
   const { between } = await planReplay(pool, { slot, from: 'everything' });
   const oldest = between === null ? new Date(0) : nextMillisecond(between.oldest.takenAt);
-  if (since < oldest) {
+  // Both have microseconds, in the same form; the oldest checkpoint may be the one that `missed_since` was taken from.
+  const isReached = asked === undefined && between !== null && missed !== null && missed >= between.oldest.takenAt;
+  if (since < oldest && !isReached) {
     throw new WalpostError('REPLAY_RANGE', {
       detail: `${since.toISOString()} is older than what the rows still tell apart, which begins at ${oldest.toISOString()}.`,
       remedy: `Use --since ${oldest.toISOString()}, or a later time; what is older is lost to this endpoint.`,

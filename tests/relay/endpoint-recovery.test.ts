@@ -98,6 +98,34 @@ test('a relay that is behind comes to the enabling first, and sends what was mis
   expect(got(endpoint)).toEqual(missed);
 });
 
+test('what a relay that was behind had not received yet is missed too, and comes', async () => {
+  const first = await RelayInProcess.start({ database, sinks });
+  const endpoint = await customers.add(X);
+  const before = await customers.publish(X);
+  await receiver.has(endpoint, [before]);
+  await checkpoint('settled_at IS NOT NULL');
+  await first.stop();
+
+  // Ten minutes ago it was committed, a checkpoint was taken, and the relay came no further.
+  const unread = await customers.publish(X);
+  await database.query(
+    `INSERT INTO walpost.checkpoints (slot, system_identifier, timeline, lsn, snapshot)
+     SELECT slot, system_identifier, timeline, pg_current_wal_insert_lsn(), pg_current_snapshot() FROM walpost.cursor`,
+  );
+  await database.query(`UPDATE walpost.checkpoints SET taken_at = taken_at - interval '10 minutes'`);
+  receiver.answers(endpoint, 503);
+  await disable(endpoint);
+  await using _second = await RelayInProcess.start({ database, sinks });
+  await checkpoint('settled_at IS NOT NULL');
+  receiver.answers(endpoint, 200);
+
+  expect(await recover(endpoint, '--yes')).toMatchObject({ code: 0, stderr: '' });
+  const last = await customers.publish(X);
+  await receiver.has(endpoint, [last]);
+  expect(got(endpoint)).toEqual([before, unread, last]);
+  expect(receiver.faults).toEqual([]);
+});
+
 test('where rows are gone it is refused with the oldest time, which then works', async () => {
   await using _running = await RelayInProcess.start({ database, sinks });
   const endpoint = await customers.add(X);

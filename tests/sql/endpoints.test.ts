@@ -164,6 +164,35 @@ test('events are missed from the oldest that was parked on, and a later gap does
   expect((await endpointOf(id))?.['missed_since']).toEqual(new Date('2026-01-01T00:00:00Z'));
 });
 
+test('events are missed from the last settled checkpoint on while the relay is behind', async () => {
+  const { id } = await addEndpoint(database, organization);
+  await database.query(
+    `INSERT INTO walpost.cursor (slot, system_identifier, timeline) VALUES ('s', '1', 1), ('t', '1', 1)`,
+  );
+  const checkpoint = (slot: string, lsn: string, given: { takenAt: string; settled: boolean }) =>
+    database.query(
+      `INSERT INTO walpost.checkpoints (slot, system_identifier, timeline, lsn, snapshot, taken_at, settled_at)
+       VALUES ($1, '1', 1, $2, pg_current_snapshot(), $3, CASE WHEN $4::boolean THEN now() END)`,
+      [slot, lsn, given.takenAt, given.settled],
+    );
+  const missed = async (): Promise<unknown> => {
+    const before = new Date(Date.now() - 60_000);
+    await call('walpost.disable_endpoint($1)', id);
+    const since = (await endpointOf(id))?.['missed_since'] as Date;
+    await call('walpost.enable_endpoint($1)', id);
+    await call('walpost_internal.forget_missed($1)', id);
+    return since > before ? 'now' : since.toISOString();
+  };
+  await checkpoint('s', '0/1', { takenAt: '2026-01-01T00:00:00Z', settled: true });
+  await checkpoint('s', '0/2', { takenAt: '2026-01-02T00:00:00Z', settled: true });
+  await checkpoint('t', '0/9', { takenAt: '2025-01-01T00:00:00Z', settled: true });
+  expect(await missed()).toBe('now');
+  await checkpoint('s', '0/3', { takenAt: '2026-01-03T00:00:00Z', settled: false });
+  expect(await missed()).toBe('2026-01-02T00:00:00.000Z');
+  await database.query('DELETE FROM walpost.checkpoints WHERE settled_at IS NOT NULL');
+  expect(await missed()).toBe('2026-01-03T00:00:00.000Z');
+});
+
 test('a rotation keeps the secret before it valid for the overlap, and five at most', async () => {
   const { id, secret: first } = await addEndpoint(database, organization);
   const second = await call<string>('walpost.rotate_endpoint_secret($1)', id);
