@@ -12,6 +12,7 @@ import { LiveClient, LIVE_SECRET, liveToken, type TokenFields } from '../support
 import { ManualClock } from '../support/manual-clock.ts';
 import { plainOrigin } from '../support/plain-origin.ts';
 import { sampleBatch, sampleEvent, type SampleFields } from '../support/sample-event.ts';
+import { poll } from '../support/slot-session.ts';
 
 const ORGANIZATION = '3f1c7c9e-8a44-4f0e-9d4b-0a6f3f9f0001';
 const OTHER = '3f1c7c9e-8a44-4f0e-9d4b-0a6f3f9f0002';
@@ -353,6 +354,38 @@ describe('coming back', () => {
     expect(client.messages.map(({ event }) => event)).toEqual(['walpost.reset', 'walpost.live']);
     const [event] = await send(channel, {});
     expect(idsOf(await client.gets(1))).toEqual([event?.eventId]);
+  });
+
+  test('of one organization two at once read the past, and hold up no other', async () => {
+    const under: Record<string, number> = {};
+    const most: Record<string, number> = {};
+    const begun: string[] = [];
+    const ends: (() => void)[] = [];
+    async function* read(organizationId: string): AsyncGenerator<readonly Event[]> {
+      begun.push(organizationId);
+      under[organizationId] = (under[organizationId] ?? 0) + 1;
+      most[organizationId] = Math.max(most[organizationId] ?? 0, under[organizationId]);
+      await new Promise<void>((resolve) => ends.push(resolve));
+      yield [sampleEvent({ organizationId })];
+      under[organizationId] -= 1;
+    }
+    await using channel = await LiveChannelFixture.start({ term: { past: read } });
+    const clients: LiveClient[] = [];
+    for (const organization of [...Array.from({ length: 5 }, () => ORGANIZATION), OTHER]) {
+      const token = await liveToken({ organization });
+      clients.push(await LiveClient.open(channel.port, { token, lastEventId: '64-0-6-1' }));
+    }
+    await channel.until(() => channel.hub.connections === clients.length);
+    await poll('three begin', async () => begun.length >= 3 || undefined);
+    expect(begun).toEqual([ORGANIZATION, ORGANIZATION, OTHER]);
+    for (let n = 0; n < clients.length; n++) {
+      await poll('the next has begun', async () => ends.length > n || undefined);
+      ends[n]?.();
+      await channel.until(() => channel.resumed.length > n);
+    }
+    expect(most).toEqual({ [ORGANIZATION]: 2, [OTHER]: 1 });
+    expect(channel.resumed).toEqual(Array.from({ length: clients.length }, () => 'table'));
+    for (const client of clients) await client[Symbol.asyncDispose]();
   });
 
   test('what comes while the past is read is behind it, without a gap', async () => {

@@ -20,6 +20,7 @@ import type { EndReason, LiveReader } from './live-reader.ts';
 import { resume, type ResumeWay } from './live-resume.ts';
 import { type LiveChannels, NOT_LEADING } from './live-sink.ts';
 import type { LiveTerm } from './live-term.ts';
+import { ScanTurns } from './scan-turns.ts';
 
 /** Is told what happens, in numbers. */
 export interface LiveWatcher {
@@ -50,6 +51,8 @@ interface OpenTerm extends LiveTerm {
 export type Admission = 'admitted' | 'closed' | 'full' | 'organization_full';
 
 const SWEEP_MS = 1_000;
+/** Maximum of scans of the past at once for one organization; further readers that come back wait for their turn. */
+const SCANS_OF_ORGANIZATION = 2;
 
 export class LiveHub implements LiveChannels {
   private readonly options: LiveHubOptions;
@@ -76,11 +79,12 @@ export class LiveHub implements LiveChannels {
   open(term: LiveTerm): void {
     this.close('not_leader');
     const { epoch } = term;
+    const turns = new ScanTurns(SCANS_OF_ORGANIZATION);
     const empty = { channels: new Map<string, LiveChannel>(), closed: new AbortController(), bytes: 0, forgotten: 0 };
     this.term = {
       epoch,
       position: () => term.position(),
-      past: (...args) => term.past(...args),
+      past: (organizationId, ...rest) => turns.run(organizationId, () => term.past(organizationId, ...rest)),
       numbering: { epoch, number: 0 },
       ...empty,
     };
