@@ -58,6 +58,11 @@ export class EndpointDisabling {
     }
   }
 
+  /** It is disabled or removed: its next change, if any, is another one. */
+  ended(endpointId: string): void {
+    this.asked.delete(endpointId);
+  }
+
   /** `missed`: since when it misses events, in milliseconds since 1970. */
   private async disable(endpointId: string, reason: string, missed: number): Promise<void> {
     const { pool, directory, log } = this.options;

@@ -68,6 +68,11 @@ export class EndpointSecrets {
     return known.secrets.filter(({ until }) => until > now).map(({ secret }) => secret);
   }
 
+  /** Nothing that it has to sign is left. */
+  forget(endpointId: string): void {
+    this.known.delete(endpointId);
+  }
+
   close(): void {
     this.closed = true;
     this.again?.cancel();

@@ -18,6 +18,7 @@ import {
   streamStart,
 } from '../endpoints/endpoint-rows.ts';
 import { EndpointDisabling, hostOf } from '../endpoints/disabling.ts';
+import { LeavingEndpoints } from '../endpoints/leaving.ts';
 import { EndpointSecrets } from '../endpoints/secrets.ts';
 import type { EndpointShown } from '../observe/failing-log.ts';
 import type { Logger } from '../observe/log.ts';
@@ -40,8 +41,7 @@ export class EndpointService implements EndpointTargets {
   readonly directory: EndpointDirectory;
   private readonly options: EndpointServiceOptions;
   private readonly disableAfter: ReadonlyMap<string, number>;
-  /** Ended in the stream, while what was committed before is still to be sent. */
-  private readonly leaving = new Map<string, KnownEndpoint>();
+  private readonly leaving = new LeavingEndpoints();
   /** By endpoint: until there the directory is older than what an earlier connection has parked. */
   private again: ReadonlyMap<string, Lsn> = new Map();
   private led: Led | undefined;
@@ -160,7 +160,7 @@ export class EndpointService implements EndpointTargets {
   }
 
   async targetOf(endpointId: string): Promise<EndpointTarget | undefined> {
-    const endpoint = this.directory.find(endpointId) ?? this.leaving.get(endpointId);
+    const endpoint = this.directory.find(endpointId) ?? this.leaving.find(endpointId);
     const { led } = this;
     if (!endpoint || !led) return undefined;
     const { url, headers, secretsVersion } = endpoint;
@@ -176,9 +176,13 @@ export class EndpointService implements EndpointTargets {
     if (this.sinks.length > 0) await this.led?.disabling.round(failing);
   }
 
-  /** It has ended; what was committed before may still be on its way. */
-  leaves(endpoint: KnownEndpoint): void {
-    this.leaving.set(endpoint.endpointId, endpoint);
+  /** It has ended at that place; what was committed before may still be on its way, until all before it is settled. */
+  leaves(endpoint: KnownEndpoint, { at, settled }: { readonly at: Lsn; readonly settled: Lsn }): void {
+    this.leaving.add(endpoint, at);
+    for (const id of this.leaving.settledBefore(settled)) {
+      if (this.directory.find(id) === undefined) this.led?.secrets.forget(id);
+    }
+    this.led?.disabling.ended(endpoint.endpointId);
   }
 }
 

@@ -59,3 +59,13 @@ test('without an overlap the old secret signs nothing more, whatever the time is
   const renewed = await rotated(id, '0');
   expect(await secrets.of(id, await newestChange(id))).toEqual([renewed]);
 });
+
+test('what is forgotten is read again when it is asked for', async () => {
+  const { id, secret } = await addEndpoint(database, randomUUID());
+  const version = await newestChange(id);
+  expect(await secrets.of(id, version)).toEqual([secret]);
+  await database.query('DELETE FROM walpost.endpoint_secrets WHERE endpoint_id = $1', [id]);
+  expect(await secrets.of(id, version)).toEqual([secret]);
+  secrets.forget(id);
+  expect(await secrets.of(id, version)).toEqual([]);
+});
