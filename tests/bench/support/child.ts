@@ -42,12 +42,7 @@ export class Child implements AsyncDisposable {
 
   /** Processor time it has used so far, in milliseconds; Linux alone tells. */
   get cpuMs(): number | null {
-    try {
-      const fields = readFileSync(`/proc/${this.process.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-      return (Number(fields[11]) + Number(fields[12])) * 10;
-    } catch {
-      return null;
-    }
+    return cpuMsOf(this.process.pid);
   }
 
   async exit(): Promise<number | null> {
@@ -65,6 +60,15 @@ export class Child implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop('SIGKILL');
+  }
+}
+
+export function cpuMsOf(pid: number | undefined): number | null {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  } catch {
+    return null;
   }
 }
 
