@@ -25,6 +25,14 @@ interface Entry {
   readonly wants: (eventType: string) => boolean;
 }
 
+interface Types {
+  readonly eventTypes: readonly string[];
+  readonly wants: (eventType: string) => boolean;
+}
+
+/** Maximum of different lists of patterns that are kept to be shared. */
+const MOST_SHARED = 1_000;
+
 /** What a change did to an endpoint. */
 export type EndpointTransition = 'paused' | 'resumed' | 'ended' | 'same';
 
@@ -34,6 +42,8 @@ export class EndpointDirectory {
   private entries = new Map<string, Entry>();
   /** By sink and organization; an organization has few. */
   private owners = new Map<string, readonly Entry[]>();
+  /** By their patterns, as JSON. */
+  private readonly types = new Map<string, Types>();
   /** What the configuration calls a sink now that the rows name as it was called before. */
   private readonly renamed: ReadonlyMap<string, string>;
 
@@ -86,11 +96,23 @@ export class EndpointDirectory {
   }
 
   private put(given: KnownEndpoint): void {
-    const endpoint = { ...given, sink: this.renamed.get(given.sink) ?? given.sink };
-    const entry = { endpoint, wants: compileTypes(endpoint.eventTypes) };
+    const { eventTypes, wants } = this.typesOf(given);
+    const endpoint = { ...given, eventTypes, sink: this.renamed.get(given.sink) ?? given.sink };
+    const entry = { endpoint, wants };
     const key = ownerKey(endpoint.sink, endpoint.organizationId);
     this.entries.set(endpoint.endpointId, entry);
     this.owners.set(key, [...(this.owners.get(key) ?? []), entry]);
+  }
+
+  /** Most endpoints of an application have one of a few lists of patterns: they share it. */
+  private typesOf({ eventTypes }: Endpoint): Types {
+    const key = JSON.stringify(eventTypes);
+    const known = this.types.get(key);
+    if (known) return known;
+    if (this.types.size >= MOST_SHARED) this.types.clear();
+    const types = { eventTypes, wants: compileTypes(eventTypes) };
+    this.types.set(key, types);
+    return types;
   }
 
   private remove({ endpointId, sink, organizationId }: Endpoint): void {
