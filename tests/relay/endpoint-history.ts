@@ -5,6 +5,10 @@
 import type { Customers } from './endpoint-scene.ts';
 
 export const ORGANIZATIONS = ['01a1f9c1-5e61-768b-8ff0-dabec930edd1', '01a1f9c1-5e61-768b-8ff0-dabec930edd2'];
+/** The changes whose effect has to be exact; others come along: enabling, and removing when there are many. */
+const KINDS = ['add', 'change', 'rotate', 'pause', 'disable'] as const;
+const FEWEST = 3;
+const MOST = 10;
 const TYPES = ['job.done', 'job.failed'];
 
 interface Expected {
@@ -41,10 +45,21 @@ export class EndpointHistory {
 
   /** One commit. */
   async step(): Promise<void> {
-    if (this.random() < 0.65) return this.publish();
+    if (this.random() < 0.6) return this.publish();
+    const kind = KINDS[Math.floor(this.random() * KINDS.length)];
     const [endpoint, expected] = this.any() ?? [];
-    if (!endpoint || !expected || this.size < 3) return this.add();
-    await this.change(endpoint, expected);
+    if (!endpoint || !expected || this.size < FEWEST) return this.add();
+    if (kind === 'add') return this.size < MOST ? this.add() : this.endOf(endpoint, expected, 'removed');
+    if (kind === 'change') return this.update(endpoint, expected);
+    if (kind === 'rotate') return this.rotate(endpoint);
+    if (expected.state !== 'enabled') return this.enable(endpoint, expected);
+    if (kind === 'pause') return this.pause(endpoint, expected);
+    await this.endOf(endpoint, expected, 'disabled');
+  }
+
+  /** Each kind of change was made so often. */
+  hasMade(count: number): boolean {
+    return KINDS.every((kind) => (this.made[kind] ?? 0) >= count);
   }
 
   /** All that are there are enabled, and get one event more: what comes before it has come. Resolves with the last event of each. */
@@ -123,29 +138,36 @@ export class EndpointHistory {
     return n;
   }
 
-  private async change(endpoint: string, expected: Expected): Promise<void> {
-    const { customers } = this;
-    const dice = this.random();
-    if (dice < 0.15) await customers.move(endpoint);
-    else if (dice < 0.3) await customers.rotate(endpoint);
-    else if (dice < 0.45) {
+  /** Its URL, or its types. */
+  private async update(endpoint: string, expected: Expected): Promise<void> {
+    if (this.random() < 0.5) await this.customers.move(endpoint);
+    else {
       expected.types = this.random() < 0.5 ? ['*'] : ['job.done'];
-      await customers.call('update_endpoint($1, NULL, $2)', [endpoint, expected.types]);
-    } else if (expected.state !== 'enabled') return this.enable(endpoint, expected);
-    else if (dice < 0.75) {
-      await customers.call('pause_endpoint($1)', [endpoint]);
-      expected.state = 'paused';
-      expected.hadRows = true;
-    } else await this.endOf(endpoint, expected, dice);
-    this.count(dice < 0.15 ? 'move' : dice < 0.3 ? 'rotate' : dice < 0.45 ? 'update' : expected.state);
+      await this.customers.call('update_endpoint($1, NULL, $2)', [endpoint, expected.types]);
+    }
+    this.count('change');
   }
 
-  private async endOf(endpoint: string, expected: Expected, dice: number): Promise<void> {
+  private async rotate(endpoint: string): Promise<void> {
+    await this.customers.rotate(endpoint);
+    this.count('rotate');
+  }
+
+  private async pause(endpoint: string, expected: Expected): Promise<void> {
+    await this.customers.call('pause_endpoint($1)', [endpoint]);
+    expected.state = 'paused';
+    expected.hadRows = true;
+    this.count('pause');
+  }
+
+  /** What is parked would be discarded: it is to have come before. */
+  private async endOf(endpoint: string, expected: Expected, state: 'disabled' | 'removed'): Promise<void> {
+    if (expected.state === 'paused') await this.enable(endpoint, expected);
     if (expected.hadRows) await this.customers.receiver.has(endpoint, expected.numbers);
     expected.hadRows = false;
-    const removes = dice > 0.92;
-    await this.customers.call(`${removes ? 'remove' : 'disable'}_endpoint($1)`, [endpoint]);
-    expected.state = removes ? 'removed' : 'disabled';
+    await this.customers.call(`${state === 'removed' ? 'remove' : 'disable'}_endpoint($1)`, [endpoint]);
+    expected.state = state;
+    this.count(state === 'removed' ? 'remove' : 'disable');
   }
 
   private async enable(endpoint: string, expected: Expected): Promise<void> {

@@ -36,6 +36,8 @@ export class EndpointReceiver implements AsyncDisposable {
   readonly faults: string[] = [];
   /** Signed by a secret that the session has not seen yet: its answer is on its way. */
   private readonly unverified: { endpoint: string; body: string; request: IncomingMessage }[] = [];
+  /** By endpoint, in the order of their first arrival. */
+  private readonly came = new Map<string, Set<number>>();
   private readonly known = new Map<string, Known>();
   private readonly committed = new Map<string, Committed>();
   private readonly server = createServer((request, response) => void this.handle(request, response));
@@ -76,22 +78,17 @@ export class EndpointReceiver implements AsyncDisposable {
 
   /** The numbers that came to each endpoint, in the order of their first arrival. */
   firsts(): Map<string, number[]> {
-    const first = new Map<string, Set<number>>();
-    for (const { endpoint, n } of this.arrivals) {
-      let numbers = first.get(endpoint);
-      if (!numbers) first.set(endpoint, (numbers = new Set()));
-      numbers.add(n);
-    }
-    return new Map([...first].map(([endpoint, numbers]) => [endpoint, [...numbers]]));
+    return new Map([...this.came].map(([endpoint, numbers]) => [endpoint, [...numbers]]));
   }
 
   /** Resolves when the endpoint has had all of these. */
   async has(endpoint: string, numbers: readonly number[]): Promise<void> {
-    const missing = (): boolean => {
-      const came = new Set(this.firsts().get(endpoint));
-      return numbers.some((n) => !came.has(n));
-    };
-    await poll(`${endpoint} has had ${numbers.length} events`, async () => !missing() || undefined, 20_000);
+    const isMissing = (n: number): boolean => this.came.get(endpoint)?.has(n) !== true;
+    await poll(
+      `${endpoint} has had ${numbers.length} events`,
+      async () => !numbers.some(isMissing) || undefined,
+      60_000,
+    );
   }
 
   /** Requests that no secret of their endpoint has signed, once the session has seen all of them. */
@@ -109,6 +106,12 @@ export class EndpointReceiver implements AsyncDisposable {
     this.server.close();
     this.server.closeAllConnections();
     await closed;
+  }
+
+  private cameTo(endpoint: string): Set<number> {
+    const numbers = this.came.get(endpoint) ?? new Set();
+    this.came.set(endpoint, numbers);
+    return numbers;
   }
 
   private get(endpoint: string): Known {
@@ -142,6 +145,7 @@ export class EndpointReceiver implements AsyncDisposable {
     for (const { event_type: type, payload } of events) {
       const n = payload.n ?? -1;
       this.arrivals.push({ endpoint, n });
+      this.cameTo(endpoint).add(n);
       const must = this.committed.get(`${endpoint} ${n}`);
       if (must && url < must.url) this.faults.push(`${endpoint}: event ${n} came to URL ${url}, not ${must.url}`);
       if (must && signedBy >= 0 && signedBy < must.secret)

@@ -10,11 +10,16 @@ import { EndpointHistory, randomOf } from './endpoint-history.ts';
 import { Customers, EndpointReceiver } from './endpoint-scene.ts';
 
 const isLong = process.env['WALPOST_LONG'] === '1';
-const STEPS = isLong ? 6_000 : 500;
+/** Commits. WALPOST_CHANGES=n makes each kind of change n times, WALPOST_LONG=1 a thousand times. */
+const STEPS = 500;
+const EACH_KIND = Number(process.env['WALPOST_CHANGES'] ?? (isLong ? 1_000 : 0));
+const KILL_EVERY = EACH_KIND > 0 ? 400 : 170;
+const TIME_LIMIT = EACH_KIND > 0 ? 3_600_000 : 300_000;
 const SINKS = {
-  customers: { type: 'webhook', endpoints: true, allow_loopback: true, concurrency: 64, timeout: '500ms' },
+  customers: { type: 'webhook', endpoints: true, allow_loopback: true, concurrency: 64, timeout: '5s' },
 };
-const CONFIG = { batching: { window: '20ms' }, delivery: { park_after: '1s' } };
+/** A lane that is parked when its endpoint is disabled loses what waits, as promised: on a busy machine none is to be parked by delay. */
+const CONFIG = { batching: { window: '20ms' }, delivery: { park_after: '8s' } };
 const noDebian = await debianPostgresMissing();
 
 let receiver: EndpointReceiver;
@@ -22,6 +27,8 @@ beforeEach(async () => {
   receiver = await EndpointReceiver.start();
 });
 afterEach(() => receiver[Symbol.asyncDispose]());
+
+const isDone = (history: EndpointHistory, step: number): boolean => step >= STEPS && history.hasMade(EACH_KIND);
 
 async function sceneOf(database: TestDatabase, seed: number): Promise<EndpointHistory> {
   const customers = new Customers(database, receiver);
@@ -62,46 +69,56 @@ async function confirms(database: TestDatabase): Promise<void> {
   await poll('something is confirmed', async () => (await lsn()) !== before || undefined, 30_000);
 }
 
-test('on a relay that is cut off now and then', async () => {
-  await using database = await createTestDatabase();
-  const history = await sceneOf(database, 1);
-  let relay = await RelayInProcess.start({ database, sinks: SINKS, config: CONFIG });
-  try {
-    for (let step = 0; step < STEPS; step++) {
-      await history.step();
-      if (step % 120 !== 119) continue;
+test(
+  'on a relay that is cut off now and then',
+  async () => {
+    await using database = await createTestDatabase();
+    const history = await sceneOf(database, 1);
+    let relay = await RelayInProcess.start({ database, sinks: SINKS, config: CONFIG });
+    try {
+      for (let step = 0; !isDone(history, step); step++) {
+        await history.step();
+        if (step % 120 !== 119) continue;
+        await relay[Symbol.asyncDispose]();
+        relay = await RelayInProcess.start({ database, sinks: SINKS, config: CONFIG });
+      }
+      await settle(history);
+    } finally {
       await relay[Symbol.asyncDispose]();
-      relay = await RelayInProcess.start({ database, sinks: SINKS, config: CONFIG });
     }
-    await settle(history);
-  } finally {
-    await relay[Symbol.asyncDispose]();
-  }
-  for (const kind of ['add', 'move', 'rotate', 'update', 'paused', 'enable', 'disabled', 'removed']) {
-    expect([kind, (history.made[kind] ?? 0) > 0]).toEqual([kind, true]);
-  }
-}, 300_000);
+    console.log(`made: ${JSON.stringify(history.made)}`);
+    for (const kind of ['add', 'change', 'rotate', 'pause', 'enable', 'disable', 'remove']) {
+      expect([kind, (history.made[kind] ?? 0) > 0]).toEqual([kind, true]);
+    }
+  },
+  TIME_LIMIT,
+);
 
-test('on a process that is killed in the middle, beside a customer whose endpoint hangs', async () => {
-  await using database = await createTestDatabase();
-  const history = await sceneOf(database, 2);
-  const options = { database, sinks: SINKS, config: CONFIG };
-  let relay = await RunningWalpost.start(options);
-  try {
-    const load = await neighbour(database, new Customers(database, receiver));
-    for (let step = 0; step < STEPS; step++) {
-      await Promise.all([history.step(), load()]);
-      if (step % 170 !== 169) continue;
-      await confirms(database); // deaths before that would look like those of an event that ends the process
-      relay.cli.child.kill('SIGKILL');
+test(
+  'on a process that is killed in the middle, beside a customer whose endpoint hangs',
+  async () => {
+    await using database = await createTestDatabase();
+    const history = await sceneOf(database, 2);
+    const options = { database, sinks: SINKS, config: CONFIG };
+    let relay = await RunningWalpost.start(options);
+    try {
+      const load = await neighbour(database, new Customers(database, receiver));
+      for (let step = 0; !isDone(history, step); step++) {
+        await Promise.all([history.step(), load()]);
+        if (step % KILL_EVERY !== KILL_EVERY - 1) continue;
+        await confirms(database); // deaths before that would look like those of an event that ends the process
+        relay.cli.child.kill('SIGKILL');
+        await relay[Symbol.asyncDispose]();
+        relay = await RunningWalpost.start(options);
+      }
+      await settle(history);
+      console.log(`made: ${JSON.stringify(history.made)}`);
+    } finally {
       await relay[Symbol.asyncDispose]();
-      relay = await RunningWalpost.start(options);
     }
-    await settle(history);
-  } finally {
-    await relay[Symbol.asyncDispose]();
-  }
-}, 300_000);
+  },
+  TIME_LIMIT,
+);
 
 describe.skipIf(noDebian !== undefined)(`by wal2json${noDebian ? `: ${noDebian}` : ''}`, () => {
   let server: EmbeddedPostgres;
