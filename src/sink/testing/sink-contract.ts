@@ -13,7 +13,7 @@ import type { SinkEvent } from '../custom-sink.ts';
 
 import { type SinkHarness, takeLog } from './harness.ts';
 import { sampleEvent } from './sample-events.ts';
-import { MARKED_PAYLOAD, showsNone, Subject } from './subject.ts';
+import { MARKED_PAYLOAD, showsNone, BoundedHarness } from './bounded-harness.ts';
 
 /** Payloads that a parse and a print would change, and text that breaks naive writers. */
 const ODD_PAYLOADS: Readonly<Record<string, string>> = {
@@ -35,7 +35,7 @@ export interface ContractTest {
   readonly run: () => Promise<void>;
 }
 
-type Check = (subject: Subject) => Promise<void>;
+type Check = (subject: BoundedHarness) => Promise<void>;
 
 /**
  * One test each; every one makes a harness of its own.
@@ -63,20 +63,20 @@ export function sinkContract(makeHarness: () => Promise<SinkHarness>, longestWai
     run: async () => {
       takeLog();
       await using harness = await makeHarness();
-      await check(new Subject(harness, longestWait));
+      await check(new BoundedHarness(harness, longestWait));
       showsNone(takeLog(), harness.secrets, 'the log');
     },
   }));
 }
 
-async function deliversInOrder(subject: Subject): Promise<void> {
+async function deliversInOrder(subject: BoundedHarness): Promise<void> {
   const events = Array.from({ length: 50 }, () => sampleEvent());
   for (const part of [events.slice(0, 1), events.slice(1, 12), events.slice(12)]) await deliversAll(subject, part);
   await arrived(subject, events);
   await subject.close();
 }
 
-async function deliversTogether(subject: Subject): Promise<void> {
+async function deliversTogether(subject: BoundedHarness): Promise<void> {
   const batches = ['1', '2', '3'].map((end) => {
     const organizationId = `3f1c7c9e-8a44-4f0e-9d4b-0a6f3f9f000${end}`;
     return Array.from({ length: 10 }, () => sampleEvent({ organizationId }));
@@ -86,7 +86,7 @@ async function deliversTogether(subject: Subject): Promise<void> {
   await subject.close();
 }
 
-async function arrivesAsItIs(subject: Subject, payload: string): Promise<void> {
+async function arrivesAsItIs(subject: BoundedHarness, payload: string): Promise<void> {
   const event = sampleEvent({ payload, headers: '{"x": 1.50}' });
   const bytes = wireBytes(event.payload);
   await deliversAll(subject, [event]);
@@ -95,7 +95,7 @@ async function arrivesAsItIs(subject: Subject, payload: string): Promise<void> {
   await subject.close();
 }
 
-async function leavesTheEvent(subject: Subject): Promise<void> {
+async function leavesTheEvent(subject: BoundedHarness): Promise<void> {
   const event = sampleEvent({ payload: '{"a": "é"}' });
   const before = { fields: { ...event, origin: { ...event.origin } }, envelope: wireToText(envelopeOf(event)) };
   await subject.deliver([event]);
@@ -105,7 +105,7 @@ async function leavesTheEvent(subject: Subject): Promise<void> {
   await subject.close();
 }
 
-async function stopsAtRefused(subject: Subject): Promise<void> {
+async function stopsAtRefused(subject: BoundedHarness): Promise<void> {
   const events = Array.from({ length: 5 }, () => sampleEvent());
   const [first, second, refused] = events;
   if (!subject.harness.refuse || !first || !second || !refused) return await subject.close();
@@ -125,7 +125,7 @@ async function stopsAtRefused(subject: Subject): Promise<void> {
   await subject.close();
 }
 
-async function endsOnAbort(subject: Subject): Promise<void> {
+async function endsOnAbort(subject: BoundedHarness): Promise<void> {
   if (!(await subject.harness.hang())) return await subject.close();
   const controller = new AbortController();
   const delivering = subject.deliver([sampleEvent(), sampleEvent(), sampleEvent()], controller.signal);
@@ -138,7 +138,7 @@ async function endsOnAbort(subject: Subject): Promise<void> {
   await subject.released();
 }
 
-async function startsNothing(subject: Subject): Promise<void> {
+async function startsNothing(subject: BoundedHarness): Promise<void> {
   if (!(await subject.harness.hang())) return await subject.close();
   const events = [sampleEvent()];
   assert.deepEqual(kinds(await subject.deliver(events, AbortSignal.abort())), ['unavailable']);
@@ -147,14 +147,14 @@ async function startsNothing(subject: Subject): Promise<void> {
   if (received) assert.deepEqual(idsIn(received, events), []);
 }
 
-async function releases(subject: Subject): Promise<void> {
+async function releases(subject: BoundedHarness): Promise<void> {
   await subject.deliver([sampleEvent(), sampleEvent()]);
   await subject.close();
   await subject.released();
 }
 
 /** `deliver` looks at each verdict. */
-async function keepsSecrets(subject: Subject): Promise<void> {
+async function keepsSecrets(subject: BoundedHarness): Promise<void> {
   if (!(await subject.harness.fail())) return await subject.close();
   const events = [sampleEvent({ payload: MARKED_PAYLOAD }), sampleEvent({ payload: MARKED_PAYLOAD })];
   const verdicts = kinds(await subject.deliver(events));
@@ -165,12 +165,12 @@ async function keepsSecrets(subject: Subject): Promise<void> {
   await subject.close();
 }
 
-async function deliversAll(subject: Subject, events: readonly SinkEvent[]): Promise<void> {
+async function deliversAll(subject: BoundedHarness, events: readonly SinkEvent[]): Promise<void> {
   const wanted = events.map(() => 'delivered');
   assert.deepEqual(kinds(await subject.deliver(events)), wanted, 'what arrived is delivered');
 }
 
-async function arrived(subject: Subject, events: readonly SinkEvent[]): Promise<void> {
+async function arrived(subject: BoundedHarness, events: readonly SinkEvent[]): Promise<void> {
   const received = await subject.harness.received();
   const ids = events.map(({ eventId }) => eventId);
   if (received) assert.deepEqual(idsIn(received, events), ids, 'each event arrives once, in order');

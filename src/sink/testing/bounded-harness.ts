@@ -13,7 +13,7 @@ const MARKED = 'f7d1c0de-payload-mark';
 export const MARKED_PAYLOAD = `{"note": "${MARKED}"}`;
 
 /** A harness whose waits are bounded: a sink that does not settle fails, and does not hang. */
-export class Subject {
+export class BoundedHarness {
   readonly harness: SinkHarness;
   private readonly longestWait: number;
 
