@@ -45,8 +45,7 @@ test.for(['storing a dead letter', 'dead letter stored, not settled'] as const)(
       await scene.crash(point);
     }
     expect(await scene.finish()).toMatchObject(NOTHING_LOST);
-    const stored = () =>
-      scene.database.query('SELECT reason, count(*)::int FROM walpost.dead_letters GROUP BY reason');
+    const stored = () => scene.database.query('SELECT reason, count(*)::int FROM walpost.dead_letters GROUP BY reason');
     // Each start was killed at the first dead letter, so the last one may have others still to store.
     await poll('each dead letter', async () => ((await stored())[0]?.['count'] === 3 ? true : undefined));
     expect(await stored()).toEqual([{ reason: 'unrouted', count: 3 }]);

@@ -55,10 +55,7 @@ describe.skipIf(missing).for(TRIALS)(`$type ${missing ?? ''}`, { timeout: PATIEN
     await second.admin.call('REPLICAOF', '127.0.0.1', first.port);
     await caughtUp();
     proxy = await TcpProxy.start({ host: '127.0.0.1', port: first.port });
-    sink = await createSink(
-      sinkSchema.parse({ type, url: `redis://127.0.0.1:${proxy.port}` }) as Parameters<typeof createSink>[0],
-      contractContext,
-    );
+    sink = await createSink(sinkSchema.parse({ type, url: `redis://127.0.0.1:${proxy.port}` }), contractContext);
   });
   afterEach(async () => {
     await sink.close();

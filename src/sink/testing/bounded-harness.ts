@@ -61,7 +61,7 @@ function checked(verdicts: Verdicts, events: readonly SinkEvent[], secrets: read
   const each = Array.isArray(verdicts) ? (verdicts as readonly Verdict[]) : events.map(() => verdicts as Verdict);
   assert.equal(each.length, events.length, 'one verdict for all, or one for each');
   for (const verdict of each) {
-    assert.ok(KINDS.includes(verdict.kind), `kind is one of ${KINDS.join(', ')}, not ${String(verdict.kind)}`);
+    assert.ok(KINDS.includes(verdict.kind), `kind is one of ${KINDS.join(', ')}, not ${verdict.kind}`);
     if (verdict.kind !== 'delivered') hasForm(verdict);
     showsNone(JSON.stringify(verdict), secrets, 'a verdict');
     assert.ok(!JSON.stringify(verdict).includes(MARKED), 'a verdict shows the payload');
