@@ -179,6 +179,12 @@ export interface ParkingLot {
 /** The lane that an organization has at every sink. Where the order is of something smaller, it has others beside it. */
 export const OWN_LANE = '';
 
+/**
+ * Attempts beside `concurrency` that may be under way where each lane has a destination of its own: those that wait for an
+ * answer for longer than most take, so that destinations that hang hold up no others.
+ */
+export const MOST_LENT_TURNS = 1_024;
+
 /** The unit of order; its name is part of every stored key. */
 export interface LaneName {
   readonly sink: string;

@@ -6,7 +6,7 @@ import type { Timer } from '../../clock.ts';
 import { asDefect } from '../../errors.ts';
 import type { Event, Origin } from '../../event.ts';
 import { Fifo } from '../../fifo.ts';
-import { type Batch, OWN_LANE, type Verdicts } from '../../pipeline.ts';
+import { type Batch, MOST_LENT_TURNS, OWN_LANE, type Verdicts } from '../../pipeline.ts';
 import type { Lane } from './lane.ts';
 import type { EarlierFailures } from './earlier-failures.ts';
 import type { LaneScheduler } from './lane-scheduler.ts';
@@ -21,6 +21,9 @@ import { FairQueue, type Turn } from './fair-queue.ts';
 const READ_AGAIN_MS = 20;
 /** Maximum of lanes that try again at once after they could not be read: a hundred thousand would keep the process busy. */
 const READ_AGAIN_LANES = 1_000;
+
+/** Milliseconds in which most destinations answer. */
+const LENT = { after: 100, most: MOST_LENT_TURNS };
 
 export interface LaneDispatchOptions extends SinkLanesOptions {
   readonly earlier: EarlierFailures;
@@ -45,10 +48,13 @@ export class LaneDispatch {
   /** Parked lanes whose turn came while nothing more could be read. */
   private readonly unread = new Fifo<Lane>();
   private readingAgain: Timer | undefined;
+  /** Lanes wait for a turn that can be lent then. */
+  private lending: Timer | undefined;
 
   constructor(options: LaneDispatchOptions) {
+    const { destination, rule, clock } = options;
     this.options = options;
-    this.turns = new FairQueue(options.destination.concurrency);
+    this.turns = new FairQueue(destination.concurrency, rule.ownDestinations === true ? { ...LENT, clock } : undefined);
   }
 
   get inFlight(): number {
@@ -75,7 +81,7 @@ export class LaneDispatch {
   dispatch(): void {
     while (!this.pausedByRate()) {
       const lane = this.turns.next();
-      if (!lane) return;
+      if (!lane) return this.lendLater();
       if (lane.phase === 'ready' && !lane.isOver) this.sendFrom(lane); // else it was held since, and this turn is void
     }
   }
@@ -83,6 +89,17 @@ export class LaneDispatch {
   close(): void {
     this.pausing?.cancel();
     this.readingAgain?.cancel();
+    this.lending?.cancel();
+  }
+
+  private lendLater(): void {
+    const at = this.turns.lendsAt;
+    if (at === undefined) return;
+    const { clock } = this.options;
+    this.lending ??= clock.schedule(at - clock.now(), () => {
+      this.lending = undefined;
+      this.dispatch();
+    });
   }
 
   /** True while the whole sink is over its rate: every lane keeps its place, and a timer goes on. */
@@ -172,7 +189,7 @@ export class LaneDispatch {
   private send(lane: Lane, batch: Batch, back: (verdicts: Verdicts) => void): void {
     const { destination, signal, clock } = this.options;
     lane.enter('sending');
-    const turn = this.turns.take(lane);
+    const turn = this.turns.take(lane, { sends: true });
     const sent = { lane, events: batch.events, at: clock.now() };
     this.sent.add(sent);
     const cameBack = (verdicts: Verdicts): void => {
@@ -227,7 +244,7 @@ export class LaneDispatch {
     const release = this.roomToRead();
     if (!release) return this.readLater(lane);
     lane.enter('reading');
-    const turn = this.turns.take(lane);
+    const turn = this.turns.take(lane, { sends: false });
     const goOn = (found: T): void => (lane.isOver ? undefined : then(found));
     const cameBack = (found: T): void => {
       release();

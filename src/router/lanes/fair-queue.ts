@@ -1,3 +1,4 @@
+import type { Clock } from '../../clock.ts';
 import type { Lane } from './lane.ts';
 import { TurnQueue } from './turn-queue.ts';
 
@@ -5,6 +6,15 @@ import { TurnQueue } from './turn-queue.ts';
 export interface Turn {
   readonly lane: Lane;
   readonly slow: boolean;
+}
+
+/** Turns that last long are counted apart, where each lane has a destination of its own. */
+export interface Lending {
+  readonly clock: Pick<Clock, 'now'>;
+  /** Milliseconds. */
+  readonly after: number;
+  /** Most turns that are counted apart. */
+  readonly most: number;
 }
 
 /** Slow lanes together may hold one in this many of the turns, and one in this many is left for organizations without one. */
@@ -16,24 +26,33 @@ const SHARE = 8;
  *
  * Lanes whose last attempt took the whole timeout stand in a queue of their own and may take only a small part of the
  * turns, so that hanging organizations cannot take all of them.
+ *
+ * The first attempt of a lane that hangs is not known to be slow. Where each lane has a destination of its own, hundreds can
+ * begin to hang at once, and their turns would last for the whole timeout. There a turn that lasts longer than `after` is
+ * lent: while lanes wait it no longer counts against `concurrency`, up to a bound of its own.
  */
 export class FairQueue {
   private readonly concurrency: number;
   private readonly slowMost: number;
   private readonly lanes: TurnQueue;
   private readonly slowLanes: TurnQueue;
+  private readonly lending: Lending | undefined;
+  /** Turns that can be lent, and from when on, the oldest first. */
+  private readonly lendable = new Map<Turn, number>();
+  private readonly lent = new Set<Turn>();
   private taken = 0;
   private slowTaken = 0;
 
-  constructor(concurrency: number) {
+  constructor(concurrency: number, lending?: Lending) {
     this.concurrency = concurrency;
+    this.lending = lending;
     this.slowMost = Math.max(1, Math.floor(concurrency / SHARE));
     this.lanes = new TurnQueue(this.slowMost);
     this.slowLanes = new TurnQueue(1);
   }
 
   get inFlight(): number {
-    return this.taken;
+    return this.taken + this.lent.size;
   }
 
   /** Lanes that stand in a queue. */
@@ -50,24 +69,56 @@ export class FairQueue {
 
   /** The lane whose turn it is; undefined when none is due or all turns are taken. */
   next(): Lane | undefined {
-    if (this.taken >= this.concurrency) return undefined;
-    const slow = this.slowTaken < this.slowMost ? this.slowLanes.next(this.slowMost - this.slowTaken) : undefined;
-    const lane = slow ?? this.lanes.next(this.concurrency - this.taken);
+    let lane = this.choose();
+    if (!lane && this.lend()) lane = this.choose();
     lane?.setPlace(false);
     return lane;
   }
 
-  take(lane: Lane): Turn {
-    const { slow } = lane;
-    this.taken += 1;
-    if (slow) this.slowTaken += 1;
-    (slow ? this.slowLanes : this.lanes).take(lane);
-    return { lane, slow };
+  /** When the next turn can be lent to a lane that waits; undefined when none can. */
+  get lendsAt(): number | undefined {
+    if (!this.lending || this.waiting === 0 || this.lent.size >= this.lending.most) return undefined;
+    const [first] = this.lendable.values();
+    return first;
   }
 
-  giveBack({ lane, slow }: Turn): void {
-    this.taken -= 1;
+  /** @param sends the turn is for an attempt, which may be lent, and not for a read */
+  take(lane: Lane, { sends }: { readonly sends: boolean }): Turn {
+    const { slow } = lane;
+    const turn = { lane, slow };
+    this.taken += 1;
+    if (slow) this.slowTaken += 1;
+    else if (this.lending && sends) this.lendable.set(turn, this.lending.clock.now() + this.lending.after);
+    (slow ? this.slowLanes : this.lanes).take(lane);
+    return turn;
+  }
+
+  giveBack(turn: Turn): void {
+    const { lane, slow } = turn;
+    if (!this.lent.delete(turn)) this.taken -= 1;
+    this.lendable.delete(turn);
     if (slow) this.slowTaken -= 1;
     (slow ? this.slowLanes : this.lanes).giveBack(lane);
+  }
+
+  private choose(): Lane | undefined {
+    if (this.taken >= this.concurrency) return undefined;
+    const slow = this.slowTaken < this.slowMost ? this.slowLanes.next(this.slowMost - this.slowTaken) : undefined;
+    return slow ?? this.lanes.next(this.concurrency - this.taken);
+  }
+
+  /** True when lanes wait, and turns were lent to them. */
+  private lend(): boolean {
+    const before = this.lent.size;
+    for (let at = this.lendsAt; at !== undefined && at <= (this.lending?.clock.now() ?? 0); at = this.lendsAt) {
+      const [turn] = this.lendable.keys();
+      if (!turn) break;
+      this.lendable.delete(turn);
+      this.lent.add(turn);
+      this.taken -= 1;
+    }
+    if (this.lent.size === before) return false;
+    this.lanes.lookAgain();
+    return true;
   }
 }

@@ -62,11 +62,16 @@ export class TurnQueue {
   }
 
   giveBack({ name, organizationId }: Lane): void {
-    for (let lane = this.aside.shift(); lane; lane = this.aside.shift()) this.heads.push(lane);
+    this.lookAgain();
     if (name === OWN_LANE) return;
     const left = (this.turns.get(organizationId) ?? 0) - 1;
     if (left > 0) this.turns.set(organizationId, left);
     else this.turns.delete(organizationId);
+  }
+
+  /** More turns are free: those that might not take what was left are asked again. */
+  lookAgain(): void {
+    for (let lane = this.aside.shift(); lane; lane = this.aside.shift()) this.heads.push(lane);
   }
 
   /** Its next lane takes the place at the end. */

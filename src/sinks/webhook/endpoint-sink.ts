@@ -10,7 +10,7 @@ import { isOwnHeader } from '../../config/sinks/own-headers.ts';
 import type { EndpointTarget, EndpointTargets } from '../../endpoint.ts';
 import { isLoopback } from '../../loopback.ts';
 import { unixMs } from '../../pg-time.ts';
-import type { Batch, Sink, Verdict, Verdicts } from '../../pipeline.ts';
+import { type Batch, MOST_LENT_TURNS, type Sink, type Verdict, type Verdicts } from '../../pipeline.ts';
 import type { SinkContext } from '../../sink-context.ts';
 import { signingKeys } from '../../signing-secret.ts';
 import { secretsOfHeader, secretsOfSigning, secretsOfTemplate } from '../answer/known-secrets.ts';
@@ -51,9 +51,11 @@ const REMOVED: Verdict = {
 export function createEndpointSink(config: WebhookConfig, { name, clock, endpoints }: EndpointSinkContext): Sink {
   const form = webhookForm(config, name);
   const way = { ...wayOf(config), allowPrivate: false };
+  // Many endpoints may be of one host, and all that hang.
+  const connections = config.concurrency + MOST_LENT_TURNS;
   const agent = httpAgent({
     ...way,
-    connections: config.concurrency,
+    connections,
     timeout: config.timeout,
     allowLoopback: config.allow_loopback,
     checksBehindProxy: true,
@@ -62,7 +64,7 @@ export function createEndpointSink(config: WebhookConfig, { name, clock, endpoin
     ...way,
     agent,
     clock,
-    connections: config.concurrency,
+    connections,
     timeout: config.timeout,
     secretPath: true,
   };
