@@ -86,6 +86,18 @@ describe('what subscribers see', () => {
     expect(a.messages).toHaveLength(30);
   });
 
+  test('no organization has a channel that another one could have by its topic', async () => {
+    const fake = await startFake();
+    const sink = sinkFor(fake, { channel: '{organization_id}:{topic}' });
+    const ofTwo = [
+      sampleEvent({ organizationId: 'acme', topic: 'eu:jobs' }),
+      sampleEvent({ organizationId: 'acme:eu', topic: 'jobs' }),
+    ];
+    for (const event of ofTwo) await sink.deliver(sampleBatch([event]), never());
+    const channels = fake.requests.map(({ path }) => decodeURIComponent(/broadcast\/([^/]*)\//.exec(path)?.[1] ?? ''));
+    expect(channels).toEqual(['acme:eu:jobs', 'acme%3Aeu:jobs']);
+  });
+
   test('a subscriber without permission is not let in', async () => {
     const fake = await startFake();
     await expect(join(fake, 'member-of-b', A)).rejects.toThrow(/do not have permissions to read/);

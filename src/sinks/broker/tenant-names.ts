@@ -7,7 +7,7 @@
  */
 import { WalpostError } from '../../errors.ts';
 import type { Event } from '../../event.ts';
-import { compileTemplate, TEMPLATE_FIELDS } from '../event-template.ts';
+import { compileTemplate, TEMPLATE_FIELDS, type TemplateField } from '../event-template.ts';
 
 const TENANT = 'organization_id';
 /** A field in braces; splitting by it puts literals at the even places and fields at the odd ones. */
@@ -36,13 +36,17 @@ export function valueWriters(template: string, { where, unsafe = '' }: TenantNam
   });
 }
 
-/** As compileTemplate with all fields. */
-export function compileTenantName(text: string, where: string): (event: Event) => string {
+/** As compileTemplate, with all fields where none are named. */
+export function compileTenantName(
+  text: string,
+  where: string,
+  fields: readonly TemplateField[] = TEMPLATE_FIELDS,
+): (event: Event) => string {
   const writers = valueWriters(text, { where });
-  if (writers.every((write) => write === asItIs)) return compileTemplate(text, where, TEMPLATE_FIELDS);
+  if (writers.every((write) => write === asItIs)) return compileTemplate(text, where, fields);
   const parts = text.split(FIELD).map((part, place) => {
     if (place % 2 === 0) return () => part;
-    const value = compileTemplate(`{${part}}`, where, TEMPLATE_FIELDS);
+    const value = compileTemplate(`{${part}}`, where, fields);
     const write = writers[(place - 1) / 2] ?? asItIs;
     return (event: Event) => write(value(event));
   });

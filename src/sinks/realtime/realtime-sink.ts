@@ -14,6 +14,7 @@ import type { Sink, Verdict } from '../../pipeline.ts';
 import { scopeOf } from '../../template/event-scope.ts';
 import { soundTemplate } from '../../template/template-source.ts';
 import { textToWire, type WireText } from '../../wire-text.ts';
+import { compileTenantName } from '../broker/tenant-names.ts';
 import { compileTemplate } from '../event-template.ts';
 import { HttpTarget } from '../http/http-target.ts';
 import { wayOf } from '../http/way.ts';
@@ -31,7 +32,7 @@ const NAMES = { events: '{event_type}', list: 'events', invalidate: 'invalidate'
 
 export function createRealtimeSink(config: SinkConfigOf<'realtime'>, context: SinkContext): Sink {
   const { form } = config;
-  const channelOf = compileTemplate(config.channel, `sinks.${context.name}.channel`, ['organization_id', 'topic']);
+  const channelOf = compileTenantName(config.channel, `sinks.${context.name}.channel`, ['organization_id', 'topic']);
   const named = config.event ?? NAMES[form];
   const nameOf = compileTemplate(named, `sinks.${context.name}.event`, ['event_type', 'topic']);
   const template =
