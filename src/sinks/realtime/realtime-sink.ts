@@ -21,6 +21,7 @@ import { wayOf } from '../http/way.ts';
 import { verdictOfError } from '../http/http-verdict.ts';
 import type { Sent } from '../answer/sent-events.ts';
 import { type Obstacle, oneByOne } from '../one-by-one.ts';
+import { publicRoleOf } from './key-role.ts';
 import { broadcastPath, messagePath, nameProblem } from './realtime-route.ts';
 import { verdictOfTemplate } from '../template-verdict.ts';
 import { realtimeVerdict } from './realtime-verdict.ts';
@@ -32,6 +33,11 @@ const NAMES = { events: '{event_type}', list: 'events', invalidate: 'invalidate'
 
 export function createRealtimeSink(config: SinkConfigOf<'realtime'>, context: SinkContext): Sink {
   const { form } = config;
+  const role = config.private ? publicRoleOf(config.key) : undefined;
+  if (role !== undefined) {
+    const advice = `a policy on realtime.messages must let it write to each private channel; the key of the service role needs none`;
+    context.log.warn({ role }, `the key is one for browsers: ${advice}`);
+  }
   const channelOf = compileTenantName(config.channel, `sinks.${context.name}.channel`, ['organization_id', 'topic']);
   const named = config.event ?? NAMES[form];
   const nameOf = compileTemplate(named, `sinks.${context.name}.event`, ['event_type', 'topic']);
