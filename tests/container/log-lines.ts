@@ -13,7 +13,7 @@ export class LogLines {
   }
 
   /** Resolves when that is so, and looks at each line; rejects with the last lines when it takes longer. */
-  async until(what: string, reached: () => boolean, timeout = 30_000): Promise<void> {
+  async until(what: string, reached: () => boolean, timeout = 90_000): Promise<void> {
     const deadline = performance.now() + timeout;
     while (!reached()) {
       const left = deadline - performance.now();

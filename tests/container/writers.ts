@@ -37,7 +37,7 @@ export class Writers {
     const organizations = Array.from({ length: ORGANIZATIONS / WRITERS }, () => randomUUID());
     let client = await this.deployment.connect();
     for (let written = 0; written < count;) {
-      await this.deployment.arrivals.reach(this.written - AHEAD, 60_000);
+      await this.deployment.arrivals.reach(this.written - AHEAD, 180_000);
       try {
         await client.query(INSERT, [organizations]);
         written += ROWS;
