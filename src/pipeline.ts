@@ -129,6 +129,8 @@ export interface Destination {
   readonly concurrency: number;
   /** Milliseconds for which it takes nothing (an open breaker); 0 when it does. */
   readonly closedFor: number;
+  /** Batches wait for each other just now, so that more of them at once gain nothing. */
+  readonly isSerial?: boolean;
   /** How it spreads the events of an organization; absent: the `order` of the configuration decides. */
   readonly laneRule?: LaneRule;
   /** Never rejects: whatever goes wrong is a verdict. */

@@ -47,8 +47,14 @@ export class CrashGuard {
     return this.serial;
   }
 
+  /** Some batches go event by event: all of them at first, and those that began so to their end. */
+  private get holdsBatches(): boolean {
+    return this.serial || this.waiting > 0;
+  }
+
   /** The same destination behind this guard. */
   guard(destination: Destination): Destination {
+    const holdsBatches = (): boolean => this.holdsBatches;
     const deliver = (batch: Batch, signal: AbortSignal): Promise<Verdicts> => {
       const isPlain = !this.serial && !batch.events.some((event) => this.isBlamed(destination, event));
       return isPlain ? destination.deliver(batch, signal) : this.oneByOne(destination, batch, signal);
@@ -58,6 +64,9 @@ export class CrashGuard {
       concurrency: destination.concurrency,
       get closedFor() {
         return destination.closedFor;
+      },
+      get isSerial() {
+        return holdsBatches();
       },
       deliver,
     };

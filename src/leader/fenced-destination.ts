@@ -12,6 +12,9 @@ export function fencedDestination(destination: Destination, lock: Pick<LeaderLoc
     get closedFor() {
       return destination.closedFor;
     },
+    get isSerial() {
+      return destination.isSerial === true;
+    },
     deliver(batch: Batch, signal: AbortSignal): Promise<Verdicts> {
       if (lock.isHeld()) return destination.deliver(batch, signal);
       return Promise.resolve({ kind: 'unavailable', reason: 'not sent: this process is not the leader any more' });

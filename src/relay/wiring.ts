@@ -141,6 +141,9 @@ function withRule(destination: Destination, laneRule: LaneRule | undefined): Des
     get closedFor() {
       return destination.closedFor;
     },
+    get isSerial() {
+      return destination.isSerial === true;
+    },
     laneRule,
     deliver: (batch, signal) => destination.deliver(batch, signal),
   };

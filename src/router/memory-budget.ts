@@ -52,6 +52,11 @@ export class MemoryBudget {
     return this.isFull;
   }
 
+  /** More may be kept in flight, where it cannot be parked. */
+  get isHalfFree(): boolean {
+    return this.held < this.limit / 2;
+  }
+
   take(bytes: number): void {
     this.held += bytes;
     if (!this.isFull && this.held >= this.limit) this.change(true);

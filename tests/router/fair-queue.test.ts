@@ -5,7 +5,14 @@ import { Lane } from '../../src/router/lanes/lane.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 const AFTER = 100;
+const isAllowed = (): boolean => true;
 const lane = (organization: string, name = ''): Lane => new Lane(organization, name);
+
+function slowLane(organization: string): Lane {
+  const slow = lane(organization);
+  slow.setSlow(true);
+  return slow;
+}
 
 /** Every due lane that gets a turn, by its organization. */
 function served(queue: FairQueue, sends = true): string[] {
@@ -26,7 +33,7 @@ const NAMES = ['a', 'b', 'c', 'd', 'e', 'f'];
 describe('turns that last', () => {
   test('are lent to lanes that wait, the oldest first, and never more than the bound', async () => {
     const clock = new ManualClock();
-    const queue = new FairQueue(2, { clock, after: AFTER, most: 3 });
+    const queue = new FairQueue(2, { clock, isAllowed, after: AFTER, most: 3 });
     addAll(queue, NAMES);
     expect(served(queue)).toEqual(['a', 'b']);
     expect(queue.lendsAt).toBe(clock.now() + AFTER);
@@ -44,7 +51,7 @@ describe('turns that last', () => {
 
   test('leave room for others when they end, lent or not', async () => {
     const clock = new ManualClock();
-    const queue = new FairQueue(1, { clock, after: AFTER, most: 1 });
+    const queue = new FairQueue(1, { clock, isAllowed, after: AFTER, most: 1 });
     const [first, second] = [lane('a'), lane('b')];
     const turn = queue.take(first, { sends: true });
     queue.add(second);
@@ -66,7 +73,7 @@ describe('turns that last', () => {
 
   test('count as before while nobody waits, when they read, and where destinations are shared', async () => {
     const clock = new ManualClock();
-    const lending = { clock, after: AFTER, most: 9 };
+    const lending = { clock, isAllowed, after: AFTER, most: 9 };
     const queue = new FairQueue(1, lending);
     queue.take(lane('a'), { sends: true });
     await clock.advance(AFTER);
@@ -83,12 +90,41 @@ describe('turns that last', () => {
 
   test('free an organization of the last places, which its other lanes may not take', async () => {
     const clock = new ManualClock();
-    const queue = new FairQueue(2, { clock, after: AFTER, most: 9 });
+    const queue = new FairQueue(2, { clock, isAllowed, after: AFTER, most: 9 });
     queue.take(lane('a', 'one'), { sends: true });
     queue.add(lane('a', 'two'));
     expect(served(queue)).toEqual([]); // one turn is free, and it is left to others
     expect(queue.lendsAt).toBe(clock.now() + AFTER);
     await clock.advance(AFTER);
+    expect(served(queue)).toEqual(['a']);
+  });
+
+  test('are not lent while it is not allowed, nor to lanes that are known to be slow', async () => {
+    const clock = new ManualClock();
+    let allowed = false;
+    const queue = new FairQueue(16, { clock, after: AFTER, most: 9, isAllowed: () => allowed });
+    addAll(
+      queue,
+      Array.from({ length: 17 }, (_, n) => `fast-${n}`),
+    );
+    expect(served(queue)).toHaveLength(16);
+    await clock.advance(AFTER);
+    expect(served(queue)).toEqual([]);
+    allowed = true;
+    expect(served(queue)).toEqual(['fast-16']);
+    for (let n = 0; n < 5; n++) queue.add(slowLane(`slow-${n}`));
+    await clock.advance(AFTER);
+    expect([queue.lendsAt, queue.next()]).toEqual([undefined, undefined]);
+  });
+
+  test('leave no place to others where there is one turn only', () => {
+    const clock = new ManualClock();
+    const queue = new FairQueue(1, { clock, isAllowed, after: AFTER, most: 9 });
+    const turn = queue.take(lane('a', 'one'), { sends: true });
+    queue.add(lane('a', 'two'));
+    expect(served(queue)).toEqual([]);
+    expect(queue.lendsAt).toBe(clock.now() + AFTER);
+    queue.giveBack(turn);
     expect(served(queue)).toEqual(['a']);
   });
 });

@@ -49,6 +49,7 @@ test('a redrive that gives up leaves what is not visible yet where it is', () =>
       },
       delivered: () => undefined,
       parked: () => undefined,
+      isHalfFree: true,
       reserve: () => undefined,
       read: () => undefined,
       released: () => undefined,

@@ -127,7 +127,8 @@ describe('a module', () => {
     ['"delivered"', 'no object'],
     ['{}', 'kind is not one of delivered, rejected, failed, unavailable'],
     ['{ kind: "ok" }', 'kind is not one of delivered, rejected, failed, unavailable'],
-    ['{ kind: "failed" }', 'reason is no text'],
+    ['{ kind: "failed" }', 'reason is no text, or an empty one'],
+    ['{ kind: "failed", reason: " " }', 'reason is no text, or an empty one'],
     ['[null]', 'no object'],
   ])('that answers %s has not delivered: %s', async (answer, fault) => {
     const sink = await customSink(answering(`(${answer})`));
@@ -146,6 +147,24 @@ describe('a module', () => {
     const verdict = await sink.deliver(sampleBatch([sampleEvent({ payload: '"a long private note"' })]), never);
     const shown = 'token ***, as base64 ***=, of "***"';
     expect(verdict).toEqual({ kind: 'failed', reason: shown, answer: shown });
+  });
+
+  test('whose verdicts are many has each of them compared with its own event alone', async () => {
+    const text = `export default { contract: 1, create: () => ({ close: async () => {},
+      deliver: async ({ events }) => events.map((_, n) => ({ kind: 'failed', reason: 'the value-of-event-1 is bad', code: 'CODE_' + n })) }) };`;
+    const sink = await customSink(text);
+    const events = [0, 1, 2].map((n) => sampleEvent({ payload: `"value-of-event-${n}"` }));
+    const reasons = ['the value-of-event-1 is bad', 'the *** is bad', 'the value-of-event-1 is bad'];
+    expect(await sink.deliver(sampleBatch(events), never)).toEqual(
+      reasons.map((reason, n) => ({ kind: 'failed', reason, code: `CODE_${n}` })),
+    );
+  });
+
+  test('whose code is an option has no code', async () => {
+    const text = `export default { contract: 1, create: ({ token }) => ({ close: async () => {},
+      deliver: async () => ({ kind: 'failed', reason: 'no', code: token }) }) };`;
+    const sink = await customSink(text, { token: 'sk_live_1234567890' });
+    expect(await sink.deliver(sampleBatch([sampleEvent()]), never)).toEqual({ kind: 'failed', reason: 'no' });
   });
 
   test('whose reason has line breaks or no end is shortened to one line', async () => {

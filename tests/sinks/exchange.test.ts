@@ -49,10 +49,13 @@ test('a request that waits for the only connection is taken back and never sent'
   expect(receiver.requests).toHaveLength(2);
 });
 
-test('a signal that has aborted before sends nothing', async () => {
+test('a signal that has aborted before sends nothing, and costs no connection', async () => {
+  const { signal } = new AbortController();
+  expect((await post(origin(), signal)).status).toBe(200);
   await expect(post(origin(), AbortSignal.abort())).rejects.toMatchObject({ name: 'AbortError' });
-  expect((await post(origin(), new AbortController().signal)).status).toBe(200);
-  expect(receiver.requests).toHaveLength(1);
+  expect((await post(origin(), signal)).status).toBe(200);
+  expect(receiver.requests).toHaveLength(2);
+  expect(receiver.connections).toBe(1);
 });
 
 test('a body that ends within the bounds is whole, and its connection serves the next request', async () => {

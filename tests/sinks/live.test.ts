@@ -3,9 +3,11 @@ import { createServer, type IncomingMessage, request as httpRequest } from 'node
 import { connect } from 'node:net';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import { type CryptoKey, exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { describe, expect, test } from 'vitest';
 import type { Event } from '../../src/event.ts';
+import { ScanTurns } from '../../src/sinks/live/scan-turns.ts';
 import { describeSinkContract, type SinkHarness } from '../contract/sink-contract.ts';
 import { LiveChannelFixture } from '../support/live-channel.ts';
 import { LiveClient, LIVE_SECRET, liveToken, type TokenFields } from '../support/live-reader.ts';
@@ -366,8 +368,8 @@ describe('coming back', () => {
       under[organizationId] = (under[organizationId] ?? 0) + 1;
       most[organizationId] = Math.max(most[organizationId] ?? 0, under[organizationId]);
       await new Promise<void>((resolve) => ends.push(resolve));
-      yield [sampleEvent({ organizationId })];
       under[organizationId] -= 1;
+      yield [sampleEvent({ organizationId })];
     }
     await using channel = await LiveChannelFixture.start({ term: { past: read } });
     const clients: LiveClient[] = [];
@@ -381,11 +383,22 @@ describe('coming back', () => {
     for (let n = 0; n < clients.length; n++) {
       await poll('the next has begun', async () => ends.length > n || undefined);
       ends[n]?.();
-      await channel.until(() => channel.resumed.length > n);
     }
+    await channel.until(() => channel.resumed.length === clients.length);
     expect(most).toEqual({ [ORGANIZATION]: 2, [OTHER]: 1 });
     expect(channel.resumed).toEqual(Array.from({ length: clients.length }, () => 'table'));
     for (const client of clients) await client[Symbol.asyncDispose]();
+  });
+
+  test('a reader that takes its time with a page holds up no other of its organization', async () => {
+    const turns = new ScanTurns(1);
+    const all = (scan: AsyncIterable<number>): Promise<number[]> => Readable.from(scan).toArray() as Promise<number[]>;
+    const pages = (): AsyncIterable<number> => Readable.from([1, 2]);
+    const slow = turns.run(ORGANIZATION, pages);
+    expect(await slow.next()).toMatchObject({ value: 1 });
+    expect(await all(turns.run(ORGANIZATION, pages))).toEqual([1, 2]);
+    expect(await all(turns.run(ORGANIZATION, pages, AbortSignal.abort()))).toEqual([]);
+    expect(await slow.next()).toMatchObject({ value: 2 });
   });
 
   test('what comes while the past is read is behind it, without a gap', async () => {

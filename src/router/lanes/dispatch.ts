@@ -52,9 +52,12 @@ export class LaneDispatch {
   private lending: Timer | undefined;
 
   constructor(options: LaneDispatchOptions) {
-    const { destination, rule, clock } = options;
+    const { destination, rule, clock, accounts } = options;
     this.options = options;
-    this.turns = new FairQueue(destination.concurrency, rule.ownDestinations === true ? { ...LENT, clock } : undefined);
+    // What is in flight cannot be parked, so it must leave room in memory.
+    const isAllowed = (): boolean => accounts.isHalfFree && destination.isSerial !== true;
+    const lending = rule.ownDestinations === true ? { ...LENT, clock, isAllowed } : undefined;
+    this.turns = new FairQueue(destination.concurrency, lending);
   }
 
   get inFlight(): number {
@@ -96,7 +99,9 @@ export class LaneDispatch {
     const at = this.turns.lendsAt;
     if (at === undefined) return;
     const { clock } = this.options;
-    this.lending ??= clock.schedule(at - clock.now(), () => {
+    const wait = at - clock.now();
+    // One that is due already may not be lent just now.
+    this.lending ??= clock.schedule(wait > 0 ? wait : LENT.after, () => {
       this.lending = undefined;
       this.dispatch();
     });

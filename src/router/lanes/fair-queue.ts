@@ -15,6 +15,8 @@ export interface Lending {
   readonly after: number;
   /** Most turns that are counted apart. */
   readonly most: number;
+  /** False while more attempts at once would do harm. */
+  isAllowed(): boolean;
 }
 
 /** Slow lanes together may hold one in this many of the turns, and one in this many is left for organizations without one. */
@@ -29,7 +31,7 @@ const SHARE = 8;
  *
  * The first attempt of a lane that hangs is not known to be slow. Where each lane has a destination of its own, hundreds can
  * begin to hang at once, and their turns would last for the whole timeout. There a turn that lasts longer than `after` is
- * lent: while lanes wait it no longer counts against `concurrency`, up to a bound of its own.
+ * lent: while lanes wait it no longer counts against `concurrency`, up to a bound of its own, and while memory allows.
  */
 export class FairQueue {
   private readonly concurrency: number;
@@ -47,7 +49,7 @@ export class FairQueue {
     this.concurrency = concurrency;
     this.lending = lending;
     this.slowMost = Math.max(1, Math.floor(concurrency / SHARE));
-    this.lanes = new TurnQueue(this.slowMost);
+    this.lanes = new TurnQueue(Math.min(this.slowMost, concurrency - 1));
     this.slowLanes = new TurnQueue(1);
   }
 
@@ -77,7 +79,7 @@ export class FairQueue {
 
   /** When the next turn can be lent to a lane that waits; undefined when none can. */
   get lendsAt(): number | undefined {
-    if (!this.lending || this.waiting === 0 || this.lent.size >= this.lending.most) return undefined;
+    if (!this.lending || this.lanes.length === 0 || this.lent.size >= this.lending.most) return undefined;
     const [first] = this.lendable.values();
     return first;
   }
@@ -109,6 +111,7 @@ export class FairQueue {
 
   /** True when lanes wait, and turns were lent to them. */
   private lend(): boolean {
+    if (this.lending?.isAllowed() !== true) return false;
     const before = this.lent.size;
     for (let at = this.lendsAt; at !== undefined && at <= (this.lending?.clock.now() ?? 0); at = this.lendsAt) {
       const [turn] = this.lendable.keys();

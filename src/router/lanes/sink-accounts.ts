@@ -19,6 +19,8 @@ import type { DeadLetterWriter, Rejection } from './dead-letters.ts';
 export interface SinkAccounts {
   delivered(events: readonly Event[]): void;
   parked(events: readonly Event[]): void;
+  /** At least half of the memory is free. */
+  readonly isHalfFree: boolean;
   /** Room in memory for a batch that is to be read, with the function that gives it back; undefined when there is none. */
   reserve(): (() => void) | undefined;
   read(events: readonly Event[]): void;
@@ -59,6 +61,10 @@ export class RouterAccounts implements SinkAccounts {
     this.settle(events);
     watcher.parked(sink, events.length);
     onIdle();
+  }
+
+  get isHalfFree(): boolean {
+    return this.options.budget.isHalfFree;
   }
 
   reserve(): (() => void) | undefined {

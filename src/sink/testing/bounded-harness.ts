@@ -28,9 +28,15 @@ export class BoundedHarness {
     events: readonly SinkEvent[],
     signal: AbortSignal = new AbortController().signal,
   ): Promise<readonly Verdict[]> {
-    const threw = (): Verdicts => ({ kind: 'unavailable', reason: 'it threw' });
-    const settled = this.harness.sink.deliver(sampleBatch(events), signal).catch(threw);
-    return checked(await this.within('deliver', settled), events, this.harness.secrets);
+    return checked(await this.within('deliver', this.answer(events, signal)), events, this.harness.secrets);
+  }
+
+  private async answer(events: readonly SinkEvent[], signal: AbortSignal): Promise<Verdicts> {
+    try {
+      return await this.harness.sink.deliver(sampleBatch(events), signal);
+    } catch {
+      return { kind: 'unavailable', reason: 'it threw' };
+    }
   }
 
   close(): Promise<void> {

@@ -15,30 +15,35 @@ const noVerdict = (fault: string): Verdict => ({
 });
 const NO_OBJECT = noVerdict('no object');
 const NO_KIND = noVerdict(`kind is not one of ${KINDS.join(', ')}`);
-const NO_REASON = noVerdict('reason is no text');
+const NO_REASON = noVerdict('reason is no text, or an empty one');
 
-/**
- * What foreign code has answered: verdicts whose fields have the types that the router counts on, or `unavailable` when it is
- * none.
- *
- * @param shown a text as it may be kept, without secrets and without what was sent
- */
-export function checkedVerdicts(answer: unknown, shown: (text: string) => string): Verdicts {
-  return Array.isArray(answer) ? answer.map((one) => checked(one, shown)) : checked(answer, shown);
+/** Makes texts of foreign code fit to be kept. */
+export interface Masks {
+  /** Without secrets and without what was sent; `place` of the event, or undefined for the whole batch. Empty when nothing is left. */
+  said(text: string, place: number | undefined): string;
+  holdsSecret(text: string): boolean;
 }
 
-function checked(answer: unknown, shown: (text: string) => string): Verdict {
+/** What foreign code has answered: verdicts whose fields have the types that the router counts on, or `unavailable` when it is none. */
+export function checkedVerdicts(answer: unknown, masks: Masks): Verdicts {
+  return Array.isArray(answer)
+    ? answer.map((one, place) => checked(one, masks, place))
+    : checked(answer, masks, undefined);
+}
+
+function checked(answer: unknown, masks: Masks, place: number | undefined): Verdict {
   if (typeof answer !== 'object' || answer === null) return NO_OBJECT;
   const given = answer as Readonly<Record<string, unknown>>;
   const kind = KINDS.find((name) => name === given['kind']);
   if (kind === 'delivered') return DELIVERED;
   if (kind === undefined) return NO_KIND;
-  if (typeof given['reason'] !== 'string') return NO_REASON;
   const { code, answer: said, retryAfter } = given;
+  const reason = typeof given['reason'] === 'string' ? masks.said(given['reason'], place) : '';
+  if (reason === '') return NO_REASON;
   const common = {
-    reason: oneLine(shown(given['reason']), LONGEST_REASON),
-    ...(typeof code === 'string' && CODE.test(code) && { code }),
-    ...(typeof said === 'string' && { answer: oneLine(shown(said), LONGEST_ANSWER) }),
+    reason: oneLine(reason, LONGEST_REASON),
+    ...(typeof code === 'string' && CODE.test(code) && !masks.holdsSecret(code) && { code }),
+    ...(typeof said === 'string' && { answer: oneLine(masks.said(said, place), LONGEST_ANSWER) }),
   };
   if (kind === 'rejected') return { kind, ...common };
   const waits = typeof retryAfter === 'number' && retryAfter > 0;

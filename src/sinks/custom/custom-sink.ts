@@ -1,15 +1,19 @@
 /** A sink of somebody else, from a module. docs/sinks/custom.md is the contract. */
 import type { SinkConfigOf } from '../../config/sinks/sinks.ts';
 import { messageOf, WalpostError } from '../../errors.ts';
+import type { Event } from '../../event.ts';
 import type { Sink } from '../../pipeline.ts';
 import type { SinkContext } from '../../sink-context.ts';
 import { asWire } from '../../wire-text.ts';
-import { AnswerText } from '../answer/answer-text.ts';
-import { checkedVerdicts } from './checked-verdicts.ts';
+import { AnswerText, REQUEST_TOO_LARGE } from '../answer/answer-text.ts';
+import { MOST_COMPARED } from '../answer/sent-events.ts';
+import { checkedVerdicts, type Masks } from './checked-verdicts.ts';
 import { type LoadedDefinition, loadDefinition } from './load-definition.ts';
 
 /** walpost does not see what the module sends. */
 const NO_BODY = asWire('');
+/** Shorter options are words, such as a method or a mode, that many sentences share. */
+const SHORTEST_SECRET = 8;
 
 export async function createCustomSink(config: SinkConfigOf<'custom'>, context: SinkContext): Promise<Sink> {
   const definition = await loadDefinition(config.module, context.name);
@@ -18,9 +22,7 @@ export async function createCustomSink(config: SinkConfigOf<'custom'>, context: 
   const texts = new AnswerText(() => textsIn(config.options));
   return {
     async deliver(batch, signal) {
-      const { events } = batch;
-      const shown = (text: string): string => texts.keep({ text, cut: false }, { events, body: NO_BODY }) ?? '';
-      return checkedVerdicts(await sink.deliver(batch, signal), shown);
+      return checkedVerdicts(await sink.deliver(batch, signal), masksOf(texts, batch.events));
     },
     close: () => sink.close(),
   };
@@ -41,10 +43,26 @@ async function created({ create }: LoadedDefinition, options: unknown, context: 
   });
 }
 
+/** The values of an event are looked for in what is said of it; looking for those of all events in each verdict takes seconds. */
+function masksOf(texts: AnswerText, events: readonly Event[]): Masks {
+  const keep = (text: string, sent: readonly Event[]): string =>
+    texts.keep({ text, cut: false }, { events: sent, body: NO_BODY }) ?? '';
+  const bytes = events.reduce((sum, { size }) => sum + size, 0);
+  return {
+    said(text, place) {
+      if (bytes > MOST_COMPARED) return REQUEST_TOO_LARGE;
+      return keep(text, place === undefined ? events : events.slice(place, place + 1));
+    },
+    holdsSecret: (text) => keep(text, []) !== text,
+  };
+}
+
 /** Which of the options are secrets only the module knows, so all their texts count as such. */
 function* textsIn(options: unknown): Generator<string> {
-  if (typeof options === 'string') yield options;
-  else if (typeof options === 'object' && options !== null)
+  if (typeof options === 'string' || typeof options === 'number') {
+    const text = String(options);
+    if (text.length >= SHORTEST_SECRET) yield text;
+  } else if (typeof options === 'object' && options !== null)
     for (const option of Object.values(options)) yield* textsIn(option);
 }
 

@@ -39,6 +39,9 @@ export function exchange(
   request: Dispatcher.DispatchOptions,
   limits: ExchangeLimits,
 ): Promise<AnswerStart> {
+  const { signal } = limits;
+  // undici would take a connection before it asks, and lose it.
+  if (signal.aborted) return Promise.reject(reasonOf(signal) as Error);
   return new Promise((resolve, reject) => {
     agent.dispatch(request, new Exchange(limits, resolve, reject));
   });
@@ -67,8 +70,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.clock = clock;
     this.resolve = resolve;
     this.reject = reject;
-    if (signal.aborted) this.stop();
-    else signal.addEventListener('abort', this.stop, { once: true });
+    signal.addEventListener('abort', this.stop, { once: true });
   }
 
   /** undici has a connection, which an address that swallows packets delays: only now can the request be taken back. */

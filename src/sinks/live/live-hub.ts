@@ -84,7 +84,8 @@ export class LiveHub implements LiveChannels {
     this.term = {
       epoch,
       position: () => term.position(),
-      past: (organizationId, ...rest) => turns.run(organizationId, () => term.past(organizationId, ...rest)),
+      past: (organizationId, from, signal) =>
+        turns.run(organizationId, () => term.past(organizationId, from, signal), signal),
       numbering: { epoch, number: 0 },
       ...empty,
     };
