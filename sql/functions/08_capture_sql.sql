@@ -160,7 +160,8 @@ BEGIN
     END IF;
     fault := format(E'SELECT f.fault FROM (\n'
                     '    SELECT coalesce(walpost_internal.captured_fault(e.organization_id, e.entity_id, e.payload),\n'
-                    '                    walpost_internal.captured_size_fault(e.payload, %1$L, (SELECT walpost_internal.topic_payload_bytes(%1$L)))) AS fault\n'
+                    '                    CASE WHEN (SELECT walpost_internal.topic_payload_bytes(%1$L)) IS NOT NULL THEN\n'
+                    '                      walpost_internal.captured_size_fault(e.payload, %1$L, (SELECT walpost_internal.topic_payload_bytes(%1$L))) END) AS fault\n'
                     '      FROM (\n    %2$s) AS e) AS f\n     WHERE f.fault IS NOT NULL LIMIT 1', options ->> 'topic', events);
     added := format(
       E'INSERT INTO walpost.outbox (organization_id, event_type, topic, entity_type, entity_id, target, payload, headers)\n'

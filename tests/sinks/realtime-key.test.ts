@@ -10,7 +10,7 @@ async function warnings(key: string, more: object = {}): Promise<unknown[]> {
   const said: unknown[] = [];
   const log = { ...contractContext.log, warn: (fields: object) => said.push(fields) };
   const config = sinkSchema.parse({ type: 'realtime', url: 'https://project.example', key, ...more });
-  const sink = await createSink(config as never, { ...contractContext, log });
+  const sink = await createSink(config, { ...contractContext, log });
   await sink.close();
   return said;
 }

@@ -41,7 +41,7 @@ export function exchange(
 ): Promise<AnswerStart> {
   const { signal } = limits;
   // undici would take a connection before it asks, and lose it.
-  if (signal.aborted) return Promise.reject(reasonOf(signal) as Error);
+  if (signal.aborted) return Promise.reject(reasonOf(signal));
   return new Promise((resolve, reject) => {
     agent.dispatch(request, new Exchange(limits, resolve, reject));
   });
