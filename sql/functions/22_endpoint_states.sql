@@ -54,19 +54,23 @@ $function$;
 
 CREATE OR REPLACE FUNCTION walpost_internal.unsettled_since() RETURNS timestamptz
 LANGUAGE sql STABLE
--- While the relay is behind, a checkpoint waits to be settled. What the one before it does not see may still be on its way.
+-- A relay is behind when a checkpoint waits to be settled. One that does not run takes none, so a row that no settled checkpoint sees tells it
+-- too. Rows of tables of the application are not looked at: their relay counts as behind. What the last settled checkpoint does not see may
+-- still be on its way.
 BEGIN ATOMIC
-  SELECT min(coalesce(settled.taken_at, open.taken_at))
+  SELECT min(coalesce(settled.taken_at, least(open.taken_at, pending.created_at)))
     FROM walpost.cursor AS k
          LEFT JOIN LATERAL (
            SELECT c.lsn, c.taken_at FROM walpost.checkpoints AS c
             WHERE c.slot = k.slot AND c.system_identifier = k.system_identifier AND c.settled_at IS NOT NULL
             ORDER BY c.lsn DESC, c.id DESC LIMIT 1) AS settled ON true
-         CROSS JOIN LATERAL (
+         LEFT JOIN LATERAL (
            SELECT c.taken_at FROM walpost.checkpoints AS c
             WHERE c.slot = k.slot AND c.system_identifier = k.system_identifier AND c.settled_at IS NULL
               AND c.lsn >= coalesce(settled.lsn, '0/0')
-            ORDER BY c.lsn, c.id LIMIT 1) AS open;
+            ORDER BY c.lsn, c.id LIMIT 1) AS open ON true
+         LEFT JOIN LATERAL walpost_internal.pending_events(k.slot, 1) AS pending ON true
+   WHERE open.taken_at IS NOT NULL OR pending.created_at IS NOT NULL OR coalesce(k.source_table, 'walpost.outbox') <> 'walpost.outbox';
 END;
 
 CREATE OR REPLACE FUNCTION walpost_internal.end_endpoint(endpoint walpost.endpoints, reason text, missed_since timestamptz) RETURNS void
@@ -210,7 +214,7 @@ COMMENT ON FUNCTION walpost_internal.set_endpoint_state(walpost.endpoints, text,
 COMMENT ON FUNCTION walpost_internal.streams_outbox() IS 'Whether what is written to walpost.outbox is sent, or will be.';
 COMMENT ON FUNCTION walpost_internal.publish_endpoint_event(walpost.endpoints, text, jsonb) IS 'Writes an event of walpost about an endpoint into the outbox.';
 COMMENT ON FUNCTION walpost_internal.unsettled_since() IS
-  'Everything that was committed before this time is settled for every slot; null where no checkpoint waits to be settled, as with a relay that keeps up.';
+  'Everything that was committed before this time is settled for every slot; null where nothing waits, as with a relay that keeps up.';
 COMMENT ON FUNCTION walpost_internal.end_endpoint(walpost.endpoints, text, timestamptz) IS
   'Disables an endpoint, notes since when it misses events, and publishes walpost.endpoint.disabled.';
 COMMENT ON FUNCTION walpost.pause_endpoint(uuid, text) IS

@@ -98,7 +98,7 @@ test('a relay that is behind comes to the enabling first, and sends what was mis
   expect(got(endpoint)).toEqual(missed);
 });
 
-test('what a relay that was behind had not received yet is missed too, and comes', async () => {
+test('what was committed while no relay ran is missed too, and comes', async () => {
   const first = await RelayInProcess.start({ database, sinks });
   const endpoint = await customers.add(X);
   const before = await customers.publish(X);
@@ -106,15 +106,21 @@ test('what a relay that was behind had not received yet is missed too, and comes
   await checkpoint('settled_at IS NOT NULL');
   await first.stop();
 
-  // Ten minutes ago it was committed, a checkpoint was taken, and the relay came no further.
+  // The relay was idle when it stopped, so no checkpoint waits. Ten minutes later one more was committed, and then ten minutes passed.
+  await database.query('DELETE FROM walpost.checkpoints WHERE settled_at IS NULL');
   const unread = await customers.publish(X);
+  await database.query(`UPDATE walpost.checkpoints SET taken_at = taken_at - interval '20 minutes'`);
   await database.query(
-    `INSERT INTO walpost.checkpoints (slot, system_identifier, timeline, lsn, snapshot)
-     SELECT slot, system_identifier, timeline, pg_current_wal_insert_lsn(), pg_current_snapshot() FROM walpost.cursor`,
+    `UPDATE walpost.outbox SET created_at = created_at - interval '10 minutes' WHERE payload->>'n' = $1::text`,
+    [String(unread)],
   );
-  await database.query(`UPDATE walpost.checkpoints SET taken_at = taken_at - interval '10 minutes'`);
   receiver.answers(endpoint, 503);
   await disable(endpoint);
+  expect(
+    await database.query(
+      `SELECT missed_since < clock_timestamp() - interval '15 minutes' AS long FROM walpost.endpoints`,
+    ),
+  ).toEqual([{ long: true }]);
   await using _second = await RelayInProcess.start({ database, sinks });
   await checkpoint('settled_at IS NOT NULL');
   receiver.answers(endpoint, 200);

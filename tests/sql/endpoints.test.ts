@@ -164,33 +164,62 @@ test('events are missed from the oldest that was parked on, and a later gap does
   expect((await endpointOf(id))?.['missed_since']).toEqual(new Date('2026-01-01T00:00:00Z'));
 });
 
-test('events are missed from the last settled checkpoint on while the relay is behind', async () => {
-  const { id } = await addEndpoint(database, organization);
-  await database.query(
-    `INSERT INTO walpost.cursor (slot, system_identifier, timeline) VALUES ('s', '1', 1), ('t', '1', 1)`,
-  );
+describe('since when a disabled endpoint misses events', () => {
+  const CLUSTER = 'SELECT system_identifier::text FROM pg_control_system()';
+  const follow = (slot: string, table: string | null = null) =>
+    database.query(
+      `INSERT INTO walpost.cursor (slot, system_identifier, timeline, source_table) VALUES ($1, (${CLUSTER}), 1, $2)`,
+      [slot, table],
+    );
+  /** A checkpoint that sees every row of now. */
   const checkpoint = (slot: string, lsn: string, given: { takenAt: string; settled: boolean }) =>
     database.query(
       `INSERT INTO walpost.checkpoints (slot, system_identifier, timeline, lsn, snapshot, taken_at, settled_at)
-       VALUES ($1, '1', 1, $2, pg_current_snapshot(), $3, CASE WHEN $4::boolean THEN now() END)`,
+       VALUES ($1, (${CLUSTER}), 1, $2, pg_current_snapshot(), $3, CASE WHEN $4::boolean THEN now() END)`,
       [slot, lsn, given.takenAt, given.settled],
     );
   const missed = async (): Promise<unknown> => {
+    const { id } = await addEndpoint(database, organization);
     const before = new Date(Date.now() - 60_000);
     await call('walpost.disable_endpoint($1)', id);
     const since = (await endpointOf(id))?.['missed_since'] as Date;
-    await call('walpost.enable_endpoint($1)', id);
-    await call('walpost_internal.forget_missed($1)', id);
     return since > before ? 'now' : since.toISOString();
   };
-  await checkpoint('s', '0/1', { takenAt: '2026-01-01T00:00:00Z', settled: true });
-  await checkpoint('s', '0/2', { takenAt: '2026-01-02T00:00:00Z', settled: true });
-  await checkpoint('t', '0/9', { takenAt: '2025-01-01T00:00:00Z', settled: true });
-  expect(await missed()).toBe('now');
-  await checkpoint('s', '0/3', { takenAt: '2026-01-03T00:00:00Z', settled: false });
-  expect(await missed()).toBe('2026-01-02T00:00:00.000Z');
-  await database.query('DELETE FROM walpost.checkpoints WHERE settled_at IS NOT NULL');
-  expect(await missed()).toBe('2026-01-03T00:00:00.000Z');
+  const publish = async (at: string): Promise<void> => {
+    const id = await call<string>(`walpost.publish($1, 'job.done', '{}')`, organization);
+    await database.query('UPDATE walpost.outbox SET created_at = $2 WHERE event_id = $1', [id, at]);
+  };
+
+  test('from the last settled checkpoint on while a checkpoint waits', async () => {
+    await follow('s');
+    await follow('t');
+    await checkpoint('s', '0/1', { takenAt: '2026-01-01T00:00:00Z', settled: true });
+    await checkpoint('s', '0/2', { takenAt: '2026-01-02T00:00:00Z', settled: true });
+    await checkpoint('t', '0/9', { takenAt: '2025-01-01T00:00:00Z', settled: true });
+    expect(await missed()).toBe('now');
+    // The event about this end is in the outbox now, and t has settled it.
+    await checkpoint('t', '0/A', { takenAt: '2025-01-01T00:00:00Z', settled: true });
+    await checkpoint('s', '0/3', { takenAt: '2026-01-03T00:00:00Z', settled: false });
+    expect(await missed()).toBe('2026-01-02T00:00:00.000Z');
+    await checkpoint('t', '0/B', { takenAt: '2025-01-01T00:00:00Z', settled: true });
+    await database.query(`DELETE FROM walpost.checkpoints WHERE slot = 's' AND settled_at IS NOT NULL`);
+    expect(await missed()).toBe('2026-01-03T00:00:00.000Z');
+  });
+
+  test('from the last settled checkpoint on while a row waits and no relay takes checkpoints', async () => {
+    await follow('s');
+    await checkpoint('s', '0/1', { takenAt: '2026-01-01T00:00:00Z', settled: true });
+    await publish('2026-01-02T00:00:00Z');
+    expect(await missed()).toBe('2026-01-01T00:00:00.000Z');
+    await database.query('DELETE FROM walpost.checkpoints');
+    expect(await missed()).toBe('2026-01-02T00:00:00.000Z');
+  });
+
+  test('a table of the application is not looked at: its last settled checkpoint counts', async () => {
+    await follow('s', 'public.my_outbox');
+    await checkpoint('s', '0/1', { takenAt: '2026-01-01T00:00:00Z', settled: true });
+    expect(await missed()).toBe('2026-01-01T00:00:00.000Z');
+  });
 });
 
 test('a rotation keeps the secret before it valid for the overlap, and five at most', async () => {
