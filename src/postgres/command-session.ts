@@ -2,6 +2,9 @@
  * A session of a command whose statements may take as long as a table is large, or as long as somebody thinks: `walpost
  * migrate` and `walpost uninstall`. No statement of it has a limit, so the server is asked beside it. As long as it answers
  * another session, the statement is at work; when it has answered nobody for SILENCE_MS, the command ends.
+ *
+ * A login alone is no answer: a pooler gives it for a server that is silent. A pool may also have no server left for the
+ * question, so what the sessions of the command themselves are answered counts as well.
  */
 import type pg from 'pg';
 import { type Clock, pause, systemClock } from '../clock.ts';
@@ -16,6 +19,13 @@ export interface CommandSession extends SessionOptions {
   /** Milliseconds without an answer after which the server counts as silent; SILENCE_MS by default. */
   readonly silenceMs?: number;
   readonly clock?: Clock;
+  /** When the server has last answered; sessions of one command share it. */
+  readonly heard?: LastHeard;
+}
+
+/** In milliseconds of the clock. */
+export interface LastHeard {
+  at: number;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -29,13 +39,15 @@ export async function inCommandSession<T>(
   options: CommandSession,
   work: (client: pg.Client) => Promise<T>,
 ): Promise<T> {
-  const { types, clock = systemClock } = options;
+  const { types, clock = systemClock, heard = { at: clock.now() } } = options;
   const limits = { connectionTimeoutMillis: CONNECT_TIMEOUT_MS, keepAlive: true, ...(types && { types }) };
   const client = sessionClient(options, limits);
   client.on('error', () => undefined); // the statement that is running rejects with it
   try {
     await client.connect();
-    return await whileAnswered(options, async () => {
+    client.connection.on('readyForQuery', () => (heard.at = clock.now()));
+    heard.at = clock.now();
+    return await whileAnswered({ ...options, heard }, async () => {
       await beginSession(client, options.settings);
       return work(client);
     });
@@ -48,8 +60,10 @@ export async function inCommandSession<T>(
   }
 }
 
+type Watched = CommandSession & { readonly heard: LastHeard };
+
 /** The work's result, or CONNECTION_LOST once nobody has been answered for so long. */
-async function whileAnswered<T>(options: CommandSession, work: () => Promise<T>): Promise<T> {
+async function whileAnswered<T>(options: Watched, work: () => Promise<T>): Promise<T> {
   const over = new AbortController();
   try {
     return await Promise.race([work(), silence(options, over.signal)]);
@@ -59,16 +73,15 @@ async function whileAnswered<T>(options: CommandSession, work: () => Promise<T>)
 }
 
 /** Rejects when the server is silent, and never resolves before the signal. */
-async function silence(options: CommandSession, over: AbortSignal): Promise<never> {
-  const { silenceMs = SILENCE_MS, clock = systemClock } = options;
-  let answered = clock.now();
+async function silence(options: Watched, over: AbortSignal): Promise<never> {
+  const { silenceMs = SILENCE_MS, clock = systemClock, heard } = options;
   for (;;) {
     await pause(clock, silenceMs / LOOKS, over);
     if (over.aborted) return new Promise<never>(() => undefined);
     const { place, answers } = await look(options, Math.min(CONNECT_TIMEOUT_MS, silenceMs));
     if (over.aborted) return new Promise<never>(() => undefined);
-    if (answers) answered = clock.now();
-    else if (clock.now() - answered >= silenceMs) throw silent(place, silenceMs);
+    if (answers) heard.at = clock.now();
+    else if (clock.now() - heard.at >= silenceMs) throw silent(place, silenceMs);
   }
 }
 
@@ -83,8 +96,14 @@ async function look(options: CommandSession, timeout: number): Promise<{ place: 
     return { place, answers: true };
   } catch (error) {
     client.connection.stream.destroy();
-    return { place, answers: error instanceof WalpostError || sqlStateOf(error) !== undefined };
+    return { place, answers: isAnswer(error) };
   }
+}
+
+/** The server itself has said it, or its settings, which it has been asked for, are not those of the session. */
+function isAnswer(error: unknown): boolean {
+  if (!(error instanceof WalpostError)) return sqlStateOf(error) !== undefined;
+  return error.code === 'POOLER' || error.code === 'SESSION_SETTING' || sqlStateOf(error.cause) !== undefined;
 }
 
 function silent(place: string, silenceMs: number): WalpostError {

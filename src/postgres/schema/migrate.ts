@@ -119,7 +119,9 @@ async function filesOf({ migrations, repeatables }: MigrateOptions): Promise<Sch
 /** Applies what is missing, brings the role model back, and returns what was applied. */
 export async function migrate(url: string, options: MigrateOptions = {}): Promise<readonly MigrationStep[]> {
   const files = await filesOf(options);
-  const session = { url, ...(options.silenceMs !== undefined && { silenceMs: options.silenceMs }) };
+  // While a file is applied, the session of the turn asks ten times a second: it is a sign of life for both.
+  const heard = { at: 0 };
+  const session = { url, heard, ...(options.silenceMs !== undefined && { silenceMs: options.silenceMs }) };
   return withSession(session, async (client) => {
     client.on('notice', ({ message = '', hint = '' }) => options.onNotice?.(`${message}. ${hint}`.trim()));
     await refuseForeignCode(client);
@@ -245,11 +247,12 @@ const SETTINGS = { lock_timeout: '300ms', client_min_messages: 'warning', jit: '
 
 /** A connection that does not wait long for any lock, so that publishers never queue behind a migration that itself waits. */
 async function withSession<T>(
-  { url, silenceMs }: Pick<CommandSession, 'url' | 'silenceMs'>,
+  { url, silenceMs, heard }: Pick<CommandSession, 'url' | 'silenceMs' | 'heard'>,
   work: (client: pg.Client) => Promise<T>,
 ): Promise<T> {
   const session = { url, applicationName: 'walpost migrate', settings: SETTINGS, types: textTypes };
-  return inCommandSession({ ...session, ...(silenceMs !== undefined && { silenceMs }) }, async (client) => {
+  const watched = { ...(silenceMs !== undefined && { silenceMs }), ...(heard && { heard }) };
+  return inCommandSession({ ...session, ...watched }, async (client) => {
     const { rows } = await client.query<{ version: number; name: string; standby: boolean }>(
       `SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS name,
               pg_is_in_recovery() AS standby`,
