@@ -156,7 +156,7 @@ export class RelayConnection {
     const { prune, source } = this.options.config;
     const { roleModel, captures, log, endpoints } = this.options;
     const { pool, slot } = this.options.term;
-    const { keys, jobs, router } = this.parts;
+    const { keys, jobs, router, ledger } = this.parts;
     const records = new LaneRecords(pool, this.options.term.cursor, this.options.clock);
     const watch = new PruneWatch({ db: pool, slot, retention: prune.retention, clock: this.options.clock });
     const pruneWhenDue = async (signal: AbortSignal): Promise<void> => {
@@ -170,6 +170,11 @@ export class RelayConnection {
       new SourceWatch(this.options).chore,
       ...jobs.chores,
       { name: 'disabling endpoints that fail', every: 10_000, run: () => endpoints.disableFailing(router.failing()) },
+      {
+        name: 'forgetting endpoints that have ended',
+        every: 10_000,
+        run: async () => endpoints.forgetEnded(ledger.watermark, router),
+      },
       { name: 'looking whose endpoints these are', every: 5_000, run: () => this.checkHeld() },
       { name: 'writing which lanes fail', every: 1_000, run: () => records.round(this.failing()) },
       {

@@ -23,6 +23,7 @@ import { EndpointSecrets } from '../endpoints/secrets.ts';
 import type { EndpointShown } from '../observe/failing-log.ts';
 import type { Logger } from '../observe/log.ts';
 import type { FailingLane, LaneName, LaneRule } from '../pipeline.ts';
+import type { Router } from '../router/router.ts';
 import type { LeaderTerm } from './term.ts';
 
 export interface EndpointServiceOptions {
@@ -176,14 +177,23 @@ export class EndpointService implements EndpointTargets {
     if (this.sinks.length > 0) await this.led?.disabling.round(failing);
   }
 
-  /** It has ended at that place; what was committed before may still be on its way, until all before it is settled. */
-  leaves(endpoint: KnownEndpoint, { at, settled }: { readonly at: Lsn; readonly settled: Lsn }): void {
+  /** It has ended at that place; what was committed before may still be on its way. */
+  leaves(endpoint: KnownEndpoint, at: Lsn): void {
     this.leaving.add(endpoint, at);
-    for (const id of this.leaving.settledBefore(settled)) {
-      if (this.directory.find(id) === undefined) this.led?.secrets.forget(id);
-    }
     this.led?.disabling.ended(endpoint.endpointId);
   }
+
+  /** Every ten seconds: forgets the endpoints that have ended, once nothing more is sent to them. All before `settled` is settled. */
+  forgetEnded(settled: Lsn, router: Pick<Router, 'hasLane'>): void {
+    for (const id of this.leaving.forgetSettled(settled, (endpoint) => router.hasLane(laneOf(endpoint)))) {
+      if (this.directory.find(id) === undefined) this.led?.secrets.forget(id);
+    }
+  }
+}
+
+/** The lane of an endpoint in the router. */
+export function laneOf({ sink, organizationId, endpointId }: KnownEndpoint): LaneName {
+  return { sink, organizationId, lane: endpointId };
 }
 
 function formerNames(sinks: Config['sinks']): ReadonlyMap<string, string> {

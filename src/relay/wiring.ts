@@ -89,7 +89,7 @@ export function wirePipeline(options: RelayOptions): Pipeline {
     canaries: storedEvents.canaries,
     endpoints: new EndpointFeed({
       directory: endpoints.directory,
-      lanes: endpointLanes(endpoints, router, () => ledger.watermark),
+      lanes: endpointLanes(endpoints, router),
       notes: storedEvents.changes,
     }),
   });

@@ -205,6 +205,11 @@ export class Router {
     else given.dropped();
   }
 
+  /** Something is under way to this lane, or is parked. */
+  hasLane(lane: LaneName): boolean {
+    return this.sinkNamed(lane.sink)?.has(lane) === true;
+  }
+
   isPaused(lane: LaneName): boolean {
     return this.sinkNamed(lane.sink)?.isPaused(lane) === true;
   }

@@ -137,6 +137,10 @@ export class SinkLanes {
     this.dispatch();
   }
 
+  has({ organizationId, lane }: LaneOfSink): boolean {
+    return this.lanes.get(organizationId, lane) !== undefined;
+  }
+
   isPaused({ organizationId, lane }: LaneOfSink): boolean {
     return this.scheduler.paused.has(organizationId, lane);
   }
