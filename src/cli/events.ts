@@ -23,9 +23,8 @@ export interface EventPlace {
   readonly letter: string | null;
 }
 
-/** Of each sink, first and last ones. */
+/** Of each lane of a sink, first and last ones. */
 const ATTEMPTS_SHOWN = 3;
-const HEAD = ['at (UTC)', 'step', 'sink', 'attempt', 'job', 'reason'];
 
 export async function showEvent(config: Config, id: string, { payload = false, json }: EventFlags): Promise<void> {
   await using database = await openJobDatabase(config);
@@ -38,34 +37,56 @@ export async function showEvent(config: Config, id: string, { payload = false, j
   const fields = shown(story.fields ?? pruned, payload);
   if (json)
     return sayJson({ event_id: id, inTable, pruned: pruned !== null, settled, sinks: places, timeline: steps, fields });
-  const rows = shortened(steps).map(({ at, step, sink, attempt, job, reason }) => [
-    moment(at),
-    step,
-    sink ?? '',
-    String(attempt ?? ''),
-    job ?? '',
-    reason ?? '',
-  ]);
+  const most = shortened(steps);
   process.stdout.write(
     recordText(Object.entries(fields ?? { event_id: id }).map(([name, value]) => [name, value ?? ''])),
   );
   if (!inTable)
     say(`No row of ${source.table} has this id: it was pruned${pruned ? '' : ', or came by walpost.emit'}.`);
-  process.stdout.write(`\n${textTable(HEAD, rows).trimEnd()}\n\n`);
-  const left = steps.length - rows.length;
-  if (left > 0) {
-    say(`${left} attempts between the first and the last ones of a sink are left out; --json has them.`);
+  process.stdout.write(`\n${stepsText(most)}\n\n`);
+  if (most.length < steps.length) {
+    say(leftOutText(steps.length - most.length));
     process.stdout.write('\n');
   }
   process.stdout.write(recordText(places.map(({ sink, ...place }) => [`sink ${sink}`, placeText(place)])));
 }
 
-/** Of each sink the first attempts and the last ones: what a destination answers in between is usually the same. */
+function leftOutText(count: number): string {
+  const which =
+    count === 1
+      ? '1 attempt that ended like the one before is'
+      : `${count} attempts that ended like the one before are`;
+  return `${which} left out; --json has all.`;
+}
+
+/** The lane has a column where one has a name: an endpoint of a customer, or an entity. */
+function stepsText(steps: EventStory['steps']): string {
+  const hasLanes = steps.some(({ lane }) => lane);
+  const head = ['at (UTC)', 'step', 'sink', ...(hasLanes ? ['lane'] : []), 'attempt', 'job', 'reason'];
+  const rows = steps.map(({ at, step, sink, lane, attempt, job, reason }) => [
+    moment(at),
+    step,
+    sink ?? '',
+    ...(hasLanes ? [lane ?? ''] : []),
+    String(attempt ?? ''),
+    job ?? '',
+    reason ?? '',
+  ]);
+  return textTable(head, rows).trimEnd();
+}
+
+/**
+ * Of each lane of a sink the first attempts and the last ones, and those between that ended in another way than the one
+ * before: each endpoint is a destination of its own.
+ */
 export function shortened(steps: EventStory['steps']): EventStory['steps'] {
   const attempts = steps.filter(({ attempt, step }) => attempt !== null && step !== 'dead');
-  const between = [...new Set(attempts.map(({ sink }) => sink))].flatMap((sink) =>
-    attempts.filter((step) => step.sink === sink).slice(ATTEMPTS_SHOWN, -ATTEMPTS_SHOWN),
-  );
+  const laneOf = ({ sink, lane }: EventStory['steps'][number]): string => JSON.stringify([sink, lane]);
+  const between = [...new Set(attempts.map(laneOf))].flatMap((lane) => {
+    const own = attempts.filter((step) => laneOf(step) === lane);
+    const isLikeBefore = own.map((step, index) => step.step === own[index - 1]?.step);
+    return own.slice(0, -ATTEMPTS_SHOWN).filter((_, index) => index >= ATTEMPTS_SHOWN && isLikeBefore[index]);
+  });
   const leftOut = new Set(between);
   return steps.filter((step) => !leftOut.has(step));
 }

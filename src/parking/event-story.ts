@@ -18,6 +18,8 @@ export interface StoryStep {
   /** created, committed, parked, dead, or the outcome of an attempt. */
   readonly step: string;
   readonly sink: string | null;
+  /** Which lane of the tenant, such as an endpoint; '' is its own, null where there is no sink. */
+  readonly lane: string | null;
   readonly attempt: number | null;
   readonly reason: string | null;
   readonly job: string | null;
@@ -48,18 +50,18 @@ const NO_ID = new Set<string | undefined>(['22P02', SQLSTATE.numericValueOutOfRa
 
 const STORED = `
   SELECT ${rfc3339Sql('committed_at')} AS committed_at, event_id, organization_id, event_type, event_version::text, topic, entity_type,
-         entity_id, target, idempotency_key, created_at::text, expires_at::text, payload, headers, %s AS at, '%s' AS step, sink, attempts AS attempt,
+         entity_id, target, idempotency_key, created_at::text, expires_at::text, payload, headers, %s AS at, '%s' AS step, sink, lane, attempts AS attempt,
          reason, job, letter
     FROM (%s) AS stored WHERE slot = $1 AND event_id = $2 ORDER BY at`;
 const PARKED = `SELECT p.*, NULL::integer AS attempts, l.reason AS reason, NULL::text AS letter
                   FROM walpost.parked AS p LEFT JOIN walpost.lanes AS l
                        ON (l.slot, l.sink, l.organization_id, l.lane) = (p.slot, p.sink, p.organization_id, p.lane)`;
-const DEAD = `SELECT d.slot, d.committed_at, d.event_id, d.organization_id, d.event_type, d.event_version, d.topic, d.entity_type,
+const DEAD = `SELECT d.slot, d.lane, d.committed_at, d.event_id, d.organization_id, d.event_type, d.event_version, d.topic, d.entity_type,
                      d.entity_id, d.target, d.idempotency_key, d.created_at, d.expires_at, d.payload, d.headers, d.stored_at, d.sink, d.attempts,
                      d.reason || ': ' || d.detail AS reason, NULL::text AS job, d.id::text AS letter FROM walpost.dead_letters AS d`;
 /** By the tenant where it is known: the log has an index of it. */
 const LOG = `
-  SELECT ${rfc3339Sql('at')} AS at, outcome AS step, sink, attempt, reason, job, NULL AS letter FROM walpost.delivery_log
+  SELECT ${rfc3339Sql('at')} AS at, outcome AS step, sink, lane, attempt, reason, job, NULL AS letter FROM walpost.delivery_log
    WHERE slot = $1 AND $2 = ANY (event_ids) AND ($3::text IS NULL OR organization_id = $3) ORDER BY id`;
 
 const PRUNED = `SELECT event_id::text, organization_id::text, event_type, created_at::text FROM walpost.pruned_events WHERE event_id = $1`;
@@ -135,12 +137,14 @@ function fieldsOf(row: StoredRow): StoryFields {
 
 function startOf(fields: StoryFields | null, stored: StoredRow | undefined): StoryStep[] {
   const step = (at: string | null | undefined, name: string): StoryStep[] =>
-    at == null ? [] : [{ at, step: name, sink: null, attempt: null, reason: null, job: null, letter: null }];
+    at == null
+      ? []
+      : [{ at, step: name, sink: null, lane: null, attempt: null, reason: null, job: null, letter: null }];
   return [...step(fields?.created_at, 'created'), ...step(stored?.committed_at, 'committed')];
 }
 
-function stepOf({ at, step, sink, attempt, reason, job, letter }: StoredRow): StoryStep {
-  return { at, step, sink, attempt, reason, job, letter };
+function stepOf({ at, step, sink, lane, attempt, reason, job, letter }: StoredRow): StoryStep {
+  return { at, step, sink, lane, attempt, reason, job, letter };
 }
 
 function byTime(one: StoryStep, other: StoryStep): number {

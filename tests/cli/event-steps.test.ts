@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
 import { shortened } from '../../src/cli/events.ts';
 
-const step = (name: string, sink: string | null, attempt: number | null) => ({
+const step = (name: string, sink: string | null, attempt: number | null, lane = '') => ({
   at: '2026-11-20T14:00:03.000000Z',
   step: name,
   sink,
+  lane: sink === null ? null : lane,
   attempt,
   reason: null,
   job: null,
@@ -21,4 +22,15 @@ test('of many attempts at one sink the first and the last are shown, and all tha
   ).toEqual([1, 2, 3, 18, 19, 20]);
   expect(shown).toEqual(expect.arrayContaining([...others, dead]));
   expect(shortened(attempts.slice(0, 6))).toHaveLength(6);
+});
+
+test('each endpoint is a destination of its own, and the only one that failed is shown', () => {
+  const steps = Array.from({ length: 10 }, (_, n) => step(n === 5 ? 'unavailable' : 'delivered', 'hooks', 1, `e${n}`));
+  expect(shortened(steps)).toEqual(steps);
+});
+
+test('an attempt between that ended in another way than the one before is shown', () => {
+  const names = Array.from({ length: 20 }, (_, n) => (n === 9 ? 'rejected' : 'unavailable'));
+  const steps = names.map((name, n) => step(name, 'crm', n + 1));
+  expect(shortened(steps).map(({ attempt }) => attempt)).toEqual([1, 2, 3, 10, 11, 18, 19, 20]);
 });

@@ -73,6 +73,29 @@ test('an event that is delivered at one sink and parked at the other: its way, a
   expect(full.stdout).toContain('only with --payload');
 }, 60_000);
 
+test('of ten endpoints the one that failed is shown, and of many attempts at one how many are left out', async () => {
+  const id = await publish();
+  const attempt = async (lane: string, number: number, outcome: string): Promise<void> => {
+    await database.query(
+      `INSERT INTO walpost.delivery_log (slot, sink, organization_id, lane, first_event_id, last_event_id, event_ids, events, attempt,
+                                         outcome, reason, duration_ms, at)
+       VALUES ($1, 'hook', $2, $3, $4, $4, ARRAY[$4::text], 1, $5, $6::text, nullif($6::text, 'delivered'), 1, clock_timestamp())`,
+      [database.slotName, X, lane, id, number, outcome],
+    );
+  };
+  for (let n = 0; n < 10; n += 1) await attempt(`endpoint-${n}`, 1, n === 5 ? 'unavailable' : 'delivered');
+  const few = await show(id);
+  expect(few.stdout).toMatch(/^at \(UTC\) +step +sink +lane +attempt/m);
+  expect(few.stdout).toMatch(/unavailable +hook +endpoint-5 +1 +unavailable$/m);
+  expect(few.stdout.match(/ delivered +hook +endpoint-/g)).toHaveLength(9);
+  expect(few.stderr).not.toContain('left out');
+  for (let n = 2; n <= 7; n += 1) await attempt('endpoint-5', n, 'unavailable');
+  const [one, json] = await Promise.all([show(id), show(id, '--json')]);
+  expect(one.stderr).toContain('1 attempt that ended like the one before is left out');
+  const { timeline } = JSON.parse(json.stdout) as { timeline: { lane: string | null }[] };
+  expect(timeline.filter(({ lane }) => lane === 'endpoint-5')).toHaveLength(7);
+}, 60_000);
+
 test('a dead letter, an event whose row is gone, one before any relay, and one that nobody knows', async () => {
   const early = await publish();
   const before = JSON.parse((await show(early, '--json')).stdout) as object;
