@@ -1,4 +1,6 @@
 import { Command } from 'commander';
+import { endpointSinks } from '../config/endpoint-sinks.ts';
+import type { Config } from '../config/schema.ts';
 import { WalpostError } from '../errors.ts';
 import { wantsColor } from '../observe/color.ts';
 import { printableJson } from '../observe/printable.ts';
@@ -43,7 +45,7 @@ async function showStatus(flags: StatusFlags): Promise<void> {
     return;
   }
   const rate = new WalRate();
-  const show = await shower(flags);
+  const show = await shower(config, flags);
   const first = await gatherStatus(config, rate);
   if (every === undefined) return show(first);
   const [{ pause, systemClock }, stop] = [await import('../clock.ts'), new AbortController()];
@@ -58,12 +60,17 @@ async function showStatus(flags: StatusFlags): Promise<void> {
 }
 
 /** Prints one status after the other, from the second one on with what changed. */
-async function shower(flags: StatusFlags): Promise<(status: GatheredStatus) => Promise<void>> {
+async function shower({ sinks }: Config, flags: StatusFlags): Promise<(status: GatheredStatus) => Promise<void>> {
   const [{ statusChanges }, { statusText }, { terminalWidth }] = await Promise.all([
     import('./status-changes.ts'),
     import('./status-view.ts'),
     import('./text-table.ts'),
   ]);
+  const look = () => ({
+    color: wantsColor(process.stdout),
+    width: terminalWidth(process.stdout),
+    endpointSinks: endpointSinks(sinks),
+  });
   const live = flags.watch !== undefined && process.stdout.isTTY && !flags.json;
   let last: { readonly status: GatheredStatus; readonly at: number } | undefined;
   return async (status) => {
@@ -72,7 +79,7 @@ async function shower(flags: StatusFlags): Promise<(status: GatheredStatus) => P
     last = { status, at };
     const text = flags.json
       ? jsonText(status, flags.watch !== undefined, changes)
-      : statusText(status, { color: wantsColor(process.stdout), width: terminalWidth(process.stdout), changes });
+      : statusText(status, { ...look(), changes });
     process.stdout.write(live ? CLEAR + text : text);
     const asked = status.process === 'answered' || status.database === 'answered';
     process.exitCode = asked ? EXIT.done : EXIT.failed;

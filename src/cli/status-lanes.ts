@@ -8,6 +8,8 @@ const MOST_PAUSES = 20;
 /** Of all that a lane can wait for, what has a time. */
 const NEXT_TRY = 'its next try';
 
+/** Of the configuration: sinks where each lane is an endpoint of a customer. */
+type EndpointSinks = ReadonlySet<string>;
 type Named = Pick<WaitingLane, 'sink' | 'organizationId' | 'lane'>;
 
 export function pausedRows({ paused }: StatusReport, paint: Paint): StatusLine[] {
@@ -17,23 +19,23 @@ export function pausedRows({ paused }: StatusReport, paint: Paint): StatusLine[]
   return more > 0 ? [...rows, ['', `and ${more} more pauses: see \`walpost sinks list\``]] : rows;
 }
 
-export function refusingRows({ refusing }: StatusReport, paint: Paint): StatusLine[] {
+export function refusingRows({ refusing }: StatusReport, paint: Paint, endpoints: EndpointSinks): StatusLine[] {
   return (refusing ?? []).map((each): StatusLine => {
     const { since, events, eventIds, eventTypes, reason } = each;
     const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
     const what = `${many(events, 'event')} of ${many(eventTypes, 'type')} refused`;
     return [
       paint.red('refusing'),
-      `${nameOf(each)}: ${what} since ${timeText(since)}, first ${eventIds[0] ?? 'unknown'}: ${reason}`,
+      `${nameOf(each, endpoints)}: ${what} since ${timeText(since)}, first ${eventIds[0] ?? 'unknown'}: ${reason}`,
     ];
   });
 }
 
-export function waitingRows({ waiting, breakers }: StatusReport, paint: Paint): StatusLine[] {
+export function waitingRows({ waiting }: StatusReport, paint: Paint, endpoints: EndpointSinks): StatusLine[] {
   if (!waiting) return [];
   const rows = waiting.first.map((each): StatusLine => {
     const { since, parked, attempts, reason, nextTryAt, waitsFor } = each;
-    const name = nameOf(each, isEndpoint(each, breakers));
+    const name = nameOf(each, endpoints);
     const next = nextTryAt === null || waitsFor !== NEXT_TRY ? '' : ` (${timeText(nextTryAt)})`;
     const tries = attempts === null ? [] : [`${attempts} failed`];
     const parts = [`${parked} parked`, `since ${timeText(since)}`, ...tries, `waits for ${waitsFor}${next}`];
@@ -41,30 +43,26 @@ export function waitingRows({ waiting, breakers }: StatusReport, paint: Paint): 
   });
   const more = waiting.total - waiting.first.length;
   if (more > 0) rows.push(['', `and ${more} more lanes that wait`]);
-  return [...rows, ...remedyRows(waiting.first, breakers)];
+  return [...rows, ...remedyRows(waiting.first, endpoints)];
 }
 
-function nameOf({ sink, organizationId, lane }: Named, isEndpoint = false): string {
-  return `${sink}, organization ${organizationId}${lane === '' ? '' : `, ${isEndpoint ? 'endpoint' : 'lane'} ${lane}`}`;
+function nameOf({ sink, organizationId, lane }: Named, endpoints: EndpointSinks): string {
+  const which = lane === '' ? '' : `, ${endpoints.has(sink) ? 'endpoint' : 'lane'} ${lane}`;
+  return `${sink}, organization ${organizationId}${which}`;
 }
 
 /** What mends the destinations, once for each sink and cause; a lane behind an open breaker has no cause of its own. */
-function remedyRows(lanes: readonly WaitingLane[], breakers: StatusReport['breakers']): StatusLine[] {
+function remedyRows(lanes: readonly WaitingLane[], endpoints: EndpointSinks): StatusLine[] {
   const failing = lanes.filter(
     ({ code, state }) => code !== BREAKER_OPEN && (state === 'failing' || state === 'refusing'),
   );
-  const remedies = new Set(failing.map((lane) => `sink ${lane.sink}: ${remedyOf(lane, breakers)}`));
+  const remedies = new Set(failing.map((lane) => `sink ${lane.sink}: ${remedyOf(lane, endpoints)}`));
   return [...remedies].map((text): StatusLine => ['remedy', text]);
 }
 
-function remedyOf(lane: WaitingLane, breakers: StatusReport['breakers']): string {
+function remedyOf(lane: WaitingLane, endpoints: EndpointSinks): string {
   if (lane.state === 'refusing') return REFUSING_REMEDY;
-  return isEndpoint(lane, breakers) ? ENDPOINT_REMEDY : destinationRemedy(lane.code, lane.sink);
-}
-
-/** A sink with endpoints has no breaker, and each endpoint is a lane with its id. */
-function isEndpoint({ sink, lane }: Pick<WaitingLane, 'sink' | 'lane'>, breakers: StatusReport['breakers']): boolean {
-  return lane !== '' && breakers !== null && !breakers.some((breaker) => breaker.sink === sink);
+  return endpoints.has(lane.sink) ? ENDPOINT_REMEDY : destinationRemedy(lane.code, lane.sink);
 }
 
 /** To the second; every time of the status is in UTC. */

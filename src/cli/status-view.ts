@@ -18,10 +18,13 @@ export interface StatusTextOptions {
   readonly width?: number | undefined;
   /** Since the last look. */
   readonly changes?: StatusChanges | undefined;
+  /** Names of the sinks that have endpoints, of the configuration; none by default. */
+  readonly endpointSinks?: ReadonlySet<string>;
 }
 
 /** The status for people: two columns, no frames, nothing but text where there is no terminal. */
-export function statusText(status: GatheredStatus, { color, width, changes }: StatusTextOptions): string {
+export function statusText(status: GatheredStatus, options: StatusTextOptions): string {
+  const { color, width, changes, endpointSinks = new Set() } = options;
   const { report, notes } = printableValue(status);
   const paint = pc.createColors(color);
   const rows: StatusLine[] = [
@@ -35,9 +38,9 @@ export function statusText(status: GatheredStatus, { color, width, changes }: St
     ...sinkRows(report, paint),
     ...endpointRows(report, paint),
     ...pausedRows(report, paint),
-    ...refusingRows(report, paint),
+    ...refusingRows(report, paint, endpointSinks),
     ...storedRows(report, paint),
-    ...waitingRows(report, paint),
+    ...waitingRows(report, paint, endpointSinks),
     ...alertRows(report, paint),
   ];
   const fitted = (text: string, indent: number): string =>

@@ -135,7 +135,7 @@ export const REFUSING_REMEDY =
 
 /** Of endpoints that customers have added, where nothing is to be set here. */
 export const ENDPOINT_REMEDY =
-  'None here, when it is one: its customer mends the receiver, or it is disabled after disable_after. `walpost endpoints list --failing` has all.';
+  'An endpoint that fails alone is for its customer to mend; after disable_after it is disabled. Where many fail, look at the network and the proxy here. `walpost endpoints list --failing` has all.';
 
 export function destinationRemedy(code: string | null | undefined, sink: string): string {
   const row = ROWS.find(({ codes }) => codes.test(code ?? ''));

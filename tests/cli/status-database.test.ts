@@ -108,6 +108,26 @@ test('which lane waits for what is the same with and without a process', async (
   }
 });
 
+test('without a process a lane of a sink with endpoints is an endpoint, and no setting mends it', async () => {
+  await using database = await createTestDatabase();
+  await database.query(
+    `INSERT INTO walpost.lanes (slot, sink, organization_id, lane, state, failing_since, attempts, code, reason)
+     VALUES ($1, 'customers', 'a', 'endpoint-1', 'failing', now(), 3, 'HTTP_401', 'HTTP 401')`,
+    [database.slotName],
+  );
+  const config = {
+    database: { url: database.url },
+    source: { slot: database.slotName },
+    http: { enabled: false },
+    sinks: { customers: { type: 'webhook', endpoints: true } },
+    routes: [{ to: ['customers'] }],
+  };
+  using file = new ConfigFile(JSON.stringify(config));
+  const { stdout } = await walpost(['status', '--config', file.path]);
+  expect(stdout).toMatch(/^waiting +customers, organization a, endpoint endpoint-1: 0 parked/m);
+  expect(stdout).toMatch(/^remedy +sink customers: An endpoint that fails alone is for its customer to mend/m);
+});
+
 test('without the schema, what is stored is unknown', async () => {
   await using database = await createTestDatabase({ migrated: false });
   expect(await lines(database.url, database.slotName)).toMatchObject({

@@ -114,13 +114,39 @@ test('what mends a destination is said once for each cause, and of an endpoint, 
     { ...LANE, state: 'paused', code: 'HTTP_404' },
   ];
   const report = sampleReport({ breakers: [closed], waiting: { total: first.length, first } });
-  const text = statusText(answered(report), { color: false });
+  const text = statusText(answered(report), { color: false, endpointSinks: new Set(['customers']) });
   expect(text.match(/^remedy .*$/gm)).toEqual([
     expect.stringContaining('sink n8n: Look at the receiver and its log.'),
     expect.stringContaining('sink n8n: Find out why the receiver refuses them and mend it'),
-    expect.stringContaining('sink customers: None here, when it is one'),
+    expect.stringContaining('sink customers: An endpoint that fails alone is for its customer to mend'),
   ]);
   expect(text).toContain(', endpoint 01a22a59-5c13-72d9-9798-780dc5bab437: 12 parked');
+});
+
+test('whether a lane is an endpoint is asked of the configuration: without a process too, and of a removed sink it is not', () => {
+  const lane = '01a22a59-5c13-72d9-9798-780dc5bab437';
+  const first = [
+    { ...LANE, sink: 'customers', lane, code: 'HTTP_401' },
+    { ...LANE, sink: 'removed', lane: 'order-7', code: 'HTTP_401' },
+  ];
+  const refused = { since: LANE.since, events: 1, eventIds: ['a'], eventTypes: 1, reason: 'HTTP 422' };
+  const refusing = first.map(({ sink, organizationId, lane: name }) => ({
+    ...refused,
+    sink,
+    organizationId,
+    lane: name,
+  }));
+  for (const breakers of [null, []]) {
+    const report = sampleReport({ breakers, refusing, waiting: { total: 2, first } });
+    const text = statusText(answered(report), { color: false, endpointSinks: new Set(['customers']) });
+    expect(text.match(/^refusing .*, endpoint 01a22a59.*refused/gm)).toHaveLength(1);
+    expect(text.match(/^waiting .*, endpoint 01a22a59.* parked/gm)).toHaveLength(1);
+    expect(text).not.toContain('endpoint order-7');
+    expect(text.match(/^remedy .*$/gm)).toEqual([
+      expect.stringContaining('sink customers: An endpoint that fails alone'),
+      expect.stringContaining('sinks.removed'),
+    ]);
+  }
 });
 
 test('a lane has a next try only where one comes', () => {
