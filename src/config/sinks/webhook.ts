@@ -6,6 +6,8 @@ import { httpOptions } from './http-options.ts';
 /** When a dozen receivers hang, the remaining requests serve the others until the first timeout. */
 const CONCURRENCY = 32;
 
+const common = commonOptions({ concurrency: CONCURRENCY });
+
 export const webhook = z
   .strictObject({
     type: z.literal('webhook'),
@@ -59,7 +61,10 @@ export const webhook = z
     preset: z.enum(['n8n']).optional().describe('n8n: also the headers X-Event-Type and X-Idempotency-Key.'),
     format: z.enum(['walpost', 'cloudevents']).default('walpost').describe('The format of the body.'),
     ...httpOptions,
-    ...commonOptions({ concurrency: CONCURRENCY }),
+    ...common,
+    concurrency: common.concurrency.describe(
+      'Maximum batches in flight at once for this sink. With endpoints, up to 1,024 more that have lasted for over 100 ms.',
+    ),
   })
   .meta({
     description: 'HTTP POST to any receiver, such as n8n.',
