@@ -30,14 +30,14 @@ const stalled: Scene = {
 
 const breaker: Scene = {
   symptom: 'a breaker is open, `parked` grows',
-  says: { cause: /breaker open/, subject: /sink crm/, remedy: /waits for/ },
+  says: { cause: /breaker open/, subject: /sink crm/, remedy: /sink crm: Look at the receiver and its log/ },
   over: /breaker closed/,
   async play(stage) {
     await stage.run(STREAMS);
     stage.receiver.onBatch = () => 503;
     for (const organization of [ACME, GLOBEX]) await stage.publish(organization, 3);
     stage.transcript.begins('The receiver answers 503 to everybody.');
-    await stage.walpost(['status'], [/breaker open/, /6 parked/, /503/]);
+    await stage.walpost(['status'], [/breaker open/, /6 parked/, /503/, /remedy sink crm/]);
     await stage.walpost(['parked', 'list', '--limit', '1'], [/503/]);
     await stage.sql('SELECT * FROM walpost.queue_status');
     stage.receiver.onBatch = () => undefined;
