@@ -151,10 +151,12 @@ describe('a module', () => {
 
   test('whose verdicts are many has each of them compared with its own event alone', async () => {
     const text = `export default { contract: 1, create: () => ({ close: async () => {},
-      deliver: async ({ events }) => events.map((_, n) => ({ kind: 'failed', reason: 'the value-of-event-1 is bad', code: 'CODE_' + n })) }) };`;
+      deliver: async ({ events }) => events.map((_, n) => ({ kind: 'failed', reason: 'the copper-kettle is bad', code: 'CODE_' + n })) }) };`;
     const sink = await customSink(text);
-    const events = [0, 1, 2].map((n) => sampleEvent({ payload: `"value-of-event-${n}"` }));
-    const reasons = ['the value-of-event-1 is bad', 'the *** is bad', 'the value-of-event-1 is bad'];
+    const events = ['amber-lantern', 'copper-kettle', 'violet-harbor'].map((value) =>
+      sampleEvent({ payload: `"${value}"` }),
+    );
+    const reasons = ['the copper-kettle is bad', 'the *** is bad', 'the copper-kettle is bad'];
     expect(await sink.deliver(sampleBatch(events), never)).toEqual(
       reasons.map((reason, n) => ({ kind: 'failed', reason, code: `CODE_${n}` })),
     );

@@ -72,7 +72,7 @@ export class FairQueue {
   /** The lane whose turn it is; undefined when none is due or all turns are taken. */
   next(): Lane | undefined {
     let lane = this.choose();
-    if (!lane && this.lend()) lane = this.choose();
+    while (!lane && this.lend()) lane = this.choose();
     lane?.setPlace(false);
     return lane;
   }
@@ -109,18 +109,15 @@ export class FairQueue {
     return slow ?? this.lanes.next(this.concurrency - this.taken);
   }
 
-  /** True when lanes wait, and turns were lent to them. */
+  /** True when lanes wait, and one more turn was lent to them. */
   private lend(): boolean {
-    if (this.lending?.isAllowed() !== true) return false;
-    const before = this.lent.size;
-    for (let at = this.lendsAt; at !== undefined && at <= (this.lending?.clock.now() ?? 0); at = this.lendsAt) {
-      const [turn] = this.lendable.keys();
-      if (!turn) break;
-      this.lendable.delete(turn);
-      this.lent.add(turn);
-      this.taken -= 1;
-    }
-    if (this.lent.size === before) return false;
+    const at = this.lendsAt;
+    if (!this.lending || at === undefined || at > this.lending.clock.now() || !this.lending.isAllowed()) return false;
+    const [turn] = this.lendable.keys();
+    if (!turn) return false;
+    this.lendable.delete(turn);
+    this.lent.add(turn);
+    this.taken -= 1;
     this.lanes.lookAgain();
     return true;
   }
