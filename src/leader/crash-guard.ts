@@ -2,6 +2,7 @@ import { pause, type Clock } from '../clock.ts';
 import { WalpostError } from '../errors.ts';
 import type { Event } from '../event.ts';
 import type { Batch, Destination, Verdict, Verdicts } from '../pipeline.ts';
+import { rerouted } from './rerouted.ts';
 import { type CrashRecord, isCareful, suspectKey, suspectOf } from './crash-record.ts';
 
 export interface CrashGuardOptions {
@@ -54,22 +55,11 @@ export class CrashGuard {
 
   /** The same destination behind this guard. */
   guard(destination: Destination): Destination {
-    const holdsBatches = (): boolean => this.holdsBatches;
     const deliver = (batch: Batch, signal: AbortSignal): Promise<Verdicts> => {
       const isPlain = !this.serial && !batch.events.some((event) => this.isBlamed(destination, event));
       return isPlain ? destination.deliver(batch, signal) : this.oneByOne(destination, batch, signal);
     };
-    return {
-      name: destination.name,
-      concurrency: destination.concurrency,
-      get closedFor() {
-        return destination.closedFor;
-      },
-      get isSerial() {
-        return holdsBatches();
-      },
-      deliver,
-    };
+    return rerouted(destination, { deliver, isSerial: () => this.holdsBatches });
   }
 
   private async oneByOne(destination: Destination, batch: Batch, signal: AbortSignal): Promise<Verdicts> {

@@ -1,23 +1,16 @@
 import type { Batch, Destination, Verdicts } from '../pipeline.ts';
 import type { LeaderLock } from './leader-lock.ts';
+import { rerouted } from './rerouted.ts';
 
 /**
  * A destination that receives nothing from a process that may no longer lead. When a suspended process resumes, answers and
  * timers of the time before are queued, and the first of them would send the next batch.
  */
 export function fencedDestination(destination: Destination, lock: Pick<LeaderLock, 'isHeld'>): Destination {
-  return {
-    name: destination.name,
-    concurrency: destination.concurrency,
-    get closedFor() {
-      return destination.closedFor;
-    },
-    get isSerial() {
-      return destination.isSerial === true;
-    },
+  return rerouted(destination, {
     deliver(batch: Batch, signal: AbortSignal): Promise<Verdicts> {
       if (lock.isHeld()) return destination.deliver(batch, signal);
       return Promise.resolve({ kind: 'unavailable', reason: 'not sent: this process is not the leader any more' });
     },
-  };
+  });
 }

@@ -14,8 +14,9 @@ import { EndpointFeed } from '../endpoints/feed.ts';
 import { EmitKeys } from '../emit/emit-keys.ts';
 import { FrameGate } from '../emit/frame-gate.ts';
 import { asDefect } from '../errors.ts';
+import { rerouted } from '../leader/rerouted.ts';
 import { LSN_ZERO, maxLsn } from '../lsn.ts';
-import type { Decoder, Destination, FrameHandler, LaneRule } from '../pipeline.ts';
+import type { Decoder, FrameHandler } from '../pipeline.ts';
 import { Router } from '../router/router.ts';
 import type { VisibilityGate } from '../router/timing/visibility-gate.ts';
 import { SlotStream } from '../slot/slot-stream.ts';
@@ -66,7 +67,10 @@ export function wirePipeline(options: RelayOptions): Pipeline {
   const storedEvents = new StoredEvents({ ...options, received, fail });
   const router = new Router({
     config,
-    destinations: sinks.map((sink) => withRule(sink, endpoints.ruleOf(sink.name))),
+    destinations: sinks.map((sink) => {
+      const laneRule = endpoints.ruleOf(sink.name);
+      return laneRule ? rerouted(sink, { laneRule }) : sink;
+    }),
     deadLetters: storedEvents.letters,
     lot: storedEvents.lot,
     clock,
@@ -130,23 +134,6 @@ export class Pipeline implements AsyncDisposable {
     await jobs[Symbol.asyncDispose]();
     await storedEvents[Symbol.asyncDispose]();
   }
-}
-
-/** The rule may change what an endpoint gets, but never how the destination is reached. */
-function withRule(destination: Destination, laneRule: LaneRule | undefined): Destination {
-  if (!laneRule) return destination;
-  return {
-    name: destination.name,
-    concurrency: destination.concurrency,
-    get closedFor() {
-      return destination.closedFor;
-    },
-    get isSerial() {
-      return destination.isSerial === true;
-    },
-    laneRule,
-    deliver: (batch, signal) => destination.deliver(batch, signal),
-  };
 }
 
 function decoderOf({ config, term, log, watcher }: RelayOptions, keys: EmitKeys, ledger: Ledger): Decoder {

@@ -78,3 +78,26 @@ test('where more hang at once than there are turns, those that last are lent to 
   expect(found.longest).toBeLessThan(WINDOW_MS + 1_000); // and not for a timeout of 5 s
   expect(found.most).toBeLessThanOrEqual(8 + HANGING);
 });
+
+/** How many attempts are under way when each of so many endpoints hangs, of 16 turns and a budget of 1 MiB. */
+async function underWay(endpoints: number, isSerial = false): Promise<number> {
+  let inFlight = 0;
+  const harness = new Harness({
+    laneRule: { lanesFor: () => ['hook'], laneAgain: (_event, before) => before, ownDestinations: true },
+    concurrency: 16,
+    config: { memory: { budget: '1MiB' }, delivery: { park_after: '5m', timeout: '60s' } },
+    answer: () => new Promise(() => (inFlight += 1)),
+  });
+  harness.isSerial = isSerial;
+  for (let n = 0; n < endpoints; n++) {
+    harness.router.accept(event(`customer-${n}`, String(n), { origin: makeOrigin({ receivedAt: 0 }), size: 500 }));
+  }
+  await harness.clock.advance(10_000);
+  return inFlight;
+}
+
+test('turns are lent while half of the memory is free, and not while batches wait for each other', async () => {
+  expect(await underWay(200)).toBe(200);
+  expect(await underWay(400)).toBe(16); // they hold 760 KB, and what is under way cannot be parked
+  expect(await underWay(200, true)).toBe(16);
+});

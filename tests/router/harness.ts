@@ -85,6 +85,7 @@ export class Harness {
   readonly lot: MemoryLot;
   private readonly before = { ...tally };
   closedFor = 0;
+  isSerial = false;
   /** Dead letters wait in `unstored` while set. */
   lettersStall = false;
   readonly unstored: (() => void)[] = [];
@@ -99,6 +100,7 @@ export class Harness {
     this.answer = options.answer ?? (() => DELIVERED);
     this.lot = options.lot ?? new MemoryLot();
     const closedFor = (): number => this.closedFor;
+    const isSerial = (): boolean => this.isSerial;
     this.router = new Router({
       config: this.config(options.config ?? {}, names),
       destinations: names.map((name) => ({
@@ -107,6 +109,9 @@ export class Harness {
         ...(options.laneRule && { laneRule: options.laneRule }),
         get closedFor() {
           return closedFor();
+        },
+        get isSerial() {
+          return isSerial();
         },
         deliver: async (batch: Batch) => {
           const { organizationId: organization, attempt, lane } = batch;

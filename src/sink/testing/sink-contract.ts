@@ -10,10 +10,9 @@ import { envelopeOf } from '../../envelope.ts';
 import type { Verdict } from '../../pipeline.ts';
 import { wireBytes, wireToText } from '../../wire-text.ts';
 import type { SinkEvent } from '../custom-sink.ts';
-
+import { BoundedHarness, MARKED_PAYLOAD, showsNone } from './bounded-harness.ts';
 import { type SinkHarness, takeLog } from './harness.ts';
 import { sampleEvent } from './sample-events.ts';
-import { MARKED_PAYLOAD, showsNone, BoundedHarness } from './bounded-harness.ts';
 
 /** Payloads that a parse and a print would change, and text that breaks naive writers. */
 const ODD_PAYLOADS: Readonly<Record<string, string>> = {

@@ -47,10 +47,9 @@ async function created({ create }: LoadedDefinition, options: unknown, context: 
 function masksOf(texts: AnswerText, events: readonly Event[]): Masks {
   const keep = (text: string, sent: readonly Event[]): string =>
     texts.keep({ text, cut: false }, { events: sent, body: NO_BODY }) ?? '';
-  const bytes = events.reduce((sum, { size }) => sum + size, 0);
   return {
     said(text, place) {
-      if (bytes > MOST_COMPARED) return REQUEST_TOO_LARGE;
+      if (events.reduce((sum, { size }) => sum + size, 0) > MOST_COMPARED) return REQUEST_TOO_LARGE;
       return keep(text, place === undefined ? events : events.slice(place, place + 1));
     },
     holdsSecret: (text) => keep(text, []) !== text,

@@ -51,8 +51,8 @@ interface OpenTerm extends LiveTerm {
 export type Admission = 'admitted' | 'closed' | 'full' | 'organization_full';
 
 const SWEEP_MS = 1_000;
-/** Maximum of scans of the past at once for one organization; further readers that come back wait for their turn. */
-const SCANS_OF_ORGANIZATION = 2;
+/** Maximum of pages of the past that are read at once for one organization. */
+const PAGES_OF_ORGANIZATION = 2;
 
 export class LiveHub implements LiveChannels {
   private readonly options: LiveHubOptions;
@@ -79,7 +79,7 @@ export class LiveHub implements LiveChannels {
   open(term: LiveTerm): void {
     this.close('not_leader');
     const { epoch } = term;
-    const turns = new ScanTurns(SCANS_OF_ORGANIZATION);
+    const turns = new ScanTurns(PAGES_OF_ORGANIZATION);
     const empty = { channels: new Map<string, LiveChannel>(), closed: new AbortController(), bytes: 0, forgotten: 0 };
     this.term = {
       epoch,
