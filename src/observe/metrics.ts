@@ -1,6 +1,7 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
 import { REFUSALS, type MessageRefusal } from '../emit-key.ts';
 import { VERSION } from '../version.ts';
+import { Histogram, type HistogramOptions, type Series } from './histogram.ts';
 import { LiveMetrics } from './live-metrics.ts';
 import { StatusGauges } from './status-gauges.ts';
 import type { DeadLetterReason } from '../pipeline.ts';
@@ -26,6 +27,7 @@ const MOST_COUNTED = 20;
 export class Metrics {
   readonly contentType: string;
   private readonly registry = new Registry();
+  private readonly histograms: Histogram[] = [];
   readonly live = new LiveMetrics(this.registry);
   private readonly gauges: StatusGauges;
   private readonly countedBy = new Map<string, Set<string>>();
@@ -46,34 +48,32 @@ export class Metrics {
     'sink',
   ]);
   private readonly dead = this.counter('events_dead_lettered_total', 'Events stored for a person.', ['sink', 'reason']);
-  private readonly latency = this.histogram(
-    'commit_to_delivery_seconds',
-    { help: 'From the commit of the oldest event of a batch to its delivery.', buckets: LATENCY },
-    ['sink'],
-  );
+  private readonly latency = this.histogram('commit_to_delivery_seconds', {
+    help: 'From the commit of the oldest event of a batch to its delivery.',
+    buckets: LATENCY,
+  });
   private readonly receive = this.histogram('commit_to_receive_seconds', {
     help: 'From the commit of a transaction with events to its arrival; at most one a millisecond is measured.',
     buckets: LATENCY,
-  });
+  }).of();
   private readonly visibility = this.histogram('visibility_wait_seconds', {
     help: 'From the question whether transactions can be seen to the snapshot that sees some of them.',
     buckets: WINDOW,
-  });
+  }).of();
   private readonly choreFailures = this.counter('chore_failures_total', 'Runs of periodic work that failed.', [
     'chore',
   ]);
   private readonly window = this.histogram('window_wait_seconds', {
     help: 'From the first event of a window to its close.',
     buckets: WINDOW,
+  }).of();
+  private readonly requestSeconds = this.histogram('sink_request_seconds', {
+    help: 'One attempt to deliver a batch.',
+    buckets: REQUEST,
   });
-  private readonly requestSeconds = this.histogram(
-    'sink_request_seconds',
-    { help: 'One attempt to deliver a batch.', buckets: REQUEST },
-    ['sink', 'outcome'],
-  );
   private readonly deliveredOf = new Map<string, Counter.Internal>();
-  private readonly latencyOf = new Map<string, Histogram.Internal<'sink'>>();
-  private readonly requestOf = new Map<string, Histogram.Internal<'sink' | 'outcome'>>();
+  private readonly latencyOf = new Map<string, Series>();
+  private readonly requestOf = new Map<string, Map<RequestOutcome, Series>>();
 
   /** @param sinks counted from zero, so that a rate has a beginning */
   constructor(sinks: readonly string[] = []) {
@@ -126,7 +126,7 @@ export class Metrics {
   }
 
   commitToDelivery(sink: string, seconds: number): void {
-    remember(this.latencyOf, sink, () => this.latency.labels(sink)).observe(Math.max(0, seconds));
+    remember(this.latencyOf, sink, () => this.latency.of({ sink })).observe(Math.max(0, seconds));
   }
 
   /** A clock that is behind that of the server makes no negative time. */
@@ -147,7 +147,8 @@ export class Metrics {
   }
 
   request(sink: string, outcome: RequestOutcome, seconds: number): void {
-    remember(this.requestOf, `${outcome} ${sink}`, () => this.requestSeconds.labels(sink, outcome)).observe(seconds);
+    const ofSink = remember(this.requestOf, sink, () => new Map<RequestOutcome, Series>());
+    remember(ofSink, outcome, () => this.requestSeconds.of({ sink, outcome })).observe(seconds);
   }
 
   /** What a sink of its own counts; of more than 20 things the rest is `other`. */
@@ -174,23 +175,21 @@ export class Metrics {
     const report = await this.status?.().catch(() => undefined);
     this.gauges.fill(report, this.readiness?.().role ?? report?.leader.role);
     this.process.fill();
-    return this.registry.metrics();
+    return [await this.registry.metrics(), ...this.histograms.map((histogram) => histogram.text())].join('\n');
   }
 
   private counter<L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> {
     return new Counter({ name: `walpost_${name}`, help, labelNames, registers: [this.registry] });
   }
 
-  private histogram<L extends string>(
-    name: string,
-    options: { help: string; buckets: number[] },
-    labelNames: L[] = [],
-  ): Histogram<L> {
-    return new Histogram({ name: `walpost_${name}`, ...options, labelNames, registers: [this.registry] });
+  private histogram(name: string, options: Omit<HistogramOptions, 'name'>): Histogram {
+    const histogram = new Histogram({ name: `walpost_${name}`, ...options });
+    this.histograms.push(histogram);
+    return histogram;
   }
 }
 
-function remember<T>(children: Map<string, T>, key: string, create: () => T): T {
+function remember<K, T>(children: Map<K, T>, key: K, create: () => T): T {
   let child = children.get(key);
   if (child === undefined) children.set(key, (child = create()));
   return child;
