@@ -71,7 +71,8 @@ export class Metrics {
     help: 'One attempt to deliver a batch.',
     buckets: REQUEST,
   });
-  private readonly deliveredOf = new Map<string, Counter.Internal>();
+  /** By sink, since somebody last asked: counted here, since it is told once a batch. */
+  private readonly deliveredOf = new Map<string, number>();
   private readonly latencyOf = new Map<string, Series>();
   private readonly requestOf = new Map<string, Map<RequestOutcome, Series>>();
 
@@ -113,7 +114,7 @@ export class Metrics {
   }
 
   delivered(sink: string, count: number): void {
-    remember(this.deliveredOf, sink, () => this.deliveredTotal.labels(sink)).inc(count);
+    this.deliveredOf.set(sink, (this.deliveredOf.get(sink) ?? 0) + count);
   }
 
   parked(sink: string, count: number): void {
@@ -175,6 +176,8 @@ export class Metrics {
     const report = await this.status?.().catch(() => undefined);
     this.gauges.fill(report, this.readiness?.().role ?? report?.leader.role);
     this.process.fill();
+    for (const [sink, count] of this.deliveredOf) this.deliveredTotal.inc({ sink }, count);
+    this.deliveredOf.clear();
     return [await this.registry.metrics(), ...this.histograms.map((histogram) => histogram.text())].join('\n');
   }
 

@@ -15,7 +15,8 @@ export class TurnQueue {
   private readonly heads = new Fifo<Lane>();
   /** Those that may not take what is left. */
   private readonly aside = new Fifo<Lane>();
-  private readonly organizations = new Set<string>();
+  /** Those that stand in the queue; known once a lane has come that is not its organization's own, and needs it. */
+  private organizations: Set<string> | undefined;
   /** Further due lanes of an organization that has its place. */
   private readonly behind = new Map<string, Fifo<Lane>>();
   /** Turns that lanes beside the organization's own have. */
@@ -34,8 +35,9 @@ export class TurnQueue {
   add(lane: Lane): void {
     const { organizationId } = lane;
     this.count += 1;
-    if (!this.organizations.has(organizationId)) {
-      this.organizations.add(organizationId);
+    if (lane.name !== OWN_LANE) this.organizations ??= this.standing();
+    if (this.organizations?.has(organizationId) !== true) {
+      this.organizations?.add(organizationId);
       this.heads.push(lane);
       return;
     }
@@ -74,9 +76,14 @@ export class TurnQueue {
     for (let lane = this.aside.shift(); lane; lane = this.aside.shift()) this.heads.push(lane);
   }
 
+  private standing(): Set<string> {
+    return new Set([...this.heads].map(({ organizationId }) => organizationId));
+  }
+
   /** Its next lane takes the place at the end. */
   private promote(organizationId: string): void {
-    const others = this.behind.size === 0 ? undefined : this.behind.get(organizationId);
+    if (!this.organizations) return;
+    const others = this.behind.get(organizationId);
     const next = others?.shift();
     if (!next) {
       this.organizations.delete(organizationId);
