@@ -138,6 +138,29 @@ describe('the timeout', () => {
     await Promise.all([third, fourth]);
   });
 
+  test('comes to each attempt in its time, whatever ended before it', async () => {
+    const sink = new ScriptedSink();
+    sink.answer = () => 'wait';
+    const guarded = guard(sink);
+    const attempts: Promise<Verdicts>[] = [];
+    for (const organization of ['a', 'b', 'c', 'd']) {
+      attempts.push(guarded.deliver(batchOf(organization)));
+      await vi.advanceTimersByTimeAsync(300);
+    }
+    const aborted = (): boolean[] => sink.calls.map(({ signal }) => signal.aborted);
+    sink.calls[1]?.answer(DELIVERED); // of a, which began first, 1,200 ms have passed
+    expect(aborted()).toEqual([true, false, false, false]);
+    await vi.advanceTimersByTimeAsync(399);
+    expect(aborted()).toEqual([true, false, false, false]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(aborted()).toEqual([true, false, true, false]);
+    await vi.advanceTimersByTimeAsync(300);
+    expect(aborted()).toEqual([true, false, true, true]);
+    for (const call of sink.calls) call.answer(DELIVERED);
+    await Promise.all(attempts);
+    expect(vi.getTimerCount()).toBe(1); // that of the breaker
+  });
+
   test('leaves a sink behind that does not hear it', async () => {
     const sink = new ScriptedSink();
     sink.answer = () => 'wait';

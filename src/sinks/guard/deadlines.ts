@@ -7,8 +7,9 @@
  * A sink that makes one request after the other has the timeout for each of them. Requests begin only within the first
  * timeout, so an attempt lasts no longer than two.
  *
- * With many organizations nearly every event is a batch of its own, and creating an AbortSignal is the most expensive part
- * of an attempt. So a signal that did not abort is used again, and the caller's signal gets one listener.
+ * With many organizations nearly every event is a batch of its own, and an AbortSignal and a timer are the most expensive parts
+ * of an attempt. So a signal that did not abort is used again, the caller's signal gets one listener, and since all have the
+ * same time one timer is enough: that of the attempt that is due first.
  */
 import type { Clock, Timer } from '../../clock.ts';
 import type { AttemptTime } from '../../pipeline.ts';
@@ -21,11 +22,14 @@ export const SILENT = Symbol('silent');
 const LAST_WORDS = 500;
 
 export class Deadlines {
-  private readonly clock: Clock;
-  private readonly timeout: number;
+  readonly clock: Clock;
+  /** Milliseconds. */
+  readonly timeout: number;
+  /** In the order in which they are due. */
   private readonly running = new Set<Deadline>();
   private readonly idle: AbortController[] = [];
   private readonly watched = new WeakSet<AbortSignal>();
+  private timer: Timer | undefined;
 
   constructor(clock: Clock, timeout: number) {
     this.clock = clock;
@@ -33,17 +37,40 @@ export class Deadlines {
   }
 
   begin(outer: AbortSignal | undefined): Deadline {
-    const deadline = new Deadline(this.clock, outer, this.idle.pop() ?? new AbortController());
-    deadline.start(this.timeout);
-    this.running.add(deadline);
+    const deadline = new Deadline(this, outer, this.idle.pop() ?? new AbortController());
+    this.start(deadline);
     if (outer && !this.watched.has(outer)) this.watch(outer);
     return deadline;
+  }
+
+  /** The whole timeout is left from now on. */
+  start(deadline: Deadline): void {
+    this.running.delete(deadline); // it goes to the end
+    deadline.dueAt = this.clock.now() + this.timeout;
+    this.running.add(deadline);
+    this.timer ??= this.clock.schedule(this.timeout, () => this.expire());
   }
 
   end(deadline: Deadline): void {
     deadline.cancel();
     this.running.delete(deadline);
     if (!deadline.stop) this.idle.push(deadline.controller);
+    if (this.running.size > 0) return;
+    this.timer?.cancel();
+    this.timer = undefined;
+  }
+
+  private expire(): void {
+    this.timer = undefined;
+    for (const deadline of this.running) {
+      if (deadline.stop) continue;
+      const left = deadline.dueAt - this.clock.now();
+      if (left > 0) {
+        this.timer ??= this.clock.schedule(left, () => this.expire());
+        return;
+      }
+      deadline.abort('timeout');
+    }
   }
 
   private watch(outer: AbortSignal): void {
@@ -58,16 +85,18 @@ export class Deadlines {
 export class Deadline implements AttemptTime {
   /** Why the attempt was ended; undefined while it may go on. */
   stop: Stop | undefined;
+  /** On the clock that never jumps. */
+  dueAt = 0;
   readonly outer: AbortSignal | undefined;
   readonly controller: AbortController;
-  private readonly clock: Clock;
-  private timer: Timer | undefined;
-  private timeout = 0;
-  private begun = 0;
+  private readonly among: Deadlines;
+  private readonly begun: number;
+  private lastWords: Timer | undefined;
   private giveUp: (silent: typeof SILENT) => void = () => {};
 
-  constructor(clock: Clock, outer: AbortSignal | undefined, controller: AbortController) {
-    this.clock = clock;
+  constructor(among: Deadlines, outer: AbortSignal | undefined, controller: AbortController) {
+    this.among = among;
+    this.begun = among.clock.now();
     this.outer = outer;
     this.controller = controller;
   }
@@ -76,19 +105,10 @@ export class Deadline implements AttemptTime {
     return this.controller.signal;
   }
 
-  start(timeout: number): void {
-    this.timeout = timeout;
-    this.begun = this.clock.now();
-    this.timer = this.clock.schedule(timeout, () => this.abort('timeout'));
-  }
-
   beginRequest(): boolean {
-    const passed = this.clock.now() - this.begun;
-    if (this.stop || passed >= this.timeout) return false;
-    if (passed > 0) {
-      this.cancel();
-      this.timer = this.clock.schedule(this.timeout, () => this.abort('timeout'));
-    }
+    const passed = this.among.clock.now() - this.begun;
+    if (this.stop || passed >= this.among.timeout) return false;
+    if (passed > 0) this.among.start(this);
     return true;
   }
 
@@ -103,12 +123,11 @@ export class Deadline implements AttemptTime {
   abort(stop: Stop): void {
     if (this.stop) return;
     this.stop = stop;
-    this.cancel();
-    this.timer = this.clock.schedule(LAST_WORDS, () => this.giveUp(SILENT));
+    this.lastWords = this.among.clock.schedule(LAST_WORDS, () => this.giveUp(SILENT));
     this.controller.abort();
   }
 
   cancel(): void {
-    this.timer?.cancel();
+    this.lastWords?.cancel();
   }
 }
