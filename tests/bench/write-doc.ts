@@ -2,7 +2,9 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
+import { live, sinkLatency } from './support/doc-arrival.ts';
 import { idle, isolation, memory, publish, views } from './support/doc-costs.ts';
+import { endpointMemory, endpoints } from './support/doc-endpoints.ts';
 import type { Report } from './support/doc-format.ts';
 import { sinks } from './support/doc-sinks.ts';
 import { drain, latency, organizations, requests } from './support/doc-speed.ts';
@@ -29,11 +31,15 @@ const BETTER = `## Where others are better
 const SECTIONS: Readonly<Record<string, (report: Report) => string>> = {
   drain,
   latency,
+  'sink-latency': sinkLatency,
   requests,
   organizations,
   sinks,
+  live,
   isolation,
+  endpoints,
   memory,
+  'endpoint-memory': endpointMemory,
   idle,
   publish,
   views,
