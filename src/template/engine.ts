@@ -7,6 +7,7 @@
  */
 import { Context, Liquid, type Template as Node, toValue, toValueSync } from 'liquidjs';
 import { escaped, escapeHtml, textOfValue, type TemplateKind, wholeJson } from './escapes.ts';
+import { boundFilters } from './filter-bounds.ts';
 
 const TAGS = new Set('assign break case comment continue cycle echo for if raw unless #'.split(' '));
 const FILTERS = new Set(
@@ -73,6 +74,7 @@ export function engineFor(kind: TemplateKind): Liquid {
       },
     });
   }
+  boundFilters(engine.filters);
   engines.set(kind, engine);
   return engine;
 }

@@ -8,6 +8,7 @@ import { analyzeSync, type Liquid, type Template as Node } from 'liquidjs';
 import { CLOCK_ASKED, engineFor, MOST_OUTPUT, MOST_SOURCE, MOST_TIME, renderBounded, TOO_LONG } from './engine.ts';
 import type { TemplateKind } from './escapes.ts';
 import { EVENT_FIELDS, type EventScope, OPEN_FIELDS } from './event-scope.ts';
+import { TOO_LARGE } from './filter-bounds.ts';
 import { TemplateFailure } from './template-failure.ts';
 
 /** Words of the parser's own that hold nothing of the template but names. */
@@ -82,6 +83,7 @@ function failureOf(error: unknown): TemplateFailure {
     return new TemplateFailure(`took more than ${MOST_TIME} ms for this event`, true);
   }
   if (message.startsWith('memory alloc limit')) return new TemplateFailure('makes too many values of this event');
+  if (message.startsWith(TOO_LARGE)) return new TemplateFailure('gives a filter too much of this event');
   if (message.startsWith(TOO_LONG))
     return new TemplateFailure(`gives more than ${MOST_OUTPUT / 1024 ** 2} MiB for this event`);
   if (message.startsWith(CLOCK_ASKED))

@@ -114,6 +114,28 @@ describe('a template cannot stop the process', () => {
     expect(performance.now() - begun).toBeLessThan(5000);
   });
 
+  const list = `[${'1,'.repeat(1_000_000)}1]`;
+  test.each([
+    ['lists to sort', `[${`${list},`.repeat(5)}1]`, 'sort'],
+    ['lists to sort by', `[${`{"b": ${list}},`.repeat(5)}1]`, 'sort: "b"'],
+    ['a list to look through', list, 'where: "b"'],
+    ['a list to find nothing in', list, 'find: "b"'],
+    ['a list to add up', list, 'sum'],
+    ['a text to take apart', `"${'x'.repeat(5_000_000)}"`, 'split: ""'],
+    ['a text to encode', `"${'x '.repeat(1_000_000)}"`, 'url_encode'],
+  ])('one filter takes no more than it gets done in time: %s', (_name, value, filter) => {
+    const scope = scopeOf(sampleEvent({ payload: `{"a": ${value}}` }));
+    const template = Template.read(`{% assign b = payload.a | ${filter} %}`, 'text') as Template;
+    const begun = performance.now();
+    expect(() => template.render(scope)).toThrow(/^gives a filter too much of this event$/);
+    expect(performance.now() - begun).toBeLessThan(250);
+  });
+
+  test('what is as large is counted and written', () => {
+    expect(rendered('{{ payload.a | size }} {{ payload.a | first }}', 'text', `{"a": ${list}}`)).toBe('1000001 1');
+    expect(rendered('{{ payload | json | size }}', 'text', `{"a":${list}}`)).toBe(String(list.length + 6));
+  });
+
   test('a payload that is too long is not parsed', () => {
     expect(failing('{{ payload }}', JSON.stringify('x'.repeat(17 * 1024 ** 2)))).toThrow(
       /the payload has more than 16 MiB/,
