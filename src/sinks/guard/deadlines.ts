@@ -25,7 +25,6 @@ export class Deadlines {
   readonly clock: Clock;
   /** Milliseconds. */
   readonly timeout: number;
-  /** In the order in which they are due. */
   private readonly running = new Set<Deadline>();
   private readonly idle: AbortController[] = [];
   private readonly watched = new WeakSet<AbortSignal>();
@@ -38,17 +37,10 @@ export class Deadlines {
 
   begin(outer: AbortSignal | undefined): Deadline {
     const deadline = new Deadline(this, outer, this.idle.pop() ?? new AbortController());
-    this.start(deadline);
-    if (outer && !this.watched.has(outer)) this.watch(outer);
-    return deadline;
-  }
-
-  /** The whole timeout is left from now on. */
-  start(deadline: Deadline): void {
-    this.running.delete(deadline); // it goes to the end
-    deadline.dueAt = this.clock.now() + this.timeout;
     this.running.add(deadline);
     this.timer ??= this.clock.schedule(this.timeout, () => this.expire());
+    if (outer && !this.watched.has(outer)) this.watch(outer);
+    return deadline;
   }
 
   end(deadline: Deadline): void {
@@ -60,17 +52,17 @@ export class Deadlines {
     this.timer = undefined;
   }
 
+  /** Ends those whose time is over, and goes on for the first that is due then; no more than once a timeout, or nearly so. */
   private expire(): void {
     this.timer = undefined;
+    const now = this.clock.now();
+    let first = Infinity;
     for (const deadline of this.running) {
       if (deadline.stop) continue;
-      const left = deadline.dueAt - this.clock.now();
-      if (left > 0) {
-        this.timer ??= this.clock.schedule(left, () => this.expire());
-        return;
-      }
-      deadline.abort('timeout');
+      if (deadline.dueAt > now) first = Math.min(first, deadline.dueAt);
+      else deadline.abort('timeout');
     }
+    if (first < Infinity) this.timer ??= this.clock.schedule(first - now, () => this.expire());
   }
 
   private watch(outer: AbortSignal): void {
@@ -85,8 +77,8 @@ export class Deadlines {
 export class Deadline implements AttemptTime {
   /** Why the attempt was ended; undefined while it may go on. */
   stop: Stop | undefined;
-  /** On the clock that never jumps. */
-  dueAt = 0;
+  /** Of the request that is under way, on the clock that never jumps. */
+  dueAt: number;
   readonly outer: AbortSignal | undefined;
   readonly controller: AbortController;
   private readonly among: Deadlines;
@@ -97,6 +89,7 @@ export class Deadline implements AttemptTime {
   constructor(among: Deadlines, outer: AbortSignal | undefined, controller: AbortController) {
     this.among = among;
     this.begun = among.clock.now();
+    this.dueAt = this.begun + among.timeout;
     this.outer = outer;
     this.controller = controller;
   }
@@ -105,10 +98,12 @@ export class Deadline implements AttemptTime {
     return this.controller.signal;
   }
 
+  /** No timer for each: most requests begin while that of the sink runs, which goes on for what is left. */
   beginRequest(): boolean {
-    const passed = this.among.clock.now() - this.begun;
-    if (this.stop || passed >= this.among.timeout) return false;
-    if (passed > 0) this.among.start(this);
+    const { clock, timeout } = this.among;
+    const now = clock.now();
+    if (this.stop || now - this.begun >= timeout) return false;
+    this.dueAt = now + timeout;
     return true;
   }
 

@@ -47,6 +47,21 @@ export function exchange(
   });
 }
 
+const stops = new WeakMap<AbortSignal, Set<() => void>>();
+
+/**
+ * What the signal stops when it aborts. A signal is used for many attempts, one after the other, and a listener costs more
+ * than all else that is done here: so it has one.
+ */
+function stopsOf(signal: AbortSignal): Set<() => void> {
+  const known = stops.get(signal);
+  if (known) return known;
+  const all = new Set<() => void>();
+  stops.set(signal, all);
+  signal.addEventListener('abort', () => all.forEach((stop) => stop()), { once: true });
+  return all;
+}
+
 class Exchange implements Dispatcher.DispatchHandler {
   private readonly signal: AbortSignal;
   private readonly clock: Clock;
@@ -70,7 +85,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.clock = clock;
     this.resolve = resolve;
     this.reject = reject;
-    signal.addEventListener('abort', this.stop, { once: true });
+    stopsOf(signal).add(this.stop);
   }
 
   /** undici has a connection, which an address that swallows packets delays: only now can the request be taken back. */
@@ -89,7 +104,8 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.status = status;
     this.statusText = statusText;
     this.headers = headers;
-    this.patience = this.clock.schedule(ANSWER_PATIENCE, this.stop);
+    // A short body has come with its head, and ends before anything else runs.
+    queueMicrotask(() => this.waitForBody());
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -107,6 +123,10 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.end(true, error);
   }
 
+  private waitForBody(): void {
+    if (!this.isOver) this.patience = this.clock.schedule(ANSWER_PATIENCE, this.stop);
+  }
+
   /** The signal has aborted, or the body has reached a bound. */
   private readonly stop = (): void => {
     const reason = reasonOf(this.signal);
@@ -118,7 +138,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (this.isOver) return;
     this.isOver = true;
     this.patience?.cancel();
-    this.signal.removeEventListener('abort', this.stop);
+    stopsOf(this.signal).delete(this.stop);
     const { status, statusText, headers, chunks } = this;
     if (status === 0)
       this.reject(error); // there is no head

@@ -49,6 +49,12 @@ const BY_STATUS = new Map(
   STATUS_TABLE.toReversed().flatMap((row) => row.statuses.split(', ').map((status) => [status, row.verdict])),
 );
 
+/** By status; asked for each request. */
+const KINDS = Array.from(
+  { length: 600 },
+  (_, status) => BY_STATUS.get(String(status)) ?? BY_STATUS.get(`${Math.floor(status / 100)}xx`),
+);
+
 /** Error codes of Node, OpenSSL, undici and the SSRF guard, as statements about the destination. All are `unavailable`. */
 export const ERROR_TABLE: Readonly<Record<string, string>> = {
   [ADDRESS_REFUSED]: 'has a private address, which this sink may not reach (allow_private)',
@@ -118,7 +124,7 @@ export const isRedirect = (status: number): boolean => status >= 300 && status <
  * hint may follow.
  */
 export function verdictOfAnswer({ status, answer, retryAfter, pointsTo }: HttpAnswer, hint?: string): Verdict {
-  const kind = BY_STATUS.get(String(status)) ?? BY_STATUS.get(`${Math.floor(status / 100)}xx`) ?? 'unavailable';
+  const kind = KINDS[status] ?? 'unavailable';
   if (kind === 'delivered') return { kind };
   const redirect = pointsTo === undefined ? '' : `, and this one points ${pointsTo}`;
   const told = isRedirect(status) ? `redirects are not followed${redirect}` : hint;

@@ -8,6 +8,9 @@ import type { Socket } from 'node:net';
 
 const BEGINNING = /^HTTP\/1\.[01] 100[ \r]/;
 const BEGINNING_LENGTH = 13;
+/** Of the status, and where its first digit stands: enough to tell nearly every answer from an interim one. */
+const INTERIM = 0x31;
+const FIRST_DIGIT = 'HTTP/1.1 '.length;
 /** Longer heads go to the parser, which says what is wrong with them. */
 const LONGEST_HEAD = 16 * 1024;
 const END_OF_HEAD = '\r\n\r\n';
@@ -38,6 +41,7 @@ export function skipContinue<S extends Socket>(socket: S): S {
 
 /** What follows the interim answers; not whole while nobody can tell whether one of them begins there. */
 function afterContinue(bytes: Buffer): { readonly bytes: Buffer; readonly whole: boolean } {
+  if (bytes.length >= BEGINNING_LENGTH && bytes[FIRST_DIGIT] !== INTERIM) return { bytes, whole: true };
   let rest = bytes;
   for (;;) {
     const start = rest.toString('latin1', 0, BEGINNING_LENGTH);

@@ -42,12 +42,12 @@ export interface WebhookAttempt {
 export async function postBatch(to: SignedTarget, attempt: WebhookAttempt): Promise<Verdicts> {
   const { batch, form, time } = attempt;
   if (sendsBatches(form.config)) return post(to, batchMessage(batch, form), attempt);
-  const one = async (event: Event): Promise<Verdict> => {
+  const one = (event: Event): Promise<Verdict> => {
     let message: WebhookMessage;
     try {
       message = singleMessage(batch, event, form);
     } catch (error) {
-      return verdictOfTemplate(error, 'body');
+      return Promise.resolve(verdictOfTemplate(error, 'body'));
     }
     return post(to, message, attempt);
   };
