@@ -2,12 +2,12 @@
  * Requests a second when each event is a signed POST of its own: `npm run bench:requests [-- --requests 60000 --rounds 5]`.
  *
  * walpost drains a backlog, from the start of the walsender's session to the confirmation of the last event. Beside it its sink alone, and
- * loops of undici that have the same bodies and signatures ready; as many requests in flight, to the same receiver.
+ * loops of undici that have the same bodies and signatures ready, or make them; as many requests in flight, to the same receiver.
  */
 import { join } from 'node:path';
 import { Child } from './support/child.ts';
 import { benchOptions } from './support/options.ts';
-import { type Contestant, type Figures, interleave, printTable, ratio, writeReport } from './support/report.ts';
+import { type Contestant, type Figures, interleave, printTable, ratio, ROOT, writeReport } from './support/report.ts';
 import { REQUEST_SECRET } from './support/request-secret.ts';
 import { dropSlot, makeSlots, startBenchServer, writeBacklog } from './support/server.ts';
 import { untilDrained } from './support/slot-watch.ts';
@@ -23,10 +23,11 @@ const options = benchOptions({
 });
 const { requests, concurrency } = options;
 const LIMIT_MS = 300_000;
-const support = (file: string): readonly string[] => ['--import', 'tsx', join(import.meta.dirname, 'support', file)];
+/** Compiled, as what is published is: run from its source, each function that is made costs another call. */
+const support = (file: string): string => join(ROOT, 'dist/tests/bench/support', file);
 
 await using server = await startBenchServer();
-await using receiver = new Child(process.execPath, support('receiver.ts'));
+await using receiver = new Child(process.execPath, [support('receiver.js')]);
 const [receiverUrl] = await receiver.prints(/http:\S+/);
 const slotOf = (round: number): string => `requests_${round}`;
 await makeSlots(
@@ -60,7 +61,7 @@ function loop(name: string, way: string): Contestant {
     name,
     async run() {
       await using child = new Child(process.execPath, [
-        ...support('request-loop.ts'),
+        support('request-loop.js'),
         ...[way, receiverUrl, requests, concurrency].map(String),
       ]);
       const [, took = '{}'] = await child.prints(/posted (.*)/, LIMIT_MS);
@@ -98,6 +99,7 @@ async function drain(round: number): Promise<Figures> {
 const contestants: readonly Contestant[] = [
   { name: 'walpost', run: drain },
   loop('its sink alone', 'sink'),
+  loop('undici, request, signing', 'signing'),
   loop('undici, request', 'request'),
   loop('undici, dispatch', 'dispatch'),
 ];
@@ -110,7 +112,7 @@ const derived =
   options.only === ''
     ? Object.fromEntries(
         ['walpost', 'its sink alone'].flatMap((ours) =>
-          ['undici, request', 'undici, dispatch'].map((theirs) => [
+          ['undici, request, signing', 'undici, request', 'undici, dispatch'].map((theirs) => [
             `${ours} / ${theirs}`,
             ratio(records, 'requestsPerSecond', [ours, theirs]),
           ]),

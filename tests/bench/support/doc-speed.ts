@@ -97,7 +97,8 @@ export function requests(report: Report): string {
 
 ${whole(Number(settings['requests']))} signed requests with one event each (\`batch: false\`), ${settings['concurrency']} in flight, to a receiver on the same cores. \`walpost\` drains a backlog, so the
 walsender and the start of the process are part of it. \`its sink alone\` makes, signs and posts the same requests without a database. The loops of
-undici have bodies and signatures ready: \`request\` is what programs use, \`dispatch\` the least that undici can do.
+undici have bodies and signatures ready: \`request\` is what programs use, \`dispatch\` the least that undici can do. \`request, signing\` makes body, id
+and signature for each request, as whoever sends such a webhook has to.
 
 ${table(['sender', 'requests/s', 'CPU µs a request'], rows)}
 

@@ -1,8 +1,8 @@
 /**
- * Posts events one by one to a receiver: `request-loop.ts <request|dispatch|sink> <url> <requests> <in flight>`. Prints how long it took.
+ * Posts events one by one to a receiver: `request-loop.ts <request|dispatch|signing|sink> <url> <requests> <in flight>`. Prints how long it took.
  *
- * `request` of undici, and its `dispatch`, the least that it can do, have bodies and signatures ready. `sink` is walpost's own
- * sink behind its guard, which makes both.
+ * `request` of undici, and its `dispatch`, the least that it can do, have bodies and signatures ready. `signing` is `request`
+ * that makes both for each request, and `sink` walpost's own sink behind its guard, which has to as well.
  */
 import { randomUUID } from 'node:crypto';
 import { Pool } from 'undici';
@@ -54,9 +54,9 @@ function readyOf(batch: Batch): Ready {
   return { body, headers };
 }
 
-function byRequest(pool: Pool, ready: readonly Ready[]) {
+function byRequest(pool: Pool, readyFor: (n: number) => Ready) {
   return async (n: number): Promise<void> => {
-    const { body } = await pool.request({ path: pathname, method: 'POST', ...(ready[n % EVENTS] as Ready) });
+    const { body } = await pool.request({ path: pathname, method: 'POST', ...readyFor(n) });
     await body.dump();
   };
 }
@@ -100,8 +100,9 @@ async function bySink() {
 async function poster(): Promise<(n: number) => Promise<void>> {
   if (way === 'sink') return bySink();
   const pool = new Pool(origin, { connections: concurrency });
+  if (way === 'signing') return byRequest(pool, (n) => readyOf(batches[n % EVENTS] as Batch));
   const ready = batches.map(readyOf);
-  return way === 'request' ? byRequest(pool, ready) : byDispatch(pool, ready);
+  return way === 'request' ? byRequest(pool, (n) => ready[n % EVENTS] as Ready) : byDispatch(pool, ready);
 }
 
 const post = await poster();
