@@ -131,7 +131,8 @@ describe.each<PostgresMajor>(['15', '17'])('PostgreSQL %s', { timeout: 60_000 },
     const [older, waiting] = [await database.client(), await database.client()];
     for (const client of [older, waiting]) await client.query('BEGIN; SELECT pg_current_xact_id()');
     await waiting.query(`PREPARE TRANSACTION 'waiting'`);
-    await poll('it waits for long', async () => (await holders())[0]);
+    // The other transaction, which began before, is found before it.
+    await poll('it waits for long', async () => (await holders()).find(({ subject }) => subject === 'waiting'));
     await older.query(`PREPARE TRANSACTION 'just now'`);
     const found = await holders();
     for (const name of ['waiting', 'just now']) await database.query(`ROLLBACK PREPARED '${name}'`);
