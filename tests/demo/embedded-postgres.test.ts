@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -43,6 +43,17 @@ test('is ready for logical decoding when it has started, and leaves nothing when
   await server[Symbol.asyncDispose]();
   expect(isAlive(pid)).toBe(false);
   expect(existsSync(dirname(dataDirectory))).toBe(false);
+});
+
+test('its files are below the directory that it is told, and nothing of them is left', async () => {
+  const home = await mkdtemp(join(tmpdir(), 'walpost-below-'));
+  await chmod(home, 0o755); // the server may run as another user
+  const server = await startEmbeddedPostgres({ below: home });
+  expect(server.dataDirectory.startsWith(home)).toBe(true);
+  expect(await query(server.url(), 'SELECT 1 AS n')).toEqual([{ n: 1 }]);
+  await server[Symbol.asyncDispose]();
+  expect(existsSync(dirname(server.dataDirectory))).toBe(false);
+  await rm(home, { recursive: true });
 });
 
 test('nobody gets in without the password', async () => {

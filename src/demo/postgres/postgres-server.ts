@@ -29,6 +29,8 @@ export interface ServerOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** A free port by default. */
   readonly port?: number;
+  /** Below which its files are; the directory of temporary files by default. */
+  readonly below?: string;
 }
 
 const SIGNALS = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' } as const;
@@ -71,7 +73,7 @@ export class PostgresServer implements AsyncDisposable {
   }
 
   static async start(build: ServerBuild, options: ServerOptions = {}): Promise<PostgresServer> {
-    const cluster = await newCluster(build.template);
+    const cluster = await newCluster(build.template, options.below);
     const server = new PostgresServer(build, cluster, options.port ?? (await freePort()));
     try {
       const settings = { ...DEFAULT_SETTINGS, ...options.settings, port: String(server.port) };

@@ -5,7 +5,7 @@
  *     <key>/native/      the package's files with its symlinks restored (npm drops symlinks)
  *     <key>/template/    a data directory fresh from initdb, copied for each server
  *     <key>/password     of the superuser of that template
- *     clusters/<host>-<pid>-<random>/   one running server: data/ and server.log
+ *     clusters/<host>-<pid>-<random>/   one running server: data/ and server.log; elsewhere when the server is told so
  *
  * Each part is built aside and renamed into place, so that processes that start at once never see half of it. Postgres
  * refuses to run as root: then the servers run as nobody, who must be able to read the copy but not the checkout.
@@ -32,9 +32,9 @@ export function program(bin: string, name: string): string {
   return join(bin, windows ? `${name}.exe` : name);
 }
 
-async function privateRoot(): Promise<string> {
+async function privateRoot(parent = tmpdir()): Promise<string> {
   const uid = process.getuid?.() ?? 0;
-  const root = join(tmpdir(), `walpost-postgres-${uid}`);
+  const root = join(parent, `walpost-postgres-${uid}`);
   await mkdir(root, { recursive: true, mode: 0o755 });
   const stat = await lstat(root);
   const foreign = !stat.isDirectory() || (!windows && (stat.uid !== uid || (stat.mode & 0o022) !== 0));
@@ -64,8 +64,8 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /** A private directory of the cache for one build of Postgres; `key` names it. */
-export async function cacheDirectory(key: string): Promise<string> {
-  const path = join(await privateRoot(), key);
+export async function cacheDirectory(key: string, parent?: string): Promise<string> {
+  const path = join(await privateRoot(parent), key);
   await mkdir(path, { recursive: true, mode: 0o755 });
   return path;
 }
@@ -111,8 +111,8 @@ async function giveToServer(path: string): Promise<void> {
 }
 
 /** A new cluster directory with a copy of the template as `data/`. */
-export async function newCluster(template: string): Promise<string> {
-  const clusters = await cacheDirectory('clusters');
+export async function newCluster(template: string, parent?: string): Promise<string> {
+  const clusters = await cacheDirectory('clusters', parent);
   await removeAbandoned(clusters);
   const cluster = await mkdtemp(join(clusters, `${hostname()}-${process.pid}-`));
   await giveToServer(cluster);
