@@ -1,9 +1,9 @@
 /** `walpost status` for monitoring systems and operators: one line, changes, no secrets of sinks, and why nothing streams. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { startEmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import { ConfigFile } from '../support/config-file.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { RelayInProcess } from '../support/relay-in-process.ts';
+import { startServer } from '../support/server.ts';
 import { Cli, type CliResult, walpost } from '../support/walpost-cli.ts';
 
 let database: TestDatabase;
@@ -138,7 +138,7 @@ describe('after the relay has ended', { timeout: 60_000 }, () => {
   });
 
   test('a lost slot has no limit to speak of', async () => {
-    await using server = await startEmbeddedPostgres({ settings: { max_slot_wal_keep_size: '1MB' } });
+    await using server = await startServer('17', { settings: { max_slot_wal_keep_size: '1MB' } });
     await using own = await createTestDatabase({ server: server.url() });
     await own.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [own.slotName]);
     for (let n = 0; n < 4; n++) await own.query(`SELECT pg_logical_emit_message(false, 'x', 'x'), pg_switch_wal()`);

@@ -1,9 +1,9 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startEmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import { checkServer, refuseOldServer } from '../../src/slot/server-checks.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { startServer } from '../support/server.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { newClient } from '../support/client.ts';
 
@@ -95,7 +95,7 @@ test('a server that accepts and then says nothing is given up', async () => {
 describe('settings of the server', () => {
   let server: EmbeddedPostgres;
   beforeAll(async () => {
-    server = await startEmbeddedPostgres({ settings: { wal_level: 'replica' } });
+    server = await startServer('17', { settings: { wal_level: 'replica' } });
   });
   afterAll(() => server[Symbol.asyncDispose]());
 

@@ -1,17 +1,17 @@
 /** What a slot can meet on a server of its own: old transactions, a limit on WAL, no free place. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startEmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import type { CreateSlotOptions } from '../../src/slot/slot-creation.ts';
 import { ensureSlot } from '../../src/slot/slot-setup.ts';
 import { inspectSlot } from '../../src/slot/slot-state.ts';
 import { createTestDatabase } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
+import { startServer } from '../support/server.ts';
 import { createNotes, openSession } from '../support/slot-session.ts';
 
 let server: EmbeddedPostgres;
 beforeAll(async () => {
-  server = await startEmbeddedPostgres({
+  server = await startServer('17', {
     settings: { max_slot_wal_keep_size: '1MB', max_prepared_transactions: '2', max_replication_slots: '1' },
   });
 });

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startEmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { startServer } from '../support/server.ts';
 import { createNotes, openSession, untilFree } from '../support/slot-session.ts';
 
 let server: EmbeddedPostgres;
 beforeAll(async () => {
-  server = await startEmbeddedPostgres();
+  server = await startServer();
 });
 afterAll(() => server[Symbol.asyncDispose]());
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { startEmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import { checkNotSynchronous, refuseSynchronousNames, standbyNames } from '../../src/slot/synchronous-standby.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { startServer } from '../support/server.ts';
 import { createNotes, openSession } from '../support/slot-session.ts';
 
 test.each<[string, string[]]>([
@@ -23,7 +23,7 @@ test('only * and our own name are refused', () => {
 });
 
 test('while streaming: a server that begins to wait for us is noticed', async () => {
-  await using server = await startEmbeddedPostgres({ settings: { synchronous_commit: 'local' } });
+  await using server = await startServer('17', { settings: { synchronous_commit: 'local' } });
   await using db = await createTestDatabase({ migrated: false, server: server.url() });
   await createNotes(db);
   await using session = await openSession(db);

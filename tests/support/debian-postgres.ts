@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import { PostgresServer, type ServerOptions } from '../../src/demo/postgres/postgres-server.ts';
 import { cacheDirectory, cacheTemplate } from '../../src/demo/postgres/server-cache.ts';
+import { inMemory } from './in-memory.ts';
 
 const HOME = '/usr/lib/postgresql/15';
 const NEEDED = [`${HOME}/bin/postgres`, `${HOME}/lib/wal2json.so`, '/usr/share/postgresql/15/extension/pgtap.control'];
@@ -56,7 +57,7 @@ export async function startDebianPostgres(options: ServerOptions = {}): Promise<
   const version = /\d+\.\d+/.exec(stdout)?.[0] ?? '15';
   const template = await cacheTemplate(await cacheDirectory(`debian-${version}`), bin);
   const settings = { ...(await trustWal2json(bin)), ...options.settings };
-  return PostgresServer.start({ bin, version, ...template }, { ...options, settings });
+  return PostgresServer.start({ bin, version, ...template }, { ...inMemory, ...options, settings });
 }
 
 /** Recent minor releases load only the output plugins that this setting names; older ones do not know it. */

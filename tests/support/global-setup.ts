@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { startEmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
+import { inMemory } from './in-memory.ts';
 
 /** Of the set-up (scripts/setup.mjs --build). */
 const OTHER_PROJECTS = ['tsconfig.build.json', 'packages/client', 'packages/consumer'];
@@ -16,7 +17,7 @@ declare module 'vitest' {
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   compile();
-  const server = await startEmbeddedPostgres({ settings: { max_connections: '400' } });
+  const server = await startEmbeddedPostgres({ ...inMemory, settings: { max_connections: '400' } });
   project.provide('postgresUrl', server.url());
   return () => server[Symbol.asyncDispose]();
 }

@@ -6,6 +6,7 @@ import {
   embeddedPlatform,
   startEmbeddedPostgres,
 } from '../../src/demo/postgres/embedded-postgres.ts';
+import { inMemory } from './in-memory.ts';
 import { installedPackages } from './installed-packages.ts';
 
 export type PostgresMajor = '15' | '16' | '17' | '18';
@@ -15,10 +16,10 @@ export async function startServer(
   version: PostgresMajor = '17',
   options: EmbeddedPostgresOptions = {},
 ): Promise<EmbeddedPostgres> {
-  if (version === '17') return startEmbeddedPostgres(options);
+  if (version === '17') return startEmbeddedPostgres({ ...inMemory, ...options });
   const packages = await installedPackages('servers');
   const packageDirectory = join(packages, 'node_modules', `postgres-${version}-${embeddedPlatform}`);
   if (!existsSync(packageDirectory))
     throw new Error(`tests/servers has no Postgres ${version} for ${embeddedPlatform}`);
-  return startEmbeddedPostgres({ ...options, packageDirectory });
+  return startEmbeddedPostgres({ ...inMemory, ...options, packageDirectory });
 }
