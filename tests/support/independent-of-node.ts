@@ -22,8 +22,10 @@ export const INDEPENDENT_OF_NODE: readonly RegExp[] = [
   /^(container)\//,
   // Checks of the server's settings and of the source table.
   /^slot\/(pooler|server-checks|slot-obstacles|slot-setup|slot-versions|source-|synchronous-standby)/,
+  // Faults that are planted in a database, and what the server says of them. command, probe and settings remain.
+  /^doctor\/(faults)\./,
   // Commands that are a query each. program, run and terminal remain for the command line.
-  /^cli\/(job-counts|mend|replay)\./,
+  /^cli\/(endpoints|events|job-counts|mend|replay)\./,
   // The same commands and a whole relay, scene by scene, for minutes.
   /^situations\/(situations)\./,
   // all-in-order, odd-payloads, no-secrets and stop remain as whole relays.
