@@ -73,6 +73,13 @@ BEGIN ATOMIC
    WHERE open.taken_at IS NOT NULL OR pending.created_at IS NOT NULL OR coalesce(k.source_table, 'walpost.outbox') <> 'walpost.outbox';
 END;
 
+CREATE OR REPLACE FUNCTION walpost_internal.job_since(job_id bigint) RETURNS timestamptz
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+  SELECT c.taken_at FROM walpost.jobs AS j JOIN walpost.checkpoints AS c ON c.slot = j.slot AND c.lsn <= j.from_lsn
+   WHERE j.id = job_id ORDER BY c.lsn DESC, c.id DESC LIMIT 1;
+END;
+
 CREATE OR REPLACE FUNCTION walpost_internal.end_endpoint(endpoint walpost.endpoints, reason text, missed_since timestamptz) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -81,14 +88,23 @@ DECLARE
   parked_since CONSTANT timestamptz := (
     SELECT min(first.at)
       FROM walpost.cursor AS c CROSS JOIN LATERAL (
-        SELECT coalesce(p.committed_at, p.received_at) AS at FROM walpost.parked AS p
+        -- A job reads rows: of those it knows no commit. In the outbox the column is a time of ours.
+        SELECT coalesce(p.committed_at,
+                        least(CASE WHEN coalesce(c.source_table, 'walpost.outbox') = 'walpost.outbox' THEN p.created_at::timestamptz END,
+                              walpost_internal.job_since(substring(p.job FROM '^[a-z]+-(\d{1,18})$')::bigint)),
+                        p.received_at) AS at FROM walpost.parked AS p
          WHERE p.slot = c.slot AND p.sink = endpoint.sink AND p.organization_id = endpoint.organization_id::text AND p.lane = endpoint.endpoint_id::text
          ORDER BY p.history, p.order_lsn, p.order_job, p.place LIMIT 1) AS first);
+  -- A job that sends it what it has missed is not done.
+  recovered_since CONSTANT timestamptz := (
+    SELECT min(walpost_internal.job_since(j.id)) FROM walpost.jobs AS j
+     WHERE j.state IN ('queued', 'running') AND j.spec -> 'lanes' ? endpoint.endpoint_id::text);
   after walpost.endpoints := endpoint;
 BEGIN
   -- What it has missed before, and nobody has sent since, is still missed. So is what was committed before and has not been received yet:
   -- the relay discards it when it comes to this change and the endpoint fails.
-  after.missed_since := least(endpoint.missed_since, end_endpoint.missed_since, parked_since, walpost_internal.unsettled_since(), clock_timestamp());
+  after.missed_since := least(endpoint.missed_since, end_endpoint.missed_since, parked_since, recovered_since,
+                              walpost_internal.unsettled_since(), clock_timestamp());
   after := walpost_internal.set_endpoint_state(after, 'disabled', 'disabled', coalesce(nullif(reason, ''), 'no reason was given'));
   IF walpost_internal.streams_outbox() THEN
     PERFORM walpost_internal.publish_endpoint_event(after, 'walpost.endpoint.disabled', jsonb_build_object(
@@ -215,6 +231,8 @@ COMMENT ON FUNCTION walpost_internal.streams_outbox() IS 'Whether what is writte
 COMMENT ON FUNCTION walpost_internal.publish_endpoint_event(walpost.endpoints, text, jsonb) IS 'Writes an event of walpost about an endpoint into the outbox.';
 COMMENT ON FUNCTION walpost_internal.unsettled_since() IS
   'Everything that was committed before this time is settled for every slot; null where nothing waits, as with a relay that keeps up.';
+COMMENT ON FUNCTION walpost_internal.job_since(bigint) IS
+  'What a job sends was committed at this time or later; null where that is not known.';
 COMMENT ON FUNCTION walpost_internal.end_endpoint(walpost.endpoints, text, timestamptz) IS
   'Disables an endpoint, notes since when it misses events, and publishes walpost.endpoint.disabled.';
 COMMENT ON FUNCTION walpost.pause_endpoint(uuid, text) IS

@@ -51,6 +51,8 @@ const checkpoint = (condition: string): Promise<true> =>
     20_000,
   );
 
+const parkedCount = async (): Promise<number> => (await database.query('SELECT FROM walpost.parked')).length;
+
 test('what was missed goes to it alone, in order, with what was under way when it was disabled', async () => {
   await using _running = await RelayInProcess.start({ database, sinks });
   const [missing, other] = [await customers.add(X), await customers.add(X)];
@@ -130,6 +132,51 @@ test('what was committed while no relay ran is missed too, and comes', async () 
   await receiver.has(endpoint, [last]);
   expect(got(endpoint)).toEqual([before, unread, last]);
   expect(receiver.faults).toEqual([]);
+});
+
+test('what was parked after it was disabled, and is discarded at the next start, is missed too', async () => {
+  const config = { delivery: { park_after: '500ms' } };
+  const first = await RelayInProcess.start({ database, sinks, config });
+  const endpoint = await customers.add(X, ['*'], ', max_per_second => 0.01');
+  const sent = await customers.publish(X);
+  await receiver.has(endpoint, [sent]);
+  await checkpoint('settled_at IS NOT NULL');
+  const other = await customers.add(X);
+  const waits = [await customers.publish(X), await customers.publish(X)];
+  await disable(endpoint);
+  await receiver.has(other, waits); // so the relay has had them, and the end of the endpoint is next
+  await poll('they are parked', async () => (await parkedCount()) === 2 || undefined, 20_000);
+  await first.stop();
+
+  await using _second = await RelayInProcess.start({ database, sinks, config });
+  await poll('they are discarded', async () => (await parkedCount()) === 0 || undefined, 20_000);
+  expect(all(endpoint)).toEqual([sent]);
+  await customers.call(`update_endpoint($1, max_per_second => 1000)`, [endpoint]);
+  expect(await recover(endpoint, '--yes')).toMatchObject({ code: 0, stderr: '' });
+  await receiver.has(endpoint, waits);
+  expect(got(endpoint)).toEqual([sent, ...waits]);
+});
+
+test('one that is disabled while it recovers misses what the job has not sent, and what it has parked', async () => {
+  const config = { delivery: { park_after: '500ms' } };
+  await using _running = await RelayInProcess.start({ database, sinks, config });
+  const endpoint = await customers.add(X);
+  await disable(endpoint);
+  const missed = [await customers.publish(X), await customers.publish(X), await customers.publish(X)];
+  await checkpoint('settled_at IS NOT NULL');
+  await database.query(`UPDATE walpost.outbox SET created_at = created_at - interval '1 hour'`);
+  await database.query(`UPDATE walpost.checkpoints SET taken_at = taken_at - interval '2 hours'`);
+  await database.query(`UPDATE walpost.endpoints SET missed_since = missed_since - interval '2 hours'`);
+
+  receiver.answers(endpoint, 503);
+  expect(await recover(endpoint, '--yes')).toMatchObject({ code: 0, stderr: '' }); // the job has parked them
+  expect(await parkedCount()).toBe(missed.length);
+  await disable(endpoint);
+  await poll('they are discarded', async () => (await parkedCount()) === 0 || undefined, 20_000);
+  receiver.answers(endpoint, 200);
+  expect(await recover(endpoint, '--yes')).toMatchObject({ code: 0, stderr: '' });
+  await receiver.has(endpoint, missed);
+  expect(got(endpoint)).toEqual(missed);
 });
 
 test('where rows are gone it is refused with the oldest time, which then works', async () => {
