@@ -5,6 +5,8 @@ import { type EventStory, readEventStory, type StoryFields } from '../parking/ev
 import { columnMapping } from '../postgres/source/column-mapping.ts';
 import { RouteTable } from '../router/route-table.ts';
 import type { ConfigFlags } from './config-options.ts';
+import { endpointsAsked } from './event-endpoints.ts';
+import { placeRows, placesOf } from './event-places.ts';
 import { openJobDatabase } from './job-database.ts';
 import { say, sayJson } from './output.ts';
 import { recordText, textTable } from './text-table.ts';
@@ -12,15 +14,6 @@ import { recordText, textTable } from './text-table.ts';
 export interface EventFlags extends ConfigFlags {
   readonly payload?: boolean;
   readonly json?: boolean;
-}
-
-export interface EventPlace {
-  readonly sink: string;
-  /** delivered (as the log says), settled (as a checkpoint proves), parked, dead, failing, pending, or unknown. */
-  readonly state: string;
-  readonly at: string | null;
-  /** Of a dead letter. */
-  readonly letter: string | null;
 }
 
 /** Of each lane of a sink, first and last ones. */
@@ -32,7 +25,8 @@ export async function showEvent(config: Config, id: string, { payload = false, j
   const source = { table: config.source.table, mapping: columnMapping(config.source) };
   const story = await readEventStory(pool, source, { slot, id });
   if (!story) throw unknownEvent(config, id);
-  const places = placesOf(story, routedTo(config, story.fields));
+  const routed = routedTo(config, story.fields);
+  const places = placesOf(story, routed, await endpointsAsked(pool, config, { fields: story.fields, routed }));
   const { pruned, inTable, settled, steps } = story;
   const fields = shown(story.fields ?? pruned, payload);
   if (json)
@@ -48,7 +42,7 @@ export async function showEvent(config: Config, id: string, { payload = false, j
     say(leftOutText(steps.length - most.length));
     process.stdout.write('\n');
   }
-  process.stdout.write(recordText(places.map(({ sink, ...place }) => [`sink ${sink}`, placeText(place)])));
+  process.stdout.write(recordText(placeRows(places)));
 }
 
 function leftOutText(count: number): string {
@@ -110,35 +104,6 @@ function routedTo({ routes, sinks }: Config, fields: StoryFields | null): readon
     organizationId,
   });
   return found.flatMap((index) => names[index] ?? []);
-}
-
-/** What is stored comes first: it is there now. Then what the log says last, and what a checkpoint proves. */
-export function placesOf({ steps, settled }: EventStory, routed: readonly string[]): EventPlace[] {
-  const named = steps.flatMap(({ sink, step }) => sink ?? (step === 'dead' ? '(none)' : []));
-  return [...new Set([...routed, ...named])].map((sink) => {
-    const own = steps.filter(
-      (step) => (step.sink ?? '(none)') === sink && step.step !== 'created' && step.step !== 'committed',
-    );
-    const stored = own.findLast(({ step }) => step === 'dead') ?? own.findLast(({ step }) => step === 'parked');
-    const last = stored ?? own.findLast(({ step }) => step === 'delivered');
-    if (last) return { sink, state: last.step, at: last.at, letter: last.letter };
-    // Usually only failures are logged. What is proven and stored nowhere has gone out since.
-    const tried = own.at(-1);
-    const state = settled ? 'settled' : tried ? 'failing' : settled === null ? 'unknown' : 'pending';
-    return { sink, state, at: state === 'failing' ? (tried?.at ?? null) : null, letter: null };
-  });
-}
-
-const STATES: Readonly<Record<string, string>> = {
-  settled: 'settled: a checkpoint proves that it left, and it is stored nowhere',
-  pending: 'pending: not tried yet',
-  unknown: 'unknown: no attempt is in the log',
-  failing: 'failing: its last attempt was not accepted',
-};
-
-function placeText({ state, at, letter }: Omit<EventPlace, 'sink'>): string {
-  const since = at === null ? '' : ` since ${moment(at)} UTC`;
-  return `${STATES[state] ?? state}${letter === null ? '' : ` (dead letter ${letter})`}${since}`;
 }
 
 const moment = (at: string | null): string => (at ?? 'unknown').slice(0, 23).replace('T', ' ');

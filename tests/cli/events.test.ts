@@ -96,6 +96,39 @@ test('of ten endpoints the one that failed is shown, and of many attempts at one
   expect(timeline.filter(({ lane }) => lane === 'endpoint-5')).toHaveLength(7);
 }, 60_000);
 
+test('the endpoints that asked for it when it was created, each with its place', async () => {
+  await database.query(`UPDATE walpost.settings SET value = 'true' WHERE name = 'endpoints_on_loopback'`);
+  const add = async (organization: string, types: readonly string[]): Promise<string> => {
+    const [row] = await database.query<{ id: string }>(
+      `SELECT endpoint_id::text AS id FROM walpost.add_endpoint('hooks', $1, 'http://127.0.0.1:9/', $2)`,
+      [organization, types],
+    );
+    return row?.id ?? '';
+  };
+  const [first, second, deaf] = [await add(X, ['*']), await add(X, ['a']), await add(X, ['b'])];
+  await add(Y, ['*']);
+  const id = await publish();
+  const late = await add(X, ['*']);
+  await database.query('SELECT walpost.disable_endpoint($1)', [second]);
+  const config = configOf({ database, sinks: { hooks: { type: 'webhook', endpoints: true, allow_loopback: true } } });
+  using hooks = new ConfigFile(JSON.stringify(config));
+  const shown = (event: string, ...flags: string[]): Promise<CliResult> =>
+    walpost(['events', 'show', event, '--config', hooks.path, ...flags]);
+  const [text, json, other] = [await shown(id), await shown(id, '--json'), await shown(await publish(), '--json')];
+  const lanesIn = ({ stdout }: CliResult): string[] => {
+    const { sinks: found } = JSON.parse(stdout) as { sinks: { lanes: { lane: string }[] }[] };
+    return found.flatMap(({ lanes }) => lanes.map(({ lane }) => lane)).toSorted();
+  };
+  expect(lanesIn(json)).toEqual([first, second].toSorted());
+  expect(lanesIn(other)).toEqual([first, late].toSorted());
+  expect(text.stdout).toContain(`sink hooks  endpoint ${first}: pending: not tried yet\n`);
+  expect(text.stdout).not.toContain(deaf);
+  const nobody = await database.query<{ id: string }>(`SELECT walpost.publish($1, 'a', '{}')::text AS id`, [
+    '01a1f9c1-5e61-768b-8ff0-dabec930edd3',
+  ]);
+  expect((await shown(nobody[0]?.id ?? '')).stdout).toContain('for nobody: no endpoint of the organization asked');
+}, 60_000);
+
 test('a dead letter, an event whose row is gone, one before any relay, and one that nobody knows', async () => {
   const early = await publish();
   const before = JSON.parse((await show(early, '--json')).stdout) as object;
