@@ -46,9 +46,12 @@ export class EndpointDirectory {
   private readonly types = new Map<string, Types>();
   /** What the configuration calls a sink now that the rows name as it was called before. */
   private readonly renamed: ReadonlyMap<string, string>;
+  private readonly isMapped: boolean;
 
-  constructor(renamed: ReadonlyMap<string, string> = new Map()) {
+  /** `isMapped`: the events come from a table of the application, and none of them is a test of an endpoint. */
+  constructor(renamed: ReadonlyMap<string, string> = new Map(), isMapped = false) {
     this.renamed = renamed;
+    this.isMapped = isMapped;
   }
 
   /** Begins anew with these, whatever was known. */
@@ -70,7 +73,7 @@ export class EndpointDirectory {
 
   /** The endpoints of the sink that get the event, by their ids; none when its organization has none that wants it. */
   lanesFor(sink: string, event: AddressedFields): readonly string[] {
-    if (event.eventType === ENDPOINT_TEST_TYPE) return this.testedBy(sink, event);
+    if (event.eventType === ENDPOINT_TEST_TYPE && !this.isMapped) return this.testedBy(sink, event);
     const entries = this.owners.get(ownerKey(sink, event.organizationId));
     if (!entries) return NO_LANES;
     return entries.filter(({ wants }) => wants(event.eventType)).map(({ endpoint }) => endpoint.endpointId);

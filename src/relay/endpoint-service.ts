@@ -18,16 +18,18 @@ import {
   streamStart,
 } from '../endpoints/endpoint-rows.ts';
 import { EndpointDisabling, hostOf } from '../endpoints/disabling.ts';
+import { formerNames } from '../endpoints/former-names.ts';
 import { LeavingEndpoints } from '../endpoints/leaving.ts';
 import { EndpointSecrets } from '../endpoints/secrets.ts';
 import type { EndpointShown } from '../observe/failing-log.ts';
 import type { Logger } from '../observe/log.ts';
 import type { FailingLane, LaneName, LaneRule } from '../pipeline.ts';
+import { OWN_TABLE } from '../postgres/own-table.ts';
 import type { Router } from '../router/router.ts';
 import type { LeaderTerm } from './term.ts';
 
 export interface EndpointServiceOptions {
-  readonly config: Pick<Config, 'sinks' | 'prune'>;
+  readonly config: Pick<Config, 'sinks' | 'prune' | 'source'>;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -49,9 +51,9 @@ export class EndpointService implements EndpointTargets {
   private held = false;
 
   constructor(options: EndpointServiceOptions) {
-    const { sinks, prune } = options.config;
+    const { sinks, prune, source } = options.config;
     this.options = options;
-    this.directory = new EndpointDirectory(formerNames(sinks));
+    this.directory = new EndpointDirectory(formerNames(sinks), source.table !== OWN_TABLE);
     this.disableAfter = new Map(
       Object.entries(sinks).flatMap(([name, sink]) =>
         sink.type === 'webhook' && sink.endpoints === true ? [[name, disableAfter(sink, prune)] as const] : [],
@@ -194,10 +196,4 @@ export class EndpointService implements EndpointTargets {
 /** The lane of an endpoint in the router. */
 export function laneOf({ sink, organizationId, endpointId }: KnownEndpoint): LaneName {
   return { sink, organizationId, lane: endpointId };
-}
-
-function formerNames(sinks: Config['sinks']): ReadonlyMap<string, string> {
-  return new Map(
-    Object.entries(sinks).flatMap(([name, { formerly }]) => (formerly ? [[formerly, name] as const] : [])),
-  );
 }

@@ -17,7 +17,8 @@ export interface StreamConsumerOptions {
   readonly visibility: VisibilityGate;
   readonly router: Router;
   readonly jobs: LeaderJobs;
-  readonly canaries: CanaryArrivals;
+  /** null: a table of the application has none. */
+  readonly canaries: CanaryArrivals | null;
   readonly endpoints: EndpointFeed;
   readonly watcher: RelayWatcher;
   readonly clock: Clock;
@@ -61,8 +62,10 @@ export class StreamConsumer implements FrameHandler {
   }
 
   private canaryArrived(canary: Event): void {
+    const { canaries } = this.options;
+    if (!canaries) return;
     canary.origin.carriesCanary = true;
-    this.options.canaries.arrived(canary);
+    canaries.arrived(canary);
   }
 
   private receivedAll(): void {

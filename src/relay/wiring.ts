@@ -17,6 +17,7 @@ import { asDefect } from '../errors.ts';
 import { rerouted } from '../leader/rerouted.ts';
 import { LSN_ZERO, maxLsn } from '../lsn.ts';
 import type { Decoder, FrameHandler } from '../pipeline.ts';
+import { OWN_TABLE } from '../postgres/own-table.ts';
 import { Router } from '../router/router.ts';
 import type { VisibilityGate } from '../router/timing/visibility-gate.ts';
 import { SlotStream } from '../slot/slot-stream.ts';
@@ -53,6 +54,7 @@ export interface PipelineParts {
 export function wirePipeline(options: RelayOptions): Pipeline {
   const { config, term, sinks, endpoints, watcher } = options;
   const failure = new AbortController();
+  const isMapped = config.source.table !== OWN_TABLE;
   const fail = (error: unknown): void => failure.abort(error);
   const failBy = (error: unknown): void => fail(asDefect(error));
   const clock = guardedClock(options.clock, failBy);
@@ -73,6 +75,7 @@ export function wirePipeline(options: RelayOptions): Pipeline {
     }),
     deadLetters: storedEvents.letters,
     lot: storedEvents.lot,
+    isMapped,
     clock,
     watcher,
     askVisible: () => measured.ask(),
@@ -90,7 +93,7 @@ export function wirePipeline(options: RelayOptions): Pipeline {
     jobs,
     watcher,
     clock,
-    canaries: storedEvents.canaries,
+    canaries: isMapped ? null : storedEvents.canaries,
     endpoints: new EndpointFeed({
       directory: endpoints.directory,
       lanes: endpointLanes(endpoints, router),

@@ -22,6 +22,8 @@ export interface RouterOptions {
   readonly destinations: readonly Destination[];
   readonly deadLetters: DeadLetterOffice;
   readonly lot: ParkingLot;
+  /** Of a table of the application: names of walpost are reserved there too, and no event of it is one of walpost itself. */
+  readonly isMapped?: boolean;
   readonly clock: Clock;
   readonly watcher: RouterWatcher;
   /** Events want to leave whose transactions no snapshot has seen yet. */

@@ -108,7 +108,8 @@ export class Router {
 
   /** Puts the event into its lanes. */
   accept(event: Event): void {
-    const targets = event.eventType === ENDPOINT_TEST_TYPE ? this.ownDestinations : this.routes.sinksFor(event);
+    const isTest = event.eventType === ENDPOINT_TEST_TYPE && !this.options.isMapped;
+    const targets = isTest ? this.ownDestinations : this.routes.sinksFor(event);
     if (targets.length === 0) this.acceptUnrouted(event);
     else this.put(event, targets);
   }
@@ -311,7 +312,7 @@ export class Router {
 
   /** An event that no route matches. */
   acceptUnrouted(event: Event): void {
-    if (isSentWhereNamed(event.eventType)) return;
+    if (isSentWhereNamed(event.eventType) && !this.options.isMapped) return;
     if (this.options.config.delivery.unrouted === 'drop') this.options.watcher.dropped();
     else this.deadLetterWriter.unrouted(event);
   }

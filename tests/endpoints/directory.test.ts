@@ -88,6 +88,13 @@ describe('which endpoints get an event', () => {
   });
 });
 
+test('in a table of the application a type of walpost is a name like any other', () => {
+  const directory = new EndpointDirectory(new Map(), true);
+  directory.reset([endpoint(), endpoint({ endpointId: 'e2', eventTypes: ['walpost.endpoint.test'] })]);
+  const asked = event('walpost.endpoint.test', { entityType: 'walpost.endpoint', entityId: 'e1' });
+  expect(directory.lanesFor(SINK, asked)).toEqual(['e2']);
+});
+
 test('only a change of its secrets makes them be read again', () => {
   const directory = directoryOf(endpoint());
   const { secretsVersion: _version, changeId: _change, ...plain } = endpoint();

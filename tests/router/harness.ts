@@ -69,6 +69,7 @@ export interface HarnessOptions {
   readonly answer?: Answer;
   readonly lot?: MemoryLot;
   readonly laneRule?: LaneRule;
+  readonly isMapped?: boolean;
 }
 
 /** A router between a script of answers and a list of what it did, on a clock that the test turns. */
@@ -103,6 +104,7 @@ export class Harness {
     const isSerial = (): boolean => this.isSerial;
     this.router = new Router({
       config: this.config(options.config ?? {}, names),
+      isMapped: options.isMapped ?? false,
       destinations: names.map((name) => ({
         name,
         concurrency: options.concurrency ?? 4,
