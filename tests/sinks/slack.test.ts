@@ -131,6 +131,25 @@ describe('what Slack shows', () => {
     expect(verdicts).toEqual([{ kind: 'rejected', code: 'TEMPLATE', reason: 'the payload is nested too deeply' }]);
   });
 
+  test.each([
+    ['#b', '{organization_id}', '%23b'],
+    ['@boss', '{organization_id}', '%40boss'],
+    [' b', '{organization_id}', '%20b'],
+    ['<#C1>', 'org-{organization_id}', 'org-%3C%23C1%3E'],
+    ['a.b%', 'org-{organization_id}', 'org-a%2Eb%25'],
+    ['zürich_1-x', 'org-{organization_id}', 'org-zürich_1-x'],
+  ])(
+    'no id of an organization leads to the channel of another: %s in %s',
+    async (organizationId, channel, expected) => {
+      const fake = await startFake([expected]);
+      const sink = byApi(fake, { channel });
+      expect(await sink.deliver(sampleBatch([sampleEvent({ organizationId })]), never())).toEqual([
+        { kind: 'delivered' },
+      ]);
+      expect(fake.messages.map((message) => message.channel)).toEqual([expected]);
+    },
+  );
+
   test('each organization can have a channel', async () => {
     const [one, other] = ['3f1c7c9e-8a44-4f0e-9d4b-0a6f3f9f0001', '3f1c7c9e-8a44-4f0e-9d4b-0a6f3f9f0002'];
     const fake = await startFake([`org-${one}`, `org-${other}`]);

@@ -75,6 +75,6 @@ function writer(end: string, unsafe: string): Write {
 }
 
 /** Also of what encodeURIComponent leaves, such as a hyphen. */
-function percent(text: string): string {
+export function percent(text: string): string {
   return [...Buffer.from(text)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('');
 }

@@ -10,23 +10,22 @@ import type { Event } from '../../event.ts';
 import type { Sink, Verdict } from '../../pipeline.ts';
 import type { SinkContext } from '../../sink-context.ts';
 import { textToWire } from '../../wire-text.ts';
-import { compileTemplate } from '../event-template.ts';
 import { verdictOfError } from '../http/http-verdict.ts';
 import { HttpTarget } from '../http/http-target.ts';
 import { wayOf } from '../http/way.ts';
 import { NO_TIME } from '../one-by-one.ts';
 import { Pacer } from '../pacer.ts';
 import { refuseUnsound } from '../refuse-unsound.ts';
+import { compileChannel } from './slack-channel.ts';
 import { SlackComposer, type SlackMessage } from './slack-message.ts';
 import { slackVerdict } from './slack-verdict.ts';
 
 const INTERVAL = 1000;
-const FIELDS = ['organization_id'] as const;
 
 export function createSlackSink(config: SinkConfigOf<'slack'>, context: SinkContext): Sink {
   refuseUnsound(config, context);
   const { token, channel = '' } = config;
-  const channelOf = compileTemplate(channel, `sinks.${context.name}.channel`, FIELDS);
+  const channelOf = compileChannel(channel, `sinks.${context.name}.channel`);
   const composer = new SlackComposer(config.templates, `sinks.${context.name}.templates`);
   const place = { isApi: token !== undefined, isOwnChannel: channel.includes('{') };
   const pacer = new Pacer(context.clock, INTERVAL);
