@@ -115,6 +115,7 @@ describe('a module', () => {
     await expect(customSink(text, { url: 'nowhere' })).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
       message: expect.stringContaining('sinks.under-test.options.url'),
+      remedy: expect.stringMatching(/^Correct them below sinks\.under-test\.options; \/.*\.mjs says what it takes\.$/),
     });
     const sink = await customSink(text, { url: 'https://example.com' });
     expect(await sink.deliver(sampleBatch([sampleEvent()]), never)).toEqual([

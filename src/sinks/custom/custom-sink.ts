@@ -1,4 +1,5 @@
 /** A sink of somebody else, from a module. docs/sinks/custom.md is the contract. */
+import { resolve } from 'node:path';
 import type { SinkConfigOf } from '../../config/sinks/sinks.ts';
 import { messageOf, WalpostError } from '../../errors.ts';
 import type { Event } from '../../event.ts';
@@ -17,7 +18,7 @@ const SHORTEST_SECRET = 8;
 
 export async function createCustomSink(config: SinkConfigOf<'custom'>, context: SinkContext): Promise<Sink> {
   const definition = await loadDefinition(config.module, context.name);
-  const options = await checkedOptions(definition, config.options, context.name);
+  const options = await checkedOptions(definition, config, context.name);
   const sink = await created(definition, options, context);
   const texts = new AnswerText(() => textsIn(config.options));
   return {
@@ -70,7 +71,11 @@ interface Issue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[];
 }
 
-async function checkedOptions({ options: schema }: LoadedDefinition, given: unknown, name: string): Promise<unknown> {
+async function checkedOptions(
+  { options: schema }: LoadedDefinition,
+  { options: given, module }: SinkConfigOf<'custom'>,
+  name: string,
+): Promise<unknown> {
   if (schema === undefined) return given;
   if (!schema['~standard'])
     throw new WalpostError('SINK_MODULE_INVALID', { detail: `options of sinks.${name} is no schema.` });
@@ -83,5 +88,8 @@ async function checkedOptions({ options: schema }: LoadedDefinition, given: unkn
     const keys = path.map((key) => String(typeof key === 'object' ? key.key : key));
     return `${['sinks', name, 'options', ...keys].join('.')}: ${message}`;
   });
-  throw new WalpostError('CONFIG_INVALID', { detail: `${lines.join('; ')}.` });
+  throw new WalpostError('CONFIG_INVALID', {
+    detail: `${lines.join('; ')}.`,
+    remedy: `Correct them below sinks.${name}.options; ${resolve(module)} says what it takes.`,
+  });
 }
