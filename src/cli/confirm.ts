@@ -1,10 +1,10 @@
-import { createInterface } from 'node:readline/promises';
 import { WalpostError } from '../errors.ts';
 import { printable } from '../observe/printable.ts';
+import { askLine } from './ask-line.ts';
 
 /**
  * Asks on a terminal; elsewhere `yes` must have been said on the command line. With `json` standard output is for programs.
- * `remedy` is for where nobody can be asked: a command without --dry-run has another.
+ * Any answer but yes is told to change nothing. `remedy` is for where nobody can be asked: a command without --dry-run has another.
  */
 export async function confirm(
   question: string,
@@ -19,8 +19,8 @@ export async function confirm(
       remedy,
     });
   }
-  const asking = createInterface({ input: process.stdin, output });
-  const answer = await asking.question(`${printable(question)} [y/N] `);
-  asking.close();
-  return /^y(es)?$/i.test(answer.trim());
+  const answer = await askLine(`${printable(question)} [y/N] `, output);
+  const goesOn = answer !== undefined && /^y(es)?$/i.test(answer);
+  if (!goesOn) output.write('Nothing was changed.\n');
+  return goesOn;
 }

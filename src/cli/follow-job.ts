@@ -6,6 +6,8 @@ import { type Job, jobName } from '../jobs/job.ts';
 import { readJob } from '../jobs/job-rows.ts';
 import { printable } from '../observe/printable.ts';
 import { JobProgress } from './job-progress.ts';
+import { changedLine } from './progress-line.ts';
+import { fitted, terminalWidth } from './text-table.ts';
 import { inspectSlot } from '../slot/slot-state.ts';
 
 export interface FollowOptions {
@@ -14,12 +16,11 @@ export interface FollowOptions {
   /** What the job has to send, as it was counted. */
   readonly expected: number;
   /** Progress goes here; one line that changes when it is a terminal. */
-  readonly output: { readonly isTTY?: boolean; write(text: string): unknown };
+  readonly output: { readonly isTTY?: boolean; readonly columns?: number; write(text: string): unknown };
 }
 
 const LOOK_MS = 300;
 const LINE_MS = 2_000;
-const CLEAR_LINE = '\r\x1b[K';
 
 /** The job when it was last seen; throws when it has failed or was cancelled. */
 export async function followJob({ pool, job: asked, expected, output }: FollowOptions): Promise<Job> {
@@ -35,18 +36,19 @@ export async function followJob({ pool, job: asked, expected, output }: FollowOp
     while (!stop.signal.aborted && (job.state === 'queued' || job.state === 'running')) {
       if (job.state === 'queued' && !lonely && !(await isStreamed(pool, job.slot))) {
         lonely = true;
-        output.write(`${printable(`No relay streams from ${job.slot} now: the job waits for one.`)}\n`);
+        const alone = `No relay streams from ${job.slot} now: the job waits for one.`;
+        output.write(`${fitted(printable(alone), terminalWidth(output))}\n`);
       }
       const line = progress.line(job, systemClock.now());
       if (line !== told.line && systemClock.now() - told.at >= (live ? 0 : LINE_MS)) {
-        output.write(live ? CLEAR_LINE + line : `${line}\n`);
+        output.write(live ? changedLine(line, output) : `${line}\n`);
         told = { line, at: systemClock.now() };
       }
       await pause(systemClock, LOOK_MS, stop.signal);
       job = (await readJob(pool, job.id)) ?? job;
     }
   } finally {
-    if (live) output.write(CLEAR_LINE);
+    if (live) output.write(changedLine('', output));
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal);
   }
   return judged(job);

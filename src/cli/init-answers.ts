@@ -22,31 +22,50 @@ export interface AnswerFlags {
   readonly port?: string;
 }
 
-/** Resolves with what a person says; with the default, when that is an empty line or when nobody is asked. */
-export type Ask = (question: string, byDefault: string) => Promise<string>;
+/**
+ * Resolves with what a person says; with the default, when that is an empty line or when nobody is asked. `read` throws USAGE for
+ * an answer that cannot be meant, and a person is asked again then.
+ */
+export type Ask = <T>(question: string, byDefault: string, read: (text: string) => T) => Promise<T>;
 
-/** Throws USAGE for an answer that cannot be meant. */
+/** Throws USAGE for a flag that cannot be meant, before anything is asked. */
 export async function answersOf(flags: AnswerFlags, ask: Ask): Promise<Answers> {
-  const databaseUrl = urlOf(
-    flags.databaseUrl ?? (await ask('Connection string of the database', 'postgres://walpost@127.0.0.1:5432/app')),
-    { flag: '--database-url', protocols: ['postgres:', 'postgresql:'] },
-  );
-  const sink = sinkOf(flags.sink ?? (await ask(`Where to: ${SINKS.join(', ')}`, 'stdout')));
-  const url = sink === 'stdout' ? '' : await destination(flags, ask, sink);
-  const events = flags.events ?? (await ask('Which event types', '*'));
-  if (!/^[\w.*:/-]{1,255}$/.test(events)) throw usage(`--events takes a pattern such as booking.*, not "${events}".`);
-  const portText = flags.port ?? (await ask('Port of health, status and metrics', '9464'));
-  const port = Number(portText);
-  if (!Number.isInteger(port) || port < 1 || port > 65_535) {
-    throw usage(`--port takes a number from 1 to 65535, not "${portText}".`);
-  }
+  const given = {
+    databaseUrl: known(flags.databaseUrl, databaseUrlOf),
+    sink: known(flags.sink, sinkOf),
+    url: known(flags.url, destinationOf),
+    events: known(flags.events, eventsOf),
+    port: known(flags.port, portOf),
+  };
+  const databaseUrl =
+    given.databaseUrl ??
+    (await ask('Connection string of the database', 'postgres://walpost@127.0.0.1:5432/app', databaseUrlOf));
+  const sink = given.sink ?? (await ask(`Where to: ${SINKS.join(', ')}`, 'stdout', sinkOf));
+  const place = sink === 'realtime' ? 'URL of the Supabase project' : 'URL of the receiver';
+  const url = sink === 'stdout' ? '' : (given.url ?? (await ask(place, 'http://127.0.0.1:4000/', destinationOf)));
+  const events = given.events ?? (await ask('Which event types', '*', eventsOf));
+  const port = given.port ?? (await ask('Port of health, status and metrics', '9464', portOf));
   return { databaseUrl, sink, url, events, port };
 }
 
-async function destination({ url }: AnswerFlags, ask: Ask, sink: SinkChoice): Promise<string> {
-  const question = sink === 'realtime' ? 'URL of the Supabase project' : 'URL of the receiver';
-  const text = url ?? (await ask(question, 'http://127.0.0.1:4000/'));
-  return urlOf(text, { flag: '--url', protocols: ['http:', 'https:'] });
+function known<T>(text: string | undefined, read: (text: string) => T): T | undefined {
+  return text === undefined ? undefined : read(text);
+}
+
+const databaseUrlOf = (text: string): string =>
+  urlOf(text, { flag: '--database-url', protocols: ['postgres:', 'postgresql:'] });
+
+const destinationOf = (text: string): string => urlOf(text, { flag: '--url', protocols: ['http:', 'https:'] });
+
+function eventsOf(text: string): string {
+  if (/^[\w.*:/-]{1,255}$/.test(text)) return text;
+  throw usage(`--events takes a pattern such as booking.*, not "${text}".`);
+}
+
+function portOf(text: string): number {
+  const port = Number(text);
+  if (Number.isInteger(port) && port >= 1 && port <= 65_535) return port;
+  throw usage(`--port takes a number from 1 to 65535, not "${text}".`);
 }
 
 function sinkOf(text: string): SinkChoice {

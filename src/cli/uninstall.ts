@@ -23,8 +23,7 @@ export async function uninstall({ database }: Config, flags: ChangeFlags): Promi
   const goesOn = !flags.dryRun && (await confirm('Remove all of this for good?', flags));
   const kept = goesOn ? await inCommandSession(session, (client) => removeAsShown(client, plan)) : undefined;
   if (flags.json) return sayJson(removalJson(plan, { dryRun: flags.dryRun === true, kept }));
-  if (kept) for (const line of ['walpost is removed.', ...stays(plan, kept)]) say(line);
-  else if (!flags.dryRun) say('Nothing was changed.');
+  for (const line of kept ? ['walpost is removed.', ...stays(plan, kept)] : []) say(line);
 }
 
 /** A prompt can stand for long: what nobody has seen is not removed. */

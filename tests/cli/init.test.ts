@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { answersOf } from '../../src/cli/init-answers.ts';
+import { answersOf, type Ask } from '../../src/cli/init-answers.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { EventLog } from '../support/event-log.ts';
 import { Cli, type CliResult, walpost } from '../support/walpost-cli.ts';
@@ -101,9 +101,9 @@ test('without a terminal it asks nothing', async () => {
 describe('the questions', () => {
   test('are five, and what a flag says is not asked', async () => {
     const asked: string[] = [];
-    const ask = (question: string, byDefault: string): Promise<string> => {
+    const ask: Ask = (question, byDefault, read) => {
       asked.push(question);
-      return Promise.resolve(question.startsWith('Where to') ? 'webhook' : byDefault);
+      return Promise.resolve(read(question.startsWith('Where to') ? 'webhook' : byDefault));
     };
     const all = await answersOf({}, ask);
     expect(all).toMatchObject({ sink: 'webhook', events: '*', port: 9464 });
@@ -120,7 +120,7 @@ describe('the questions', () => {
     [{ events: 'a b' }, '--events takes a pattern'],
     [{ port: '70000' }, '--port takes a number from 1 to 65535, not "70000"'],
   ])('%j is refused, without a password in the message', async (flags, message) => {
-    const refusal = await answersOf(flags, (_, byDefault) => Promise.resolve(byDefault)).catch(String);
+    const refusal = await answersOf(flags, (_, byDefault, read) => Promise.resolve(read(byDefault))).catch(String);
     expect(refusal).toContain(message);
     expect(refusal).not.toContain('hunter2');
   });

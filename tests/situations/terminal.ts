@@ -24,6 +24,8 @@ export interface TerminalOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** 80 by default. */
   readonly columns?: number;
+  /** 40 by default. */
+  readonly rows?: number;
 }
 
 export interface Ended {
@@ -38,11 +40,11 @@ export class Terminal implements AsyncDisposable {
   private raw = '';
   private waiting: (() => void)[] = [];
 
-  constructor(argv: readonly string[], { cwd, env, columns = COLUMNS }: TerminalOptions) {
+  constructor(argv: readonly string[], { cwd, env, columns = COLUMNS, rows = 40 }: TerminalOptions) {
     const foreign = /^(WALPOST_|PG|NO_COLOR$|FORCE_COLOR$)/;
     const clean = Object.entries(process.env).filter(([name]) => !foreign.test(name));
     const program = [process.execPath, MAIN, ...argv].map(quoted).join(' ');
-    const command = `stty cols ${columns} rows 40; echo "$$"; exec ${program}`;
+    const command = `stty cols ${columns} rows ${rows}; echo "$$"; exec ${program}`;
     this.child = spawn('script', ['-qec', command, '/dev/null'], {
       cwd,
       env: { ...Object.fromEntries(clean), NO_COLOR: '1', SHELL: '/bin/sh', TERM: 'xterm', ...env },
@@ -57,10 +59,15 @@ export class Terminal implements AsyncDisposable {
     this.closed = once(this.child, 'close').then(() => this.wake());
   }
 
+  /** Everything that was written, with what moves the cursor. */
+  get written(): string {
+    return this.raw;
+  }
+
   /** What stands on the screen so far, without the line of its own. */
   get text(): string {
     const lines = stripVTControlCharacters(this.raw).split('\r\n').slice(1);
-    return lines.map((line) => line.split('\r').at(-1) ?? '').join('\n');
+    return lines.map((line) => line.replace(/\r+$/, '').split('\r').at(-1) ?? '').join('\n');
   }
 
   /** Resolves when the screen shows this, also over several lines; rejects when the program ends, or time runs out, without. */
@@ -91,8 +98,17 @@ export class Terminal implements AsyncDisposable {
 
   /** To walpost itself, not to `script`. */
   signal(name: NodeJS.Signals): void {
-    const pid = Number(/^\d+/.exec(this.raw)?.[0]);
-    if (pid > 0 && !this.hasEnded) process.kill(pid, name);
+    if (this.pid > 0 && !this.hasEnded) process.kill(this.pid, name);
+  }
+
+  /** As when a person pulls at the window. */
+  resize(columns: number, rows: number): void {
+    spawnSync('stty', ['-F', `/proc/${this.pid}/fd/0`, 'cols', String(columns), 'rows', String(rows)]);
+  }
+
+  /** Of walpost; 0 before it is there. */
+  private get pid(): number {
+    return Number(/^\d+/.exec(this.raw)?.[0] ?? 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
