@@ -46,22 +46,15 @@ async function showStatus(flags: StatusFlags): Promise<void> {
   }
   const rate = new WalRate();
   const show = await shower(config, flags);
-  const first = await gatherStatus(config, rate);
-  if (every === undefined) return show(first);
-  const [{ pause, systemClock }, stop] = [await import('../clock.ts'), new AbortController()];
-  // Before the first output: whoever reads it may end the command at once.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-  await show(first);
-  for (;;) {
-    await pause(systemClock, every, stop.signal);
-    if (stop.signal.aborted) return void (process.exitCode = EXIT.done);
-    await show(await gatherStatus(config, rate));
-  }
+  const look = (): Promise<GatheredStatus> => gatherStatus(config, rate);
+  if (every === undefined) return show(await look());
+  const { watch } = await import('./watch.ts');
+  await watch(look, show, every);
 }
 
 /** Prints one status after the other, from the second one on with what changed. */
-async function shower({ sinks }: Config, flags: StatusFlags): Promise<(status: GatheredStatus) => Promise<void>> {
-  const [{ statusChanges }, { statusText }, { terminalWidth }] = await Promise.all([
+async function shower({ sinks }: Config, flags: StatusFlags): Promise<(status: GatheredStatus) => void> {
+  const [{ statusChanges }, { statusText }, { heightOf, lowered, terminalWidth }] = await Promise.all([
     import('./status-changes.ts'),
     import('./status-view.ts'),
     import('./text-table.ts'),
@@ -71,16 +64,21 @@ async function shower({ sinks }: Config, flags: StatusFlags): Promise<(status: G
     width: terminalWidth(process.stdout),
     endpointSinks: endpointSinks(sinks),
   });
-  const live = flags.watch !== undefined && process.stdout.isTTY && !flags.json;
-  let last: { readonly status: GatheredStatus; readonly at: number } | undefined;
-  return async (status) => {
+  const watched = flags.watch !== undefined;
+  const live = watched && process.stdout.isTTY && !flags.json;
+  let last: { readonly status: GatheredStatus; readonly at: number; readonly changes?: StatusChanges } | undefined;
+  return (status) => {
     const at = performance.now();
-    const changes = last && statusChanges(last.status.report, status.report, (at - last.at) / 1000);
-    last = { status, at };
-    const text = flags.json
-      ? jsonText(status, flags.watch !== undefined, changes)
-      : statusText(status, { ...look(), changes });
-    process.stdout.write(live ? CLEAR + text : text);
+    // A terminal that was resized shows the same status again.
+    const isAgain = last?.status === status;
+    const changes = isAgain
+      ? last?.changes
+      : last && statusChanges(last.status.report, status.report, (at - last.at) / 1000);
+    const isFirst = last === undefined;
+    if (!isAgain) last = { status, at, ...(changes && { changes }) };
+    const text = flags.json ? jsonText(status, watched, changes) : statusText(status, { ...look(), changes, watched });
+    if (live) process.stdout.write(CLEAR + lowered(text, heightOf(process.stdout)));
+    else process.stdout.write(watched && !flags.json && !isFirst ? `\n${text}` : text);
     const asked = status.process === 'answered' || status.database === 'answered';
     process.exitCode = asked ? EXIT.done : EXIT.failed;
   };

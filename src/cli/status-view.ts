@@ -18,16 +18,19 @@ export interface StatusTextOptions {
   readonly width?: number | undefined;
   /** Since the last look. */
   readonly changes?: StatusChanges | undefined;
+  /** It comes again and again, so it says when it was true. */
+  readonly watched?: boolean;
   /** Names of the sinks that have endpoints, of the configuration; none by default. */
   readonly endpointSinks?: ReadonlySet<string>;
 }
 
 /** The status for people: two columns, no frames, nothing but text where there is no terminal. */
 export function statusText(status: GatheredStatus, options: StatusTextOptions): string {
-  const { color, width, changes, endpointSinks = new Set() } = options;
+  const { color, width, changes, endpointSinks = new Set(), watched = false } = options;
   const { report, notes } = printableValue(status);
   const paint = pc.createColors(color);
   const rows: StatusLine[] = [
+    ...(watched ? [['at', `${report.at.slice(0, 19).replace('T', ' ')} UTC`] satisfies StatusLine] : []),
     ...leaderRows(report, paint),
     ...processRows(report, paint),
     ...slotRows(report, paint),
@@ -172,10 +175,13 @@ function sinkRows({ breakers, parked }: StatusReport, paint: Paint): StatusLine[
   const names = { closed: 'closed', half_open: 'half open', open: 'open' };
   const known = (breakers ?? []).map(({ sink, state }): StatusLine => {
     const waiting = parked?.find((each) => each.sink === sink)?.count ?? 0;
-    return [`sink ${sink}`, `breaker ${tints[state](names[state])}${waiting > 0 ? `, ${waiting} parked` : ''}`];
+    return [
+      `sink ${sink}`,
+      `breaker ${tints[state](names[state])}${waiting > 0 ? `, ${countText(waiting)} parked` : ''}`,
+    ];
   });
   const others = (parked ?? []).filter(({ sink }) => !breakers?.some((breaker) => breaker.sink === sink));
-  return [...known, ...others.map(({ sink, count }): StatusLine => [`sink ${sink}`, `${count} parked`])];
+  return [...known, ...others.map(({ sink, count }): StatusLine => [`sink ${sink}`, `${countText(count)} parked`])];
 }
 
 /** Of those that fail the three that have failed longest; `walpost endpoints list --failing` has all. */

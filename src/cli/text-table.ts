@@ -9,6 +9,22 @@ export function terminalWidth(output: { readonly isTTY?: boolean; readonly colum
   return output.isTTY && output.columns !== undefined ? Math.max(NARROWEST, output.columns) : undefined;
 }
 
+/** Rows of the terminal; undefined where there is none. */
+export function heightOf(output: { readonly isTTY?: boolean; readonly rows?: number }): number | undefined {
+  return output.isTTY && output.rows !== undefined && output.rows > 0 ? output.rows : undefined;
+}
+
+/** As many lines as the terminal shows, without those in the middle: what is first and what is last counts most. */
+export function lowered(text: string, rows: number | undefined): string {
+  const lines = text.trimEnd().split('\n');
+  const room = Math.max(3, (rows ?? Infinity) - 1); // the cursor has a row of its own
+  if (lines.length <= room) return text;
+  const above = Math.floor((room - 1) / 2);
+  const below = room - 1 - above;
+  const left = `… ${lines.length - above - below} more lines in a higher terminal`;
+  return `${[...lines.slice(0, above), left, ...lines.slice(-below)].join('\n')}\n`;
+}
+
 /** Columns as wide as they need to be, without frames. Where they do not fit, a record of lines for each row, and a blank line. */
 export function textTable(
   head: readonly string[],
