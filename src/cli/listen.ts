@@ -49,6 +49,7 @@ export async function listen(
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   await once(stop.signal, 'abort');
+  if (process.stderr.isTTY) process.stderr.write('\n'); // behind the ^C that the terminal shows
   server.close();
   server.closeAllConnections();
 }

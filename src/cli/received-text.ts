@@ -1,5 +1,6 @@
 import { printable } from '../observe/printable.ts';
 import { memberOf, partsOf } from './json-text.ts';
+import { fitted, terminalWidth } from './text-table.ts';
 import type { SignatureFinding } from './signature-check.ts';
 
 const FINDINGS: Readonly<Record<SignatureFinding, string>> = {
@@ -11,7 +12,10 @@ const FINDINGS: Readonly<Record<SignatureFinding, string>> = {
   unknown: 'signed, not verified: no secret is known',
 };
 
-/** What came, for people: one line for the request, one for each event, with the payload as it was sent. */
+/** Of the time at the left. */
+const INDENT = 10;
+
+/** What came, for people: one line for the request, one for each event, with the payload as it was sent: the terminal breaks it. */
 export function receivedText({ body, finding, at }: { body: string; finding: SignatureFinding; at: Date }): string {
   const time = at.toISOString().slice(11, 19);
   const parsed = parse(body);
@@ -26,7 +30,11 @@ export function receivedText({ body, finding, at }: { body: string; finding: Sig
   const from = organization === undefined ? '' : ` of organization ${organization}`;
   const how = sink === undefined ? '' : `, sink ${sink}, attempt ${attempt ?? 'unknown'}`;
   const head = `${events.length} event${events.length === 1 ? '' : 's'}${from}${how}: ${FINDINGS[finding]}`;
-  return [`${time}  ${printable(head)}`, ...events.map(eventLine), ''].join('\n');
+  return [
+    fitted(`${time}  ${printable(head)}`, terminalWidth(process.stdout), INDENT),
+    ...events.map(eventLine),
+    '',
+  ].join('\n');
 }
 
 /** In the form of walpost, or of CloudEvents; anything else as it is. */
