@@ -39,6 +39,12 @@ export class LaneMap<T> {
     if (named.size === 0) this.others.delete(organizationId);
   }
 
+  /** Each of values(); for what looks at all of a hundred thousand lanes, since a generator takes three times as long. */
+  forEach(visit: (value: T) => void): void {
+    this.own.forEach(visit);
+    this.others.forEach((named) => named.forEach(visit));
+  }
+
   *values(): Generator<T> {
     yield* this.own.values();
     for (const named of this.others.values()) yield* named.values();

@@ -164,11 +164,11 @@ export class SinkLanes {
   /** Parks every lane whose oldest event has waited for `parkAfter` milliseconds. Events of one transaction arrived together, so the first says it for all. */
   parkOverdue(parkAfter: number): void {
     const latest = this.options.clock.now() - parkAfter;
-    for (const lane of this.lanes.values()) {
+    this.lanes.forEach((lane) => {
       const first = lane.first;
-      if (!first || first.parkedId !== null || first.origin.receivedAt > latest) continue;
+      if (!first || first.parkedId !== null || first.origin.receivedAt > latest) return;
       if (lane.phase !== 'gathering' && lane.mayPark) this.scheduler.parking.park(lane);
-    }
+    });
     this.dispatch();
   }
 
@@ -216,7 +216,7 @@ export class SinkLanes {
   }
 
   countLanes(counts: Record<LaneState, number>): void {
-    for (const lane of this.lanes.values()) counts[lane.state] += 1;
+    this.lanes.forEach((lane) => void (counts[lane.state] += 1));
   }
 
   /** The lanes whose destination refuses everything that they send, at most `most` of them. */
