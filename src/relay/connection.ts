@@ -3,6 +3,7 @@
  *
  * It runs the stages that wiring.ts has put together. One of them, slot/slot-stream.ts, is the replication connection itself.
  */
+import { setImmediate } from 'node:timers/promises';
 import type pg from 'pg';
 import { longestAttempt } from '../config/longest-attempt.ts';
 import { formatLsn } from '../lsn.ts';
@@ -138,11 +139,14 @@ export class RelayConnection {
     if (backendPid !== undefined) await checkNotSynchronous(this.options.term.pool, backendPid);
   }
 
-  private failing(): readonly FailingLane[] {
+  /** In three turns of the event loop: with a hundred thousand lanes each part takes tens of milliseconds, and a scrape would wait for all. */
+  private async failing(): Promise<readonly FailingLane[]> {
     const lanes: FailingLane[] = [];
     const { router } = this.parts;
     for (const lane of router.failing()) if (lanes.push(lane) === MOST_FAILING) break;
+    await setImmediate();
     this.options.watcher.failing(lanes, lanes.length === MOST_FAILING, (lane) => router.isPaused(lane));
+    await setImmediate();
     return lanes;
   }
 
@@ -176,7 +180,7 @@ export class RelayConnection {
         run: async () => endpoints.forgetEnded(ledger.watermark, router),
       },
       { name: 'looking whose endpoints these are', every: 5_000, run: () => this.checkHeld() },
-      { name: 'writing which lanes fail', every: 1_000, run: () => records.round(this.failing()) },
+      { name: 'writing which lanes fail', every: 1_000, run: async () => records.round(await this.failing()) },
       {
         name: 'checking the roles and rights of walpost',
         first: ROLE_MODEL_AFTER_MS,
