@@ -36,3 +36,29 @@ export async function untilDrained(
     await delay(LOOK_EVERY_MS);
   }
 }
+
+/**
+ * Resolves once nothing that the slot's relay has parked is left, with the rows that were parked when it was called, and the
+ * seconds that it took. What waits longer than `park_after` is confirmed before it is delivered.
+ */
+export async function untilUnparked(
+  client: pg.Client,
+  { slot, limitMs }: { slot: string; limitMs: number },
+): Promise<{ readonly parked: number; readonly seconds: number }> {
+  const begun = performance.now();
+  const count = async (): Promise<number> => {
+    const { rows } = await client.query<{ parked: number }>({
+      name: 'parked',
+      text: 'SELECT count(*)::int AS parked FROM walpost.parked WHERE slot = $1',
+      values: [slot],
+    });
+    return rows[0]?.parked ?? 0;
+  };
+  const parked = await count();
+  for (let left = parked; left > 0; left = await count()) {
+    if (performance.now() - begun > limitMs)
+      throw new Error(`${left} events of ${slot} are parked after ${limitMs} ms`);
+    await delay(LOOK_EVERY_MS);
+  }
+  return { parked, seconds: parked === 0 ? 0 : (performance.now() - begun) / 1000 };
+}
