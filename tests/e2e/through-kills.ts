@@ -4,13 +4,10 @@ import { RunningWalpost, type RunOptions } from './running-walpost.ts';
 import { poll } from '../support/slot-session.ts';
 
 const isLong = process.env['WALPOST_LONG'] === '1';
-/** 3,500 events; the rate leaves time for the kills. `step`: events between them. Milliseconds for each wait. */
-export const SHORT_KILL_LOAD = { scale: 0.03, rate: '600/s', step: 300, kills: 3, patience: 120_000 };
-
-/** 50,000 events, or 3,500. */
+/** 50,000 events, or 3,500; the rate leaves time for the kills. `step`: events between them. Milliseconds for each wait. */
 export const KILL_LOAD = isLong
   ? { scale: 0.5, rate: '6000/s', step: 7_000, kills: 5, patience: 600_000 }
-  : SHORT_KILL_LOAD;
+  : { scale: 0.03, rate: '600/s', step: 300, kills: 3, patience: 120_000 };
 
 /** A sink is tried again soon after its broker is back. */
 export const KILL_CONFIG = {
@@ -46,19 +43,18 @@ export async function loadThroughKills(
   options: RunOptions,
   broker: BreakableBroker,
   kills: number = KILL_LOAD.kills,
-  load = KILL_LOAD,
 ): Promise<ThroughKills> {
   await prepareLoad(options.database);
   let relay = await RunningWalpost.start(options);
   const killedAt: number[] = [];
   const arrived = async (): Promise<number | undefined> => {
     const count = await broker.count();
-    return count > (killedAt.at(-1) ?? 0) + load.step ? count : undefined;
+    return count > (killedAt.at(-1) ?? 0) + KILL_LOAD.step ? count : undefined;
   };
   try {
-    const writing = writeLoad(options.database, mixedLoad(load.scale));
+    const writing = writeLoad(options.database, mixedLoad(KILL_LOAD.scale));
     for (let kill = 0; kill < kills; kill++) {
-      killedAt.push(await poll('some more arrived', arrived, load.patience));
+      killedAt.push(await poll('some more arrived', arrived, KILL_LOAD.patience));
       if (kill % 2 === 1) relay.cli.child.kill('SIGKILL');
       await broker.kill();
       if (kill % 2 === 0) relay.cli.child.kill('SIGKILL');
@@ -66,7 +62,7 @@ export async function loadThroughKills(
       await broker.restart();
       relay = await RunningWalpost.start(options);
     }
-    killedAt.push(await poll('some more arrived', arrived, load.patience));
+    killedAt.push(await poll('some more arrived', arrived, KILL_LOAD.patience));
     await broker.kill();
     await broker.restart();
     const committed = await writing;

@@ -4,8 +4,9 @@
  *
  * Clients reach it through a proxy. A broker names its own address, so the proxy puts its port in place of it.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessByStdio, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { programMissing } from './debian-package.ts';
 import { TcpProxy } from './tcp-proxy.ts';
@@ -22,6 +23,7 @@ export function kafkaBrokerMissing(): Promise<string | undefined> {
 
 export interface ReadMessage {
   readonly partition: number;
+  readonly offset: number;
   readonly key: string;
   readonly value: string;
   readonly headers: string;
@@ -74,16 +76,20 @@ export class KafkaBroker implements AsyncDisposable {
 
   /** Everything in the topic, each partition in its order. */
   async stored(topic: string): Promise<ReadMessage[]> {
-    const format = '%p\t%k\t%h\t%s\n';
-    const args = ['-b', this.direct, '-C', '-t', topic, '-o', 'beginning', '-e', '-q', '-f', format];
-    const { stdout } = await promisify(execFile)(PROGRAM, args, { maxBuffer: 256 * 1024 * 1024 });
-    return stdout
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => {
-        const [partition, key = '', headers = '', ...rest] = line.split('\t');
-        return { partition: Number(partition), key, headers, value: rest.join('\t') };
-      });
+    const { stdout } = await promisify(execFile)(PROGRAM, [...this.consume(topic), '-e'], {
+      maxBuffer: 256 * 1024 * 1024,
+    });
+    return stdout.split('\n').slice(0, -1).map(messageIn);
+  }
+
+  /** A consumer that reads along, so that it also has what the broker keeps no longer: 5 MB of each partition. */
+  reader(topic: string): KafkaReader {
+    return new KafkaReader(spawn(PROGRAM, this.consume(topic), { stdio: ['ignore', 'pipe', 'ignore'] }));
+  }
+
+  private consume(topic: string): string[] {
+    const format = '%p\t%o\t%k\t%h\t%s\n';
+    return ['-b', this.direct, '-C', '-t', topic, '-o', 'beginning', '-u', '-q', '-f', format];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -92,6 +98,50 @@ export class KafkaBroker implements AsyncDisposable {
     this.child.kill('SIGKILL');
     await exit;
   }
+}
+
+/** What it has read so far, each partition in its order and without a gap. */
+export class KafkaReader implements AsyncDisposable {
+  private readonly messages: ReadMessage[] = [];
+  private readonly child: ChildProcessByStdio<null, Readable, null>;
+  private readonly nextOffsets = new Map<number, number>();
+  private missed: string | undefined;
+  private rest = '';
+
+  constructor(child: ChildProcessByStdio<null, Readable, null>) {
+    this.child = child;
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      const lines = (this.rest + text).split('\n');
+      this.rest = lines.pop() ?? '';
+      for (const line of lines) this.take(messageIn(line));
+    });
+  }
+
+  /** Throws when the broker has dropped something before it was read. */
+  get complete(): readonly ReadMessage[] {
+    if (this.missed !== undefined) throw new Error(this.missed);
+    return this.messages;
+  }
+
+  private take(message: ReadMessage): void {
+    const { partition, offset } = message;
+    const expected = this.nextOffsets.get(partition) ?? 0;
+    if (offset !== expected) this.missed ??= `partition ${partition} goes on at ${offset} instead of ${expected}`;
+    this.nextOffsets.set(partition, offset + 1);
+    this.messages.push(message);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const exit = once(this.child, 'exit');
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    this.child.kill('SIGKILL');
+    await exit;
+  }
+}
+
+function messageIn(line: string): ReadMessage {
+  const [partition, offset, key = '', headers = '', ...rest] = line.split('\t');
+  return { partition: Number(partition), offset: Number(offset), key, headers, value: rest.join('\t') };
 }
 
 /** As a broker writes it: the host as text, then the port in four bytes. */
