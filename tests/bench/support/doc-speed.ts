@@ -93,12 +93,14 @@ export function requests(report: Report): string {
     whole(figures['cpuMicros']),
   ]);
   const ratios = Object.entries(derived).map(([name, value]) => [name, short(value)]);
+  const signing = medians['undici, request, signing']
+    ? ' `request, signing` makes body, id\nand signature for each request, as whoever sends such a webhook has to.'
+    : '';
   return `## One request for each event
 
 ${whole(Number(settings['requests']))} signed requests with one event each (\`batch: false\`), ${settings['concurrency']} in flight, to a receiver on the same cores. \`walpost\` drains a backlog, so the
 walsender and the start of the process are part of it. \`its sink alone\` makes, signs and posts the same requests without a database. The loops of
-undici have bodies and signatures ready: \`request\` is what programs use, \`dispatch\` the least that undici can do. \`request, signing\` makes body, id
-and signature for each request, as whoever sends such a webhook has to.
+undici have bodies and signatures ready: \`request\` is what programs use, \`dispatch\` the least that undici can do.${signing}
 
 ${table(['sender', 'requests/s', 'CPU µs a request'], rows)}
 
