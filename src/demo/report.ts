@@ -3,6 +3,7 @@ import { formatCount, formatMilliseconds } from './format-figure.ts';
 import type { LatencyHistogram } from './latency-histogram.ts';
 import { type EverySinkAudit, isCleanSink } from './sinks/sink-audit.ts';
 import { sinkJson, sinkTable } from './sinks/sink-report.ts';
+import { wrap } from './wrap.ts';
 
 /** More names would not fit a line; the table has them. */
 const MOST_NAMED = 3;
@@ -28,8 +29,11 @@ function unclean({ everySink }: DemoOutcome): string[] {
   return (everySink?.audits ?? []).filter((each) => !isCleanSink(each)).map(({ name }) => name);
 }
 
-/** The comparison as a small table, with what it means in one sentence. */
-export function formatReport(outcome: DemoOutcome): string {
+/**
+ * The comparison as a small table, with what it means in one sentence.
+ * @param width columns of the terminal; Infinity where there is none
+ */
+export function formatReport(outcome: DemoOutcome, width: number): string {
   const { audit, latencies, refused } = outcome;
   const rows: [string, string, string?][] = [
     ['committed', formatCount(audit.committed)],
@@ -43,15 +47,15 @@ export function formatReport(outcome: DemoOutcome): string {
   if (refused > 0) rows.push(['unsigned requests', formatCount(refused)]);
   rows.push(['commit to delivery p50', formatMilliseconds(latencies.quantile(0.5))]);
   rows.push(['commit to delivery p99', formatMilliseconds(latencies.quantile(0.99))]);
-  const width = Math.max(...rows.map(([, value]) => value.length));
+  const figures = Math.max(...rows.map(([, value]) => value.length));
   const table = rows.map(([label, value, note]) => {
-    return `  ${label.padEnd(24)}${value.padStart(width)}${note === undefined ? '' : `  ${note}`}`;
+    return `  ${label.padEnd(24)}${value.padStart(figures)}${note === undefined ? '' : `  ${note}`}`;
   });
-  const sinks = outcome.everySink ? sinkTable(outcome.everySink) : [];
+  const sinks = outcome.everySink ? sinkTable(outcome.everySink, width) : [];
   const title = outcome.everySink
     ? 'What was committed, and what the webhook got:'
     : 'What was committed, and what arrived:';
-  return ['', title, '', ...table, '', ...sinks, verdict(outcome), ''].join('\n');
+  return ['', title, '', ...table, '', ...sinks, ...wrap(verdict(outcome), { width, indent: '' }), ''].join('\n');
 }
 
 /** For programs; latencies in milliseconds, null when nothing arrived. */

@@ -67,7 +67,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     // walpost delivers what it still holds.
     await stage.relay.stop();
     const outcome = await compare(record, stage.everySink, relayFailure);
-    output.write(formatReport(outcome));
+    output.write(formatReport(outcome, output.columns ?? Number.POSITIVE_INFINITY));
     options.result?.write(`${printableJson(outcomeJson(outcome))}\n`);
     if (!isSuccess(outcome)) {
       output.write(`The log of walpost: ${stage.relay.logFile}\n`);

@@ -21,7 +21,7 @@ const leftOut = new Map([
 ]);
 
 test('the table fits 80 columns, and shows a dash where nothing can be told', () => {
-  const lines = sinkTable({ audits: [redis, email], leftOut });
+  const lines = sinkTable({ audits: [redis, email], leftOut }, 80);
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
   const cells = (name: string) =>
     lines
@@ -34,11 +34,21 @@ test('the table fits 80 columns, and shows a dash where nothing can be told', ()
 });
 
 test('a rolled back event that arrived is unexpected', () => {
-  const lines = sinkTable({
-    audits: [{ ...redis, audit: { ...audit, unexpected: 1, rolledBackDelivered: 1 } }],
-    leftOut,
-  });
+  const audits = [{ ...redis, audit: { ...audit, unexpected: 1, rolledBackDelivered: 1 } }];
+  const lines = sinkTable({ audits, leftOut }, 80);
   expect(lines.find((line) => line.startsWith('  redis'))).toMatch(/ 2$/);
+});
+
+test('in a narrow terminal what is wrong stands in words', () => {
+  const lost: SinkAudit = { ...redis, name: 'rabbitmq', audit: { ...audit, missing: 2, duplicates: 0, unexpected: 1 } };
+  const lines = sinkTable({ audits: [redis, email, lost], leftOut }, 60);
+  expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(60);
+  expect(lines.slice(2, 6)).toEqual([
+    '                share  delivered  beside that',
+    '  redis     7,500,000  7,500,000  3 repeated',
+    '  email     7,500,000  7,500,000  nothing',
+    '  rabbitmq  7,500,000  7,500,000  2 missing, 1 unexpected',
+  ]);
 });
 
 test('the JSON has null where nothing can be told', () => {

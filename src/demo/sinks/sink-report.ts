@@ -1,29 +1,46 @@
 import { formatCount } from '../format-figure.ts';
+import { INDENT, wrap } from '../wrap.ts';
 import type { EverySinkAudit, SinkAudit } from './sink-audit.ts';
 
-const WIDTH = 78;
 const UNSEEN = '–';
 const TITLES = ['', 'share', 'delivered', 'missing', 'repeated', 'out of order', 'unexpected'];
+const NARROW_TITLES = ['', 'share', 'delivered', 'beside that'];
 
-/** A line for each sink, and the types that have none. */
-export function sinkTable({ audits, leftOut }: EverySinkAudit): string[] {
-  const rows = [TITLES, ...audits.map(rowOf)];
-  const widths = TITLES.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
-  const lines = rows.map((row) => {
-    const cells = row.map((cell, column) =>
-      column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
-    );
-    return `  ${cells.join('  ')}`;
-  });
+/**
+ * A line for each sink, and the types that have none.
+ * @param width columns of the terminal; where the table is wider, what is wrong stands in words
+ */
+export function sinkTable({ audits, leftOut }: EverySinkAudit, width: number): string[] {
+  const wide = tableLines([TITLES, ...audits.map(rowOf)]);
+  const isWide = wide.every((line) => line.length <= width);
+  const lines = isWide ? wide : tableLines([NARROW_TITLES, ...audits.map(narrowRowOf)]);
+  const notes = ['The share of a sink is the events of the types that are routed to it.'];
+  if (isWide) notes.push(`${UNSEEN} cannot be told: a mail is a file with the name of its event.`);
   const reasons = [...leftOut].map(([name, why]) => `${name} (${why})`);
-  const left = reasons.length === 0 ? [] : ['', ...wrap(`Left out: ${reasons.join(', ')}.`)];
-  return ['What each sink got of its share:', '', ...lines, '', ...NOTES, ...left, ''];
+  const left = reasons.length === 0 ? [] : ['', ...wrap(`Left out: ${reasons.join(', ')}.`, { width })];
+  return [
+    'What each sink got of its share:',
+    '',
+    ...lines,
+    '',
+    ...notes.flatMap((note) => wrap(note, { width })),
+    ...left,
+    '',
+  ];
 }
 
-const NOTES = [
-  '  The share of a sink is the events of the types that are routed to it.',
-  `  ${UNSEEN} cannot be told: a mail is a file with the name of its event.`,
-];
+/** The first column and words to the left, figures to the right. */
+function tableLines(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
+  const isFigure = (column: number): boolean =>
+    column > 0 && rows.slice(1).every((row) => /^[\d,–]+$/.test(row[column] ?? ''));
+  return rows.map((row) => {
+    const cells = row.map((cell, column) =>
+      isFigure(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
+    );
+    return `${INDENT}${cells.join('  ')}`.trimEnd();
+  });
+}
 
 function rowOf({ name, audit, isSequence }: SinkAudit): string[] {
   const { committed, delivered, missing, duplicates, outOfOrder, rolledBackDelivered, unexpected } = audit;
@@ -31,6 +48,14 @@ function rowOf({ name, audit, isSequence }: SinkAudit): string[] {
   const [share, arrived, lost] = [committed, delivered, missing].map(formatCount);
   const extra = formatCount(unexpected + rolledBackDelivered);
   return [name, share ?? '', arrived ?? '', lost ?? '', seen(duplicates), seen(outOfOrder), extra];
+}
+
+function narrowRowOf(sink: SinkAudit): string[] {
+  const [name = '', share = '', arrived = '', ...rest] = rowOf(sink);
+  const told = rest.flatMap((count, at) =>
+    count === '0' || count === UNSEEN ? [] : `${count} ${TITLES[at + 3] ?? ''}`,
+  );
+  return [name, share, arrived, told.join(', ') || 'nothing'];
 }
 
 /** For programs; null where it cannot be seen. */
@@ -49,14 +74,4 @@ export function sinkJson({ audits, leftOut }: EverySinkAudit): object {
     },
   ]);
   return { sinks: Object.fromEntries(sinks) as object, left_out: Object.fromEntries(leftOut) as object };
-}
-
-function wrap(text: string): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(' ')) {
-    const line = lines.at(-1);
-    if (line !== undefined && line.length + 1 + word.length <= WIDTH) lines[lines.length - 1] = `${line} ${word}`;
-    else lines.push(word);
-  }
-  return lines.map((line) => `  ${line}`);
 }
