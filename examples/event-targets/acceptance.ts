@@ -1,4 +1,7 @@
-/** `npm run acceptance`: the acceptance list of the system, each line with its figure. Exit code 1 when one does not hold. */
+/**
+ * `npm run acceptance [-- --any-speed]`: the acceptance list of the system, each line with its figure. Exit code 1 when one
+ * does not hold. With --any-speed the three lines about speed show their figures only, for a machine that has other work too.
+ */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { withOrganization } from '@walpost/client';
@@ -15,6 +18,7 @@ const [FIRST = '', SECOND = ''] = ORGANIZATIONS;
 const RECOVERY_MS = 5 * 60_000;
 const OUTAGE_MS = 3_000;
 const BACKOFF_WITHIN_MS = 20_000;
+const expectSpeed: typeof expectThat = process.argv.includes('--any-speed') ? () => {} : expectThat;
 
 await using network = await TcpProxy.start({ host: '127.0.0.1', port: 9 });
 await using slack = await SlackWorkspace.start();
@@ -51,7 +55,7 @@ async function steadyLoad(): Promise<Published[]> {
   everything.push(...published);
   await stage.arrived(direct(published), RECOVERY_MS);
   const rate = (published.length * 1000) / (performance.now() - begun);
-  expectThat(rate > 90, `${Math.round(rate)} events/s`);
+  expectSpeed(rate > 90, `${Math.round(rate)} events/s`);
   return [...published];
 }
 
@@ -127,13 +131,13 @@ const checks: Record<string, Check> = {
     );
     const broadcasts = realtime.broadcasts.filter(({ eventId }) => ids.has(eventId));
     const lags = [...runs.map(({ lag }) => lag), ...broadcasts.map(({ lagMs }) => lagMs)];
-    expectThat(share(lags, 0.99) < 2000, `p99 ${ms(share(lags, 0.99))}`);
+    expectSpeed(share(lags, 0.99) < 2000, `p99 ${ms(share(lags, 0.99))}`);
     return `p50 ${ms(share(lags, 0.5))}, p95 ${ms(share(lags, 0.95))}, p99 ${ms(share(lags, 0.99))}`;
   },
   'publish under 50 ms': () => {
     const took = steady.map(({ tookMs }) => tookMs);
     const [p50, p95] = [share(took, 0.5), share(took, 0.95)];
-    expectThat(p50 < 50, `p50 ${ms(p50)}`);
+    expectSpeed(p50 < 50, `p50 ${ms(p50)}`);
     return Promise.resolve(
       `p50 ${p50.toFixed(1)} ms, p95 ${p95.toFixed(1)} ms, by supabase-js, from the call to its answer`,
     );
