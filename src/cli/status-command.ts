@@ -49,7 +49,12 @@ async function showStatus(flags: StatusFlags): Promise<void> {
   const look = (): Promise<GatheredStatus> => gatherStatus(config, rate);
   if (every === undefined) return show(await look());
   const { watch } = await import('./watch.ts');
-  await watch(look, show, every);
+  await watch(look, show, { everyMs: every, isPage: isPage(flags) });
+}
+
+/** Each status takes the place of the one before. */
+function isPage({ watch, json }: StatusFlags): boolean {
+  return watch !== undefined && process.stdout.isTTY && !json;
 }
 
 /** Prints one status after the other, from the second one on with what changed. */
@@ -65,7 +70,7 @@ async function shower({ sinks }: Config, flags: StatusFlags): Promise<(status: G
     endpointSinks: endpointSinks(sinks),
   });
   const watched = flags.watch !== undefined;
-  const live = watched && process.stdout.isTTY && !flags.json;
+  const live = isPage(flags);
   let last: { readonly status: GatheredStatus; readonly at: number; readonly changes?: StatusChanges } | undefined;
   return (status) => {
     const at = performance.now();

@@ -21,7 +21,7 @@ export function lowered(text: string, rows: number | undefined): string {
   if (lines.length <= room) return text;
   const above = Math.floor((room - 1) / 2);
   const below = room - 1 - above;
-  const left = `… ${lines.length - above - below} more lines in a higher terminal`;
+  const left = `… ${lines.length - above - below} more lines in a taller terminal`;
   return `${[...lines.slice(0, above), left, ...lines.slice(-below)].join('\n')}\n`;
 }
 

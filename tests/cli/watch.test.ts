@@ -34,18 +34,29 @@ function configure(url: string, http: object = { port: 1 }): void {
 describe.skipIf(terminalMissing() !== undefined)('in a terminal', () => {
   test('each page fits, follows a new size at once, and Ctrl-C leaves the last one', async () => {
     await using terminal = new Terminal(['status', '--watch', '1h'], { cwd: directory, columns: 100, rows: 8 });
-    await terminal.shows(/more lines in a higher terminal/);
+    await terminal.shows(/more lines in a taller terminal/);
     terminal.resize(60, 200);
-    await terminal.shows(/at \d{4}-\d\d-\d\d [\d:]+ UTC.*at \d{4}-\d\d-\d\d [\d:]+ UTC.*alerts/);
+    // The columns change first, then the rows: a page may come between.
+    await terminal.shows(/more lines.* at \d{4}-\d\d-\d\d [\d:]+ UTC((?!more lines).)*alerts((?!more lines).)*$/);
     terminal.type('\x03');
     const { code } = await terminal.end();
     expect(code).toBe(0);
-    const [, small = '', large = ''] = terminal.written
-      .split('\x1b[H\x1b[J')
-      .map((page) => page.split('\r\n').slice(0, -1));
+    const pages = terminal.written.split('\x1b[H\x1b[J').map((page) => page.split('\r\n').slice(0, -1));
+    const [small = [], large = []] = [pages[1], pages.at(-1)];
     expect(small).toHaveLength(7);
     expect([...large].filter((line) => line.length > 60)).toEqual([]);
     expect(large.length).toBeGreaterThan(8);
+  });
+
+  test('with --json a new size shows nothing: a line is one look', async () => {
+    await using terminal = new Terminal(['status', '--watch', '300ms', '--json'], { cwd: directory });
+    await terminal.shows(/\{"version".*"notes"/);
+    terminal.resize(60, 20);
+    await terminal.shows(/("changes":.*){3}/);
+    terminal.type('\x03');
+    expect(await terminal.end()).toMatchObject({ code: 0 });
+    const lines = terminal.text.split('\n').filter((line) => line.startsWith('{'));
+    expect(new Set(lines).size).toBe(lines.length);
   });
 
   let onAsked: () => unknown = () => undefined;
@@ -86,7 +97,7 @@ test('of a page that is too long the first lines and the last ones stay', () => 
     'line 0',
     'line 1',
     'line 2',
-    '… 14 more lines in a higher terminal',
+    '… 14 more lines in a taller terminal',
     'line 17',
     'line 18',
     'line 19',
