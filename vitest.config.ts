@@ -37,7 +37,7 @@ export default defineConfig({
     ],
     pool: 'forks',
     // Most files keep a Postgres and processes busy beside their own, and wait in between: three use two cores to nine tenths.
-    maxWorkers: Math.max(3, Math.floor(availableParallelism() / 2)),
+    maxWorkers: availableParallelism() < 2 ? 2 : Math.max(3, Math.floor(availableParallelism() / 2)),
     testTimeout: 60_000,
     hookTimeout: 60_000,
     teardownTimeout: 20_000,
