@@ -71,7 +71,7 @@ function asking(output: NodeJS.WriteStream): Ask {
       try {
         return read(answer || byDefault);
       } catch (error) {
-        if (!(error instanceof WalpostError)) throw error;
+        if (!(error instanceof WalpostError) || error.code !== 'USAGE') throw error;
         const why = error.message.slice(ERROR_CODES.USAGE.cause.length).trim();
         output.write(`${fitted(`  ${printable(why)}`, terminalWidth(output))}\n`);
       }
