@@ -1,4 +1,4 @@
-/** Who is asked may say no, Ctrl-C or Ctrl-D: nothing is changed, and that is said. */
+/** Who is asked may say no, Ctrl-C or Ctrl-D: nothing is changed, and that is said. Only an answer is a success. */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -51,12 +51,17 @@ describe.skipIf(terminalMissing() !== undefined)('in a terminal', () => {
   ])('walpost %s', async (line) => {
     const before = await stored();
     const words = line.split(' ').map((word) => (word === 'ENDPOINT' ? endpoint : word));
-    for (const answer of ['n\r', '\r', CTRL_C, CTRL_D]) {
+    for (const [answer, expected] of [
+      ['n\r', 0],
+      ['\r', 0],
+      [CTRL_C, 1],
+      [CTRL_D, 1],
+    ] as const) {
       await using terminal = new Terminal(words, { cwd: directory });
       await terminal.shows(/\[y\/N\] $/);
       terminal.type(answer);
       const { code, text } = await terminal.end();
-      expect.soft({ code, text }, JSON.stringify(answer)).toMatchObject({ code: 0 });
+      expect.soft({ code, text }, JSON.stringify(answer)).toMatchObject({ code: expected });
       expect.soft(text, JSON.stringify(answer)).toMatch(/\[y\/N\].*\nNothing was changed\.\n$/);
     }
     expect(await stored()).toEqual(before);
