@@ -138,8 +138,11 @@ describe('what Slack shows', () => {
     ['<#C1>', 'org-{organization_id}', 'org-%3C%23C1%3E'],
     ['a.b%', 'org-{organization_id}', 'org-a%2Eb%25'],
     ['zürich_1-x', 'org-{organization_id}', 'org-zürich_1-x'],
+    ['दिल्ली', 'org-{organization_id}', 'org-दिल्ली'],
+    ['เชียงใหม่', 'org-{organization_id}', 'org-เชียงใหม่'],
+    ['zu\u0308rich', 'org-{organization_id}', 'org-zu%CC%88rich'],
   ])(
-    'no id of an organization leads to the channel of another: %s in %s',
+    'no character of an id leads out of the name of its channel: %s in %s',
     async (organizationId, channel, expected) => {
       const fake = await startFake([expected]);
       const sink = byApi(fake, { channel });
