@@ -43,15 +43,18 @@ function settledBefore(): never {
   throw new Error('an event that is parked has settled before');
 }
 
-/** The event of a row. It is settled and visible already; `now` is the clock's. */
-export function eventOf(row: ParkedRow, now: number): Event {
+/**
+ * The event of a row. It is settled and visible already; `now` is the clock's. Where a table of the application `isMapped`, none
+ * of its events is a canary.
+ */
+export function eventOf(row: ParkedRow, now: number, isMapped: boolean): Event {
   const origin: Origin = {
     commitLsn: row.commit_lsn === null ? null : (parseLsn(row.commit_lsn) ?? null),
     xid: null,
     committedAtMicros: row.committed === null ? null : BigInt(row.committed),
     visible: true,
     receivedAt: now - Number(row.waited),
-    carriesCanary: row.event_type === CANARY_TYPE,
+    carriesCanary: row.event_type === CANARY_TYPE && !isMapped,
     job: row.job,
     isSettled: true,
     expect: settledBefore,

@@ -102,10 +102,13 @@ const LANES = `
 export class ParkedStore {
   private readonly pool: pg.Pool;
   private readonly cursor: CursorStore;
+  private readonly isMapped: boolean;
 
-  constructor(pool: pg.Pool, cursor: CursorStore) {
+  /** `isMapped`: the events come from a table of the application. */
+  constructor(pool: pg.Pool, cursor: CursorStore, isMapped = false) {
     this.pool = pool;
     this.cursor = cursor;
+    this.isMapped = isMapped;
   }
 
   /** Commits the rows. `received` is what the connection has received, `now` the clock's moment. */
@@ -135,7 +138,7 @@ export class ParkedStore {
         lane.lane,
       ];
       const { rows } = await this.pool.query<ParkedRow & { key: string }>(READ, values);
-      return { events: rows.map((row) => eventOf(row, now)), last: rows.at(-1)?.key ?? null };
+      return { events: rows.map((row) => eventOf(row, now, this.isMapped)), last: rows.at(-1)?.key ?? null };
     } catch (error) {
       throw databaseError(error, 'reading parked events');
     }

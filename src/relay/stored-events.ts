@@ -20,6 +20,7 @@ import { ParkedStore } from '../parking/parked-store.ts';
 import { ParkedEvents } from '../parking/parked-events.ts';
 import { takeRetryRequests, WAKE_CHANNEL } from '../parking/retry-requests.ts';
 import { Listener } from '../postgres/listener.ts';
+import { OWN_TABLE } from '../postgres/own-table.ts';
 import type { RelayOptions } from './dependencies.ts';
 import type { LaneName } from '../pipeline.ts';
 import type { Router } from '../router/router.ts';
@@ -42,14 +43,14 @@ export class StoredEvents implements AsyncDisposable {
   private watch: OperatorWatch | undefined;
 
   constructor(options: StoredEventsOptions) {
-    const { log, clock, term, received, fail: onLost } = options;
+    const { config, log, clock, term, received, fail: onLost } = options;
     this.options = options;
     const store = new DeadLetterStore(term.pool, term.cursor);
     this.letters = new DeadLetterQueue({ store, clock, log, onLost });
     this.canaries = new CanaryArrivals({ pool: term.pool, cursor: term.cursor, clock, log, onLost });
     this.changes = new ChangePositions({ pool: term.pool, cursor: term.cursor, clock, log, onLost });
     this.pauses = new PauseNews(log);
-    this.parked = new ParkedStore(term.pool, term.cursor);
+    this.parked = new ParkedStore(term.pool, term.cursor, config.source.table !== OWN_TABLE);
     this.lot = new ParkedEvents({ store: this.parked, deadLetters: store, clock, log, received, onLost });
   }
 

@@ -89,6 +89,14 @@ describe('a lane', () => {
     expect(back?.origin.receivedAt).toBeLessThanOrEqual(9000 - 4000);
   });
 
+  test('has a canary only where the table is that of walpost', async () => {
+    await park([live(100n, 0, { eventType: 'walpost.verify' }), live(101n, 0)]);
+    const canaries = async (of: ParkedStore): Promise<unknown[]> =>
+      (await of.read(lane, whole)).events.map(({ origin }) => origin.carriesCanary);
+    expect(await canaries(store)).toEqual([true, false]);
+    expect(await canaries(new ParkedStore(pool, cursor, true))).toEqual([false, false]);
+  });
+
   test('is read in pages by count and by bytes, each at least one event', async () => {
     const events = Array.from({ length: 10 }, (_, index) => live(100n, index, { size: 1000 }));
     await park(events);
