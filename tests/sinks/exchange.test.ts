@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
-import { Agent } from 'undici';
+import { Agent, type Dispatcher } from 'undici';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { exchange } from '../../src/sinks/http/exchange.ts';
@@ -17,9 +18,9 @@ afterEach(async () => {
   await receiver[Symbol.asyncDispose]();
 });
 
-function post(origin: string, signal: AbortSignal) {
+function post(origin: string, signal: AbortSignal, through: Dispatcher = agent) {
   const request = { origin, path: '/', method: 'POST', headers: ['content-type', 'text/plain'], body: 'x' } as const;
-  return exchange(agent, { ...request, headers: [...request.headers] }, { signal, clock: systemClock });
+  return exchange(through, { ...request, headers: [...request.headers] }, { signal, clock: systemClock });
 }
 
 const origin = (): string => new URL(receiver.url()).origin;
@@ -47,6 +48,33 @@ test('a request that waits for the only connection is taken back and never sent'
   await expect(hanging).rejects.toMatchObject({ name: 'AbortError' });
   expect((await post(origin(), new AbortController().signal)).status).toBe(200);
   expect(receiver.requests).toHaveLength(2);
+});
+
+test('a request that cannot be stopped keeps no other of its signal from stopping, and its fault is not lost', async () => {
+  receiver.script({ kind: 'hang' });
+  const fault = new Error('cannot be stopped');
+  const unstoppable = agent.compose((dispatch) => (options, handler) => {
+    const onRequestStart: Dispatcher.DispatchHandler['onRequestStart'] = (controller, context) => {
+      controller.abort = () => {
+        throw fault;
+      };
+      handler.onRequestStart?.(controller, context);
+    };
+    return dispatch(options, { onRequestStart, onResponseError: () => undefined });
+  });
+  const controller = new AbortController();
+  const posts = [post(origin(), controller.signal, unstoppable), post(origin(), controller.signal)];
+  await receiver.received(1);
+  const others = process.listeners('uncaughtException');
+  process.removeAllListeners('uncaughtException');
+  const uncaught = once(process, 'uncaughtException');
+  try {
+    controller.abort();
+    for (const each of posts) await expect(each).rejects.toMatchObject({ name: 'AbortError' });
+    expect((await uncaught)[0]).toBe(fault);
+  } finally {
+    for (const listener of others) process.on('uncaughtException', listener);
+  }
 });
 
 test('a signal that has aborted before sends nothing, and costs no connection', async () => {

@@ -58,8 +58,19 @@ function stopsOf(signal: AbortSignal): Set<() => void> {
   if (known) return known;
   const all = new Set<() => void>();
   stops.set(signal, all);
-  signal.addEventListener('abort', () => all.forEach((stop) => stop()), { once: true });
+  signal.addEventListener('abort', () => all.forEach(stopAlone), { once: true });
   return all;
+}
+
+/** One that throws keeps no other from stopping. Its fault goes where that of a listener of its own would go. */
+function stopAlone(stop: () => void): void {
+  try {
+    stop();
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
+  }
 }
 
 class Exchange implements Dispatcher.DispatchHandler {
