@@ -86,6 +86,11 @@ const STATES: Readonly<Record<string, string>> = {
 };
 
 function placeText({ state, at, letter }: Place): string {
-  const since = at === null ? '' : ` since ${at.slice(0, 23).replace('T', ' ')} UTC`;
+  const since = at === null ? '' : ` since ${moment(at)} UTC`;
   return `${STATES[state] ?? state}${letter === null ? '' : ` (dead letter ${letter})`}${since}`;
+}
+
+/** For a person, to the millisecond, in UTC. */
+export function moment(at: string | null): string {
+  return (at ?? 'unknown').slice(0, 23).replace('T', ' ');
 }

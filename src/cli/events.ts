@@ -6,7 +6,7 @@ import { columnMapping } from '../postgres/source/column-mapping.ts';
 import { RouteTable } from '../router/route-table.ts';
 import type { ConfigFlags } from './config-options.ts';
 import { endpointsAsked } from './event-endpoints.ts';
-import { placeRows, placesOf } from './event-places.ts';
+import { moment, placeRows, placesOf } from './event-places.ts';
 import { openJobDatabase } from './job-database.ts';
 import { say, sayJson } from './output.ts';
 import { recordText, textTable } from './text-table.ts';
@@ -105,8 +105,6 @@ function routedTo({ routes, sinks }: Config, fields: StoryFields | null): readon
   });
   return found.flatMap((index) => names[index] ?? []);
 }
-
-const moment = (at: string | null): string => (at ?? 'unknown').slice(0, 23).replace('T', ' ');
 
 function unknownEvent({ source, delivery }: Config, id: string): WalpostError {
   const log =
