@@ -73,11 +73,44 @@ BEGIN ATOMIC
    WHERE open.taken_at IS NOT NULL OR pending.created_at IS NOT NULL OR coalesce(k.source_table, 'walpost.outbox') <> 'walpost.outbox';
 END;
 
-CREATE OR REPLACE FUNCTION walpost_internal.job_since(job_id bigint) RETURNS timestamptz
+-- The one before: of a job that is gone the slot has to be said.
+DROP FUNCTION IF EXISTS walpost_internal.job_since(bigint);
+
+CREATE OR REPLACE FUNCTION walpost_internal.job_since(job_id bigint, slot text) RETURNS timestamptz
 LANGUAGE sql STABLE
+-- The checkpoint that the job was planned from: settled, of this cluster, and older than the job. One that was planned in another cluster finds
+-- none, and so does a redrive, which has no position, and a job that was pruned: they may send whatever there is.
 BEGIN ATOMIC
-  SELECT c.taken_at FROM walpost.jobs AS j JOIN walpost.checkpoints AS c ON c.slot = j.slot AND c.lsn <= j.from_lsn
-   WHERE j.id = job_id ORDER BY c.lsn DESC, c.id DESC LIMIT 1;
+  SELECT coalesce(
+           (SELECT c.taken_at
+              FROM walpost.jobs AS j JOIN walpost.checkpoints AS c
+                   ON c.slot = j.slot AND c.system_identifier = k.system_identifier AND c.settled_at IS NOT NULL
+                  AND c.lsn <= j.from_lsn AND c.taken_at <= j.created_at
+             WHERE j.id = job_id AND j.slot = k.slot ORDER BY c.lsn DESC, c.id DESC LIMIT 1),
+           (SELECT min(c.taken_at) FROM walpost.checkpoints AS c
+             WHERE c.slot = k.slot AND c.system_identifier = k.system_identifier AND c.settled_at IS NOT NULL))
+    FROM walpost.cursor AS k WHERE k.slot = job_since.slot;
+END;
+
+CREATE OR REPLACE FUNCTION walpost_internal.parked_since(endpoint walpost.endpoints, cursor walpost.cursor) RETURNS timestamptz
+LANGUAGE sql STABLE
+-- What the stream brought stands in the order of commits. What a job brought stands behind what had been received when it was parked, however
+-- old it is, and in no order; of a row that it has read no commit is known. In the outbox the column is a time of ours.
+BEGIN ATOMIC
+  SELECT least(
+           (SELECT coalesce(p.committed_at, p.received_at) FROM walpost.parked AS p
+             WHERE p.slot = cursor.slot AND p.sink = endpoint.sink AND p.organization_id = endpoint.organization_id::text
+               AND p.lane = endpoint.endpoint_id::text AND NOT p.order_job
+             ORDER BY p.history, p.order_lsn, p.order_job, p.place LIMIT 1),
+           (SELECT min(least(j.committed, j.read, CASE WHEN j.reads THEN
+                     walpost_internal.job_since(substring(j.job FROM '^[a-z]+-(\d{1,18})$')::bigint, cursor.slot) END))
+              FROM (SELECT p.job, min(p.committed_at) AS committed, bool_or(p.committed_at IS NULL) AS reads,
+                           min(least(p.received_at, CASE WHEN coalesce(cursor.source_table, 'walpost.outbox') = 'walpost.outbox'
+                                                         THEN p.created_at::timestamptz END)) FILTER (WHERE p.committed_at IS NULL) AS read
+                      FROM walpost.parked AS p
+                     WHERE p.slot = cursor.slot AND p.sink = endpoint.sink AND p.organization_id = endpoint.organization_id::text
+                       AND p.lane = endpoint.endpoint_id::text AND p.job IS NOT NULL
+                     GROUP BY p.job) AS j));
 END;
 
 CREATE OR REPLACE FUNCTION walpost_internal.end_endpoint(endpoint walpost.endpoints, reason text, missed_since timestamptz) RETURNS void
@@ -85,19 +118,10 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-  parked_since CONSTANT timestamptz := (
-    SELECT min(first.at)
-      FROM walpost.cursor AS c CROSS JOIN LATERAL (
-        -- A job reads rows: of those it knows no commit. In the outbox the column is a time of ours.
-        SELECT coalesce(p.committed_at,
-                        least(CASE WHEN coalesce(c.source_table, 'walpost.outbox') = 'walpost.outbox' THEN p.created_at::timestamptz END,
-                              walpost_internal.job_since(substring(p.job FROM '^[a-z]+-(\d{1,18})$')::bigint)),
-                        p.received_at) AS at FROM walpost.parked AS p
-         WHERE p.slot = c.slot AND p.sink = endpoint.sink AND p.organization_id = endpoint.organization_id::text AND p.lane = endpoint.endpoint_id::text
-         ORDER BY p.history, p.order_lsn, p.order_job, p.place LIMIT 1) AS first);
+  parked_since CONSTANT timestamptz := (SELECT min(walpost_internal.parked_since(endpoint, c)) FROM walpost.cursor AS c);
   -- A job that sends it what it has missed is not done.
   recovered_since CONSTANT timestamptz := (
-    SELECT min(walpost_internal.job_since(j.id)) FROM walpost.jobs AS j
+    SELECT min(walpost_internal.job_since(j.id, j.slot)) FROM walpost.jobs AS j
      WHERE j.state IN ('queued', 'running') AND j.spec -> 'lanes' ? endpoint.endpoint_id::text);
   after walpost.endpoints := endpoint;
 BEGIN
@@ -231,8 +255,10 @@ COMMENT ON FUNCTION walpost_internal.streams_outbox() IS 'Whether what is writte
 COMMENT ON FUNCTION walpost_internal.publish_endpoint_event(walpost.endpoints, text, jsonb) IS 'Writes an event of walpost about an endpoint into the outbox.';
 COMMENT ON FUNCTION walpost_internal.unsettled_since() IS
   'Everything that was committed before this time is settled for every slot; null where nothing waits, as with a relay that keeps up.';
-COMMENT ON FUNCTION walpost_internal.job_since(bigint) IS
-  'What a job sends was committed at this time or later; null where that is not known.';
+COMMENT ON FUNCTION walpost_internal.job_since(bigint, text) IS
+  'What a job of the slot sends was committed at this time or later, or the rows do not tell it apart; null where no checkpoint is settled.';
+COMMENT ON FUNCTION walpost_internal.parked_since(walpost.endpoints, walpost.cursor) IS
+  'What of a slot is parked for an endpoint was committed at this time or later; null where nothing is.';
 COMMENT ON FUNCTION walpost_internal.end_endpoint(walpost.endpoints, text, timestamptz) IS
   'Disables an endpoint, notes since when it misses events, and publishes walpost.endpoint.disabled.';
 COMMENT ON FUNCTION walpost.pause_endpoint(uuid, text) IS

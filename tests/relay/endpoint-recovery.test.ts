@@ -169,14 +169,46 @@ test('one that is disabled while it recovers misses what the job has not sent, a
   await database.query(`UPDATE walpost.endpoints SET missed_since = missed_since - interval '2 hours'`);
 
   receiver.answers(endpoint, 503);
+  await customers.call('enable_endpoint($1)', [endpoint]);
+  const live = await customers.publish(X);
+  await poll('the live one is parked, in front', async () => (await parkedCount()) === 1 || undefined, 20_000);
   expect(await recover(endpoint, '--yes')).toMatchObject({ code: 0, stderr: '' }); // the job has parked them
-  expect(await parkedCount()).toBe(missed.length);
+  expect(await parkedCount()).toBe(1 + missed.length + 1); // the live one again: it was committed before the job was planned
   await disable(endpoint);
   await poll('they are discarded', async () => (await parkedCount()) === 0 || undefined, 20_000);
   receiver.answers(endpoint, 200);
   expect(await recover(endpoint, '--yes')).toMatchObject({ code: 0, stderr: '' });
+  await receiver.has(endpoint, [...missed, live]);
+  expect(got(endpoint)).toEqual([...missed, live]);
+});
+
+test('one that is disabled while the job still runs misses what the job has not sent', async () => {
+  await using _running = await RelayInProcess.start({ database, sinks });
+  const endpoint = await customers.add(X);
+  await disable(endpoint);
+  const missed = [await customers.publish(X), await customers.publish(X), await customers.publish(X)];
+  await checkpoint('settled_at IS NOT NULL');
+  await database.query(`UPDATE walpost.outbox SET created_at = created_at - interval '1 hour'`);
+  await database.query(`UPDATE walpost.checkpoints SET taken_at = taken_at - interval '2 hours'`);
+  await database.query(`UPDATE walpost.endpoints SET missed_since = missed_since - interval '2 hours'`);
+
+  const asked = recover(endpoint, '--rate', '0.2', '--yes');
+  await receiver.has(endpoint, missed.slice(0, 1));
+  await poll('only the job knows of it', async () => {
+    const found = await database.query(
+      `SELECT FROM walpost.endpoints AS e CROSS JOIN walpost.jobs AS j WHERE e.missed_since IS NULL AND j.state = 'running'`,
+    );
+    return found.length > 0 || undefined;
+  });
+  // Else what is not settled would say since when as well.
+  await customers.publish(X);
+  await checkpoint(`settled_at IS NOT NULL AND taken_at > now() - interval '1 hour'`);
+  await disable(endpoint);
+  expect(await asked).toMatchObject({ code: 0 });
+  expect(all(endpoint)).not.toContain(missed[2]);
+
+  expect(await recover(endpoint, '--yes')).toMatchObject({ code: 0, stderr: '' });
   await receiver.has(endpoint, missed);
-  expect(got(endpoint)).toEqual(missed);
 });
 
 test('where rows are gone it is refused with the oldest time, which then works', async () => {

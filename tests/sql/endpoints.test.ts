@@ -215,6 +215,68 @@ describe('since when a disabled endpoint misses events', () => {
     expect(await missed()).toBe('2026-01-02T00:00:00.000Z');
   });
 
+  /** A job of the slot that replays from there on. */
+  const replay = async (fromLsn: string | null, spec = {}): Promise<string> => {
+    const [job] = await database.query<{ id: string }>(
+      `INSERT INTO walpost.jobs (slot, kind, from_lsn, spec) VALUES ('s', 'replay', $1, $2) RETURNING id::text`,
+      [fromLsn, spec],
+    );
+    return job?.id ?? '';
+  };
+  /** One row of a new endpoint; of a job it has no commit. */
+  const park = (endpoint: string, lsn: string, given: { job?: string; at: string }) =>
+    database.query(
+      `INSERT INTO walpost.parked (slot, epoch, sink, organization_id, lane, history, order_lsn, order_job, place, commit_lsn, ordinal, job, job_row,
+         event_id, event_type, event_version, topic, payload, headers, created_at, committed_at, size, received_at)
+       VALUES ('s', 1, 'hooks', $1, $2, 0, $3, $4::text IS NOT NULL, nextval('walpost.parked_place'), CASE WHEN $4::text IS NULL THEN $3::pg_lsn END,
+               CASE WHEN $4::text IS NULL THEN 0 END, $4, gen_random_uuid(), gen_random_uuid(), 'a', 1, 'default', '{}', '{}', $5::text,
+               CASE WHEN $4::text IS NULL THEN $5::text::timestamptz END, 1, now())`,
+      [organization, endpoint, lsn, given.job ?? null, given.at],
+    );
+  const disabled = async (id: string): Promise<unknown> => {
+    await call('walpost.disable_endpoint($1)', id);
+    return ((await endpointOf(id))?.['missed_since'] as Date).toISOString();
+  };
+
+  test('from the oldest that a job parked on, also behind a live event', async () => {
+    await follow('s');
+    const { id } = await addEndpoint(database, organization);
+    await park(id, '0/5', { at: '2026-01-02T10:00:01Z' });
+    await park(id, '0/6', { job: 'replay-7', at: '2026-01-02T09:00:00Z' });
+    await park(id, '0/6', { job: 'replay-7', at: '2026-01-02T08:30:00Z' });
+    await park(id, '0/7', { job: 'replay-8', at: '2026-01-02T08:00:00Z' });
+    expect(await disabled(id)).toBe('2026-01-02T08:00:00.000Z');
+  });
+
+  test('from the settled checkpoint of this cluster that a job was planned from; from the oldest where none is known', async () => {
+    await follow('s');
+    await checkpoint('s', '0/1', { takenAt: '2026-01-01T00:00:00Z', settled: true });
+    await checkpoint('s', '0/2', { takenAt: '2026-01-02T00:00:00Z', settled: true });
+    await checkpoint('s', '0/3', { takenAt: '2026-01-03T00:00:00Z', settled: false });
+    await checkpoint('s', '0/4', { takenAt: '2026-01-04T00:00:00Z', settled: true });
+    await database.query(`UPDATE walpost.checkpoints SET system_identifier = '1' WHERE lsn = '0/4'`);
+    await checkpoint('s', '0/9', { takenAt: '2026-01-09T00:00:00Z', settled: true });
+    const since = async (fromLsn: string | null): Promise<unknown> => {
+      const { id } = await addEndpoint(database, organization);
+      const job = await replay(fromLsn, { lanes: [id] });
+      const result = await disabled(id);
+      await database.query('DELETE FROM walpost.jobs WHERE id = $1', [job]);
+      return result;
+    };
+    expect(await since('0/5')).toBe('2026-01-02T00:00:00.000Z');
+    expect(await since('0/0')).toBe('2026-01-01T00:00:00.000Z');
+    expect(await since(null)).toBe('2026-01-01T00:00:00.000Z');
+  });
+
+  test('from the oldest checkpoint on where the job that parked is gone', async () => {
+    await follow('s');
+    await checkpoint('s', '0/1', { takenAt: '2026-01-01T00:00:00Z', settled: true });
+    await checkpoint('s', '0/9', { takenAt: '2026-01-09T00:00:00Z', settled: true });
+    const { id } = await addEndpoint(database, organization);
+    await park(id, '0/9', { job: 'replay-7', at: '2026-01-05T00:00:00Z' });
+    expect(await disabled(id)).toBe('2026-01-01T00:00:00.000Z');
+  });
+
   test('a table of the application is not looked at: its last settled checkpoint counts', async () => {
     await follow('s', 'public.my_outbox');
     await checkpoint('s', '0/1', { takenAt: '2026-01-01T00:00:00Z', settled: true });
