@@ -3,8 +3,8 @@ import type { EventStory } from '../parking/event-story.ts';
 
 interface Place {
   /**
-   * delivered (as the log says), settled (as a checkpoint proves), parked, dead, failing, pending, unknown, or none where no
-   * endpoint asked for it.
+   * delivered (as the log says), settled (as a checkpoint proves), missed (by an endpoint that was disabled), parked, dead,
+   * failing, pending, unknown, or none where no endpoint asked for it.
    */
   readonly state: string;
   readonly at: string | null;
@@ -23,15 +23,20 @@ export interface EventPlace extends Place {
 }
 
 /** The most pressing first. */
-const URGENCY = ['dead', 'parked', 'failing', 'unknown', 'pending', 'settled', 'delivered'];
+const URGENCY = ['dead', 'parked', 'failing', 'missed', 'unknown', 'pending', 'settled', 'delivered'];
 const NO_SINK = '(none)';
+
+interface Story extends Pick<EventStory, 'steps' | 'settled'> {
+  /** The endpoints that lack events of its time. */
+  readonly missed?: ReadonlySet<string>;
+}
 
 /**
  * `asked`: by sink with endpoints, those that the event was for, also where nothing is known of them; null where that cannot be
  * known. At other sinks an event has one lane at a time.
  */
 export function placesOf(
-  { steps, settled }: Pick<EventStory, 'steps' | 'settled'>,
+  { steps, settled, missed }: Story,
   routed: readonly string[],
   asked: ReadonlyMap<string, readonly string[] | null> = new Map(),
 ): EventPlace[] {
@@ -43,11 +48,13 @@ export function placesOf(
     const endpoints = asked.get(sink);
     if (endpoints === undefined) return { sink, ...placeOf(own, settled), lanes: [] };
     const names = new Set([...own.map(({ lane }) => lane ?? ''), ...(endpoints ?? [])]);
-    const placeAt = (name: string): Place =>
-      placeOf(
+    const placeAt = (name: string): Place => {
+      const place = placeOf(
         own.filter(({ lane }) => (lane ?? '') === name),
         settled,
       );
+      return place.state === 'settled' && missed?.has(name) ? { ...place, state: 'missed' } : place;
+    };
     const lanes = [...names].map((lane) => ({ lane, ...placeAt(lane) }));
     const [first] = lanes.toSorted((one, other) => URGENCY.indexOf(one.state) - URGENCY.indexOf(other.state));
     const { state, at, letter } = first ?? (endpoints ? NOBODY : placeOf([], settled));
@@ -79,10 +86,12 @@ export function placeRows(places: readonly EventPlace[]): [string, string][] {
 
 const STATES: Readonly<Record<string, string>> = {
   settled: 'settled: a checkpoint proves that it left, and it is stored nowhere',
+  missed:
+    'missed: the endpoint lacks events of this time, this one too unless it was sent before; walpost endpoints recover sends them',
   pending: 'pending: not tried yet',
   unknown: 'unknown: no attempt is in the log',
   failing: 'failing: its last attempt was not accepted',
-  none: 'for nobody: no endpoint of the organization asked for it when it was created',
+  none: 'for nobody: no endpoint of the organization asked for it when it was created; a disabled one gets nothing',
 };
 
 function placeText({ state, at, letter }: Place): string {

@@ -26,7 +26,8 @@ export async function showEvent(config: Config, id: string, { payload = false, j
   const story = await readEventStory(pool, source, { slot, id });
   if (!story) throw unknownEvent(config, id);
   const routed = routedTo(config, story.fields);
-  const places = placesOf(story, routed, await endpointsAsked(pool, config, { fields: story.fields, routed }));
+  const { asked, missed } = await endpointsAsked(pool, config, { fields: story.fields, routed });
+  const places = placesOf({ ...story, missed }, routed, asked);
   const { pruned, inTable, settled, steps } = story;
   const fields = shown(story.fields ?? pruned, payload);
   if (json)

@@ -62,3 +62,13 @@ test('an event that no endpoint asked for is for nobody; where that cannot be kn
   expect(placesOf(story, ['hooks'], new Map([['hooks', null]]))).toMatchObject([{ state: 'settled', lanes: [] }]);
   expect(placesOf(story, [], new Map([['hooks', []]]))).toEqual([]);
 });
+
+test('what has left, and an endpoint lacks events of that time, is missed there; what is stored or was accepted is not', () => {
+  const steps = [created, step('unavailable', 'e1'), step('delivered', 'e2'), step('parked', 'e3')];
+  const asked = new Map([['hooks', ['e1', 'e2', 'e3', 'e4', 'e5']]]);
+  const missed = new Set(['e1', 'e2', 'e3', 'e4']);
+  const statesOf = (settled: boolean): unknown =>
+    placesOf({ steps, settled, missed }, ['hooks'], asked)[0]?.lanes.map(({ state }) => state);
+  expect(statesOf(true)).toEqual(['missed', 'delivered', 'parked', 'missed', 'settled']);
+  expect(statesOf(false)).toEqual(['failing', 'delivered', 'parked', 'pending', 'pending']);
+});

@@ -129,6 +129,73 @@ test('the endpoints that asked for it when it was created, each with its place',
   expect((await shown(nobody[0]?.id ?? '')).stdout).toContain('for nobody: no endpoint of the organization asked');
 }, 60_000);
 
+test('nobody is said only where it is known; one that was removed or disabled since is shown', async () => {
+  await database.query(`UPDATE walpost.settings SET value = 'true' WHERE name = 'endpoints_on_loopback'`);
+  const config = configOf({ database, sinks: { hooks: { type: 'webhook', endpoints: true, allow_loopback: true } } });
+  using hooks = new ConfigFile(JSON.stringify(config));
+  /** An endpoint that was added two days before an event of an hour ago; what came behind it is of now. */
+  const scene = async (types: string): Promise<{ endpoint: string; shown: () => Promise<string> }> => {
+    const [row] = await database.query<{ endpoint: string; organization: string; id: string }>(
+      `WITH org AS MATERIALIZED (SELECT gen_random_uuid() AS id)
+       SELECT a.endpoint_id::text AS endpoint, org.id::text AS organization, walpost.publish(org.id, 'a', '{}')::text AS id
+         FROM org, walpost.add_endpoint('hooks', org.id, 'http://127.0.0.1:9/', ARRAY[$1]) AS a`,
+      [types],
+    );
+    const { endpoint = '', id = '' } = row ?? {};
+    await database.query(`UPDATE walpost.outbox SET created_at = now() - interval '1 hour' WHERE event_id = $1`, [id]);
+    await database.query(`UPDATE walpost.endpoints SET created_at = now() - interval '2 days' WHERE endpoint_id = $1`, [
+      endpoint,
+    ]);
+    await database.query(
+      `UPDATE walpost.endpoint_changes SET changed_at = now() - interval '2 days' WHERE endpoint_id = $1`,
+      [endpoint],
+    );
+    return { endpoint, shown: async () => (await walpost(['events', 'show', id, '--config', hooks.path])).stdout };
+  };
+  const change = (call: string, endpoint: string) => database.query(`SELECT walpost.${call}`, [endpoint]);
+  const [deaf, pruned, near, removed, disabled] = [
+    await scene('b'),
+    await scene('b'),
+    await scene('b'),
+    await scene('a'),
+    await scene('a'),
+  ];
+  expect(await deaf.shown()).toContain('for nobody');
+  await change(`update_endpoint($1, url => 'http://127.0.0.1:9/other')`, pruned.endpoint);
+  expect(await pruned.shown()).toContain('for nobody');
+  await database.query(`DELETE FROM walpost.endpoint_changes WHERE endpoint_id = $1 AND change = 'added'`, [
+    pruned.endpoint,
+  ]);
+  expect(await pruned.shown()).toContain('sink hooks  pending');
+  await change('pause_endpoint($1)', near.endpoint);
+  await database.query(
+    `UPDATE walpost.endpoint_changes SET changed_at = now() - interval '1 hour 20 seconds' WHERE endpoint_id = $1 AND change = 'paused'`,
+    [near.endpoint],
+  );
+  expect(await near.shown()).toContain('sink hooks  pending');
+  await change('remove_endpoint($1)', removed.endpoint);
+  expect(await removed.shown()).toContain(`endpoint ${removed.endpoint}: pending`);
+
+  await database.query(
+    `INSERT INTO walpost.cursor (slot, system_identifier, timeline)
+     SELECT $1, system_identifier::text, 1 FROM pg_control_system() ON CONFLICT DO NOTHING`,
+    [database.slotName],
+  );
+  await database.query(
+    `INSERT INTO walpost.checkpoints (slot, system_identifier, timeline, lsn, snapshot, taken_at, settled_at)
+     SELECT $1, system_identifier::text, 1, '0/1', pg_current_snapshot(), now(), now() FROM pg_control_system()`,
+    [database.slotName],
+  );
+  expect(await disabled.shown()).toContain(`endpoint ${disabled.endpoint}: settled`);
+  await change('disable_endpoint($1)', disabled.endpoint);
+  expect(await disabled.shown()).toContain(`endpoint ${disabled.endpoint}: settled`);
+  await database.query(
+    `UPDATE walpost.endpoints SET missed_since = now() - interval '2 hours' WHERE endpoint_id = $1`,
+    [disabled.endpoint],
+  );
+  expect(await disabled.shown()).toContain(`endpoint ${disabled.endpoint}: missed`);
+}, 60_000);
+
 test('a dead letter, an event whose row is gone, one before any relay, and one that nobody knows', async () => {
   const early = await publish();
   const before = JSON.parse((await show(early, '--json')).stdout) as object;
