@@ -119,10 +119,13 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
   parked_since CONSTANT timestamptz := (SELECT min(walpost_internal.parked_since(endpoint, c)) FROM walpost.cursor AS c);
-  -- A job that sends it what it has missed is not done.
+  -- A job that sends it what it has missed is not done, or will never be, and no later one went as far back.
   recovered_since CONSTANT timestamptz := (
     SELECT min(walpost_internal.job_since(j.id, j.slot)) FROM walpost.jobs AS j
-     WHERE j.state IN ('queued', 'running') AND j.spec -> 'lanes' ? endpoint.endpoint_id::text);
+     WHERE j.state <> 'done' AND j.spec -> 'lanes' ? endpoint.endpoint_id::text
+       AND NOT EXISTS (SELECT FROM walpost.jobs AS later
+                        WHERE later.slot = j.slot AND later.id > j.id AND later.state = 'done' AND later.from_lsn <= j.from_lsn
+                          AND later.spec -> 'lanes' ? endpoint.endpoint_id::text));
   after walpost.endpoints := endpoint;
 BEGIN
   -- What it has missed before, and nobody has sent since, is still missed. So is what was committed before and has not been received yet:

@@ -235,7 +235,8 @@ describe('since when a disabled endpoint misses events', () => {
     );
   const disabled = async (id: string): Promise<unknown> => {
     await call('walpost.disable_endpoint($1)', id);
-    return ((await endpointOf(id))?.['missed_since'] as Date).toISOString();
+    const since = (await endpointOf(id))?.['missed_since'] as Date;
+    return since.toISOString();
   };
 
   test('from the oldest that a job parked on, also behind a live event', async () => {
@@ -266,6 +267,24 @@ describe('since when a disabled endpoint misses events', () => {
     expect(await since('0/5')).toBe('2026-01-02T00:00:00.000Z');
     expect(await since('0/0')).toBe('2026-01-01T00:00:00.000Z');
     expect(await since(null)).toBe('2026-01-01T00:00:00.000Z');
+  });
+
+  test('from where a recovery began that was cancelled or failed, until one that began there is done', async () => {
+    await follow('s');
+    await checkpoint('s', '0/1', { takenAt: '2026-01-01T00:00:00Z', settled: true });
+    await checkpoint('s', '0/3', { takenAt: '2026-01-03T00:00:00Z', settled: true });
+    await checkpoint('s', '0/9', { takenAt: '2026-01-09T00:00:00Z', settled: true });
+    const since = async (...jobs: [fromLsn: string, state: string][]): Promise<unknown> => {
+      const { id } = await addEndpoint(database, organization);
+      for (const [fromLsn, state] of jobs) {
+        const job = await replay(fromLsn, { lanes: [id] });
+        await database.query('UPDATE walpost.jobs SET state = $2, ended_at = now() WHERE id = $1', [job, state]);
+      }
+      return disabled(id);
+    };
+    expect(await since(['0/1', 'cancelled'])).toBe('2026-01-01T00:00:00.000Z');
+    expect(await since(['0/1', 'failed'], ['0/3', 'done'])).toBe('2026-01-01T00:00:00.000Z');
+    expect(await since(['0/3', 'failed'], ['0/1', 'done'])).toBe('2026-01-09T00:00:00.000Z');
   });
 
   test('from the oldest checkpoint on where the job that parked is gone', async () => {
