@@ -73,9 +73,6 @@ BEGIN ATOMIC
    WHERE open.taken_at IS NOT NULL OR pending.created_at IS NOT NULL OR coalesce(k.source_table, 'walpost.outbox') <> 'walpost.outbox';
 END;
 
--- The one before: of a job that is gone the slot has to be said.
-DROP FUNCTION IF EXISTS walpost_internal.job_since(bigint);
-
 CREATE OR REPLACE FUNCTION walpost_internal.job_since(job_id bigint, slot text) RETURNS timestamptz
 LANGUAGE sql STABLE
 -- The checkpoint that the job was planned from: settled, of this cluster, and older than the job. One that was planned in another cluster finds
