@@ -5,6 +5,9 @@ interface Alarm<T> {
   readonly item: T;
 }
 
+/** More that are due at once go on in the next turn of the event loop: a hundred thousand lanes may wait for one destination. */
+const MOST_IN_A_TURN = 1_000;
+
 /** Things that wait for different moments, woken by one timer: a binary heap by moment. */
 export class TimerHeap<T> {
   private readonly clock: Clock;
@@ -56,7 +59,9 @@ export class TimerHeap<T> {
   private readonly ring = (): void => {
     this.timer = undefined;
     const now = this.clock.now();
-    for (let first = this.heap[0]; first && first.at <= now; first = this.heap[0]) {
+    for (let rung = 0; rung < MOST_IN_A_TURN; rung++) {
+      const first = this.heap[0];
+      if (!first || first.at > now) break;
       this.removeFirst();
       this.onDue(first.item);
     }
