@@ -138,6 +138,15 @@ describe('values', () => {
     expect(valueOf(after, 'parked_events', { sink: 'n8n' })).toBeUndefined();
   });
 
+  test('what was delivered is counted once, however often somebody asks', async () => {
+    const metrics = busyMetrics();
+    for (const expected of [3, 3]) {
+      expect(valueOf(await familiesOf(metrics), 'events_delivered_total', { sink: 'live' })).toBe(expected);
+    }
+    metrics.delivered('live', 2);
+    expect(valueOf(await familiesOf(metrics), 'events_delivered_total', { sink: 'live' })).toBe(5);
+  });
+
   test('a status that cannot be had leaves gauges unknown and counters served', async () => {
     const metrics = busyMetrics();
     await metrics.render();

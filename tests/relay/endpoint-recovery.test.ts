@@ -157,16 +157,22 @@ test('what was parked after it was disabled, and is discarded at the next start,
   expect(got(endpoint)).toEqual([sent, ...waits]);
 });
 
-test('one that is disabled while it recovers misses what the job has not sent, and what it has parked', async () => {
-  const config = { delivery: { park_after: '500ms' } };
-  await using _running = await RelayInProcess.start({ database, sinks, config });
-  const endpoint = await customers.add(X);
+/** It was disabled two hours ago, and has missed three events an hour ago. */
+async function missedLongAgo(endpoint: string): Promise<number[]> {
   await disable(endpoint);
   const missed = [await customers.publish(X), await customers.publish(X), await customers.publish(X)];
   await checkpoint('settled_at IS NOT NULL');
   await database.query(`UPDATE walpost.outbox SET created_at = created_at - interval '1 hour'`);
   await database.query(`UPDATE walpost.checkpoints SET taken_at = taken_at - interval '2 hours'`);
   await database.query(`UPDATE walpost.endpoints SET missed_since = missed_since - interval '2 hours'`);
+  return missed;
+}
+
+test('one that is disabled while it recovers misses what the job has not sent, and what it has parked', async () => {
+  const config = { delivery: { park_after: '500ms' } };
+  await using _running = await RelayInProcess.start({ database, sinks, config });
+  const endpoint = await customers.add(X);
+  const missed = await missedLongAgo(endpoint);
 
   receiver.answers(endpoint, 503);
   await customers.call('enable_endpoint($1)', [endpoint]);
@@ -185,12 +191,7 @@ test('one that is disabled while it recovers misses what the job has not sent, a
 test('one that is disabled while the job still runs misses what the job has not sent', async () => {
   await using _running = await RelayInProcess.start({ database, sinks });
   const endpoint = await customers.add(X);
-  await disable(endpoint);
-  const missed = [await customers.publish(X), await customers.publish(X), await customers.publish(X)];
-  await checkpoint('settled_at IS NOT NULL');
-  await database.query(`UPDATE walpost.outbox SET created_at = created_at - interval '1 hour'`);
-  await database.query(`UPDATE walpost.checkpoints SET taken_at = taken_at - interval '2 hours'`);
-  await database.query(`UPDATE walpost.endpoints SET missed_since = missed_since - interval '2 hours'`);
+  const missed = await missedLongAgo(endpoint);
 
   const asked = recover(endpoint, '--rate', '0.2', '--yes');
   await receiver.has(endpoint, missed.slice(0, 1));
