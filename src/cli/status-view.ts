@@ -4,13 +4,14 @@ import pc from 'picocolors';
 import { printableValue } from '../observe/printable.ts';
 import type { JobStatus, StatusReport } from '../observe/status-report.ts';
 import type { RelaySession } from '../observe/wal-status.ts';
+import { wrapText } from '../observe/wrap-text.ts';
 import type { GatheredStatus } from './gather-status.ts';
 import { bytesText, secondsText } from './quantity-text.ts';
 import { COUNT_LIMIT } from '../parking/parked-sinks.ts';
 import { changeRows, type StatusChanges } from './status-changes.ts';
 import { pausedRows, refusingRows, waitingRows } from './status-lanes.ts';
 import type { Paint, StatusLine } from './status-line.ts';
-import { valueIndent, wrapText } from './text-table.ts';
+import { valueIndent } from './text-table.ts';
 
 export interface StatusTextOptions {
   readonly color: boolean;

@@ -1,5 +1,6 @@
 /** Lists and records as text that fits the terminal. Where there is none, each row is one line, for grep and awk. */
 import { printable } from '../observe/printable.ts';
+import { lengthOf, wrapText } from '../observe/wrap-text.ts';
 
 /** Below this nothing can be laid out. */
 const NARROWEST = 40;
@@ -82,8 +83,6 @@ export function recordText(
     .join('');
 }
 
-const COLORS = /\x1b\[\d+m/g;
-
 /**
  * A line for the terminal, or as it is where there is none; its own indent holds for all that it becomes. Where lines of
  * a list follow each other, `hanging` blanks more show which ones go on.
@@ -94,40 +93,4 @@ export function fitted(line: string, width = terminalWidth(process.stdout), hang
   return wrapText(line.slice(indent.length), width - indent.length - hanging)
     .map((part, index) => indent + ' '.repeat(index === 0 ? 0 : hanging) + part)
     .join('\n');
-}
-
-/** Lines of at most this width, broken at blanks where there are any. Colors have no width. */
-export function wrapText(text: string, width: number): string[] {
-  const lines: string[] = [''];
-  for (const word of text.split(' ')) {
-    const last = lines.at(-1) ?? '';
-    if (last === '' || lengthOf(last) + 1 + lengthOf(word) <= width) {
-      lines[lines.length - 1] = last === '' ? word : `${last} ${word}`;
-    } else lines.push(word);
-    while (lengthOf(lines.at(-1) ?? '') > width) {
-      const long = lines.pop() ?? '';
-      const at = placeOf(long, width);
-      lines.push(long.slice(0, at), long.slice(at));
-    }
-  }
-  return lines.map((line) => line.trimEnd());
-}
-
-function lengthOf(text: string): number {
-  return text.replace(COLORS, '').length;
-}
-
-/** Where so many visible characters have been seen. */
-function placeOf(text: string, visible: number): number {
-  let at = 0;
-  for (let seen = 0; seen < visible;) {
-    COLORS.lastIndex = at;
-    const color = COLORS.exec(text);
-    if (color?.index === at) at += color[0].length;
-    else {
-      at += 1;
-      seen += 1;
-    }
-  }
-  return at;
 }

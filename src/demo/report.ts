@@ -1,9 +1,9 @@
+import { wrapText } from '../observe/wrap-text.ts';
 import { type Audit, isClean } from './audit.ts';
 import { formatCount, formatMilliseconds } from './format-figure.ts';
 import type { LatencyHistogram } from './latency-histogram.ts';
 import { type EverySinkAudit, isCleanSink } from './sinks/sink-audit.ts';
 import { sinkJson, sinkTable } from './sinks/sink-report.ts';
-import { wrap } from './wrap.ts';
 
 /** More names would not fit a line; the table has them. */
 const MOST_NAMED = 3;
@@ -55,7 +55,7 @@ export function formatReport(outcome: DemoOutcome, width: number): string {
   const title = outcome.everySink
     ? 'What was committed, and what the webhook got:'
     : 'What was committed, and what arrived:';
-  return ['', title, '', ...table, '', ...sinks, ...wrap(verdict(outcome), { width, indent: '' }), ''].join('\n');
+  return ['', title, '', ...table, '', ...sinks, ...wrapText(verdict(outcome), width), ''].join('\n');
 }
 
 /** For programs; latencies in milliseconds, null when nothing arrived. */

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { fitted, recordText, textTable, wrapText } from '../../src/cli/text-table.ts';
+import { fitted, recordText, textTable } from '../../src/cli/text-table.ts';
+import { wrapText } from '../../src/observe/wrap-text.ts';
 
 const HEAD = ['id', 'sink', 'organization', 'reason'];
 const ROWS = [

@@ -1,7 +1,8 @@
+import { wrapText } from '../../observe/wrap-text.ts';
 import { formatCount } from '../format-figure.ts';
-import { INDENT, wrap } from '../wrap.ts';
 import type { EverySinkAudit, SinkAudit } from './sink-audit.ts';
 
+const INDENT = '  ';
 const UNSEEN = '–';
 const TITLES = ['', 'share', 'delivered', 'missing', 'repeated', 'out of order', 'unexpected'];
 const NARROW_TITLES = ['', 'share', 'delivered', 'beside that'];
@@ -17,16 +18,10 @@ export function sinkTable({ audits, leftOut }: EverySinkAudit, width: number): s
   const notes = ['The share of a sink is the events of the types that are routed to it.'];
   if (isWide) notes.push(`${UNSEEN} cannot be told: a mail is a file with the name of its event.`);
   const reasons = [...leftOut].map(([name, why]) => `${name} (${why})`);
-  const left = reasons.length === 0 ? [] : ['', ...wrap(`Left out: ${reasons.join(', ')}.`, { width })];
-  return [
-    'What each sink got of its share:',
-    '',
-    ...lines,
-    '',
-    ...notes.flatMap((note) => wrap(note, { width })),
-    ...left,
-    '',
-  ];
+  const indented = (sentence: string): string[] =>
+    wrapText(sentence, width - INDENT.length).map((line) => INDENT + line);
+  const left = reasons.length === 0 ? [] : ['', ...indented(`Left out: ${reasons.join(', ')}.`)];
+  return ['What each sink got of its share:', '', ...lines, '', ...notes.flatMap(indented), ...left, ''];
 }
 
 /** The first column and words to the left, figures to the right. */
