@@ -12,7 +12,7 @@ import type { Lsn } from '../lsn.ts';
 import { type FailingLane, type LaneName, OWN_LANE, type ParkedLane, type PausedPart } from '../pipeline.ts';
 import { TimerHeap } from './timing/timer-heap.ts';
 import { DeadLetterWriter } from './lanes/dead-letters.ts';
-import type { LaneState } from './lanes/lane.ts';
+import { LaneCount, type LaneCounts } from './lanes/lane-count.ts';
 import { nameOfLane } from './lanes/lane-name.ts';
 import type { Phase } from './lanes/phases.ts';
 import type { BlockedLane } from './lanes/blocking.ts';
@@ -28,7 +28,7 @@ import type { LaneTurn } from './lanes/sink-lanes-options.ts';
 import { lanesOf } from './lanes/sink-wiring.ts';
 
 export interface RouterState {
-  readonly lanes: Readonly<Record<LaneState, number>>;
+  readonly lanes: LaneCounts;
   /** Some of the lanes that are refusing. */
   readonly refusals: readonly Refusal[];
   readonly inFlight: Readonly<Record<string, number>>;
@@ -62,6 +62,7 @@ export class Router {
   private readonly budget: MemoryBudget;
   private readonly timers: TimerHeap<LaneTurn>;
   private readonly sinks: readonly SinkLanes[];
+  private readonly laneCount: LaneCount;
   private readonly abort = new AbortController();
   private idleWaiters: (() => void)[] = [];
   private readonly deadLetterWriter: DeadLetterWriter;
@@ -102,6 +103,7 @@ export class Router {
       onIdle: () => this.wakeWaiters(),
     };
     this.sinks = destinations.map((destination) => lanesOf(destination, parts));
+    this.laneCount = new LaneCount(this.sinks, clock);
     this.ownDestinations = this.sinks.flatMap(({ rule }, index) => (rule.ownDestinations === true ? index : []));
     this.patrol();
   }
@@ -266,23 +268,9 @@ export class Router {
     }
   }
 
-  /** @param numbersOnly without the refusals, for which every lane is looked at */
+  /** @param numbersOnly without looking at each of many lanes: counts that are some seconds old, and no refusals */
   state(numbersOnly = false): RouterState {
-    const lanes: Record<LaneState, number> = {
-      gathering: 0,
-      ready: 0,
-      awaiting_visibility: 0,
-      awaiting_dead_letters: 0,
-      reading: 0,
-      sending: 0,
-      backing_off: 0,
-      idle: 0,
-      blocked: 0,
-      paused: 0,
-      parked: 0,
-      refusing: 0,
-    };
-    for (const sink of this.sinks) sink.countLanes(lanes);
+    const lanes = numbersOnly ? this.laneCount.recent() : this.laneCount.exact();
     const inFlight = Object.fromEntries(this.sinks.map((sink) => [sink.name, sink.inFlight]));
     const refusing = numbersOnly ? [] : this.sinks;
     const refusals = refusing.flatMap((sink) => sink.refusals(MOST_REFUSALS)).slice(0, MOST_REFUSALS);
@@ -323,6 +311,7 @@ export class Router {
     const parkAfter = config.delivery.park_after;
     this.patrolTimer = clock.schedule(Math.min(PATROL_MS, parkAfter / 4), () => {
       for (const sink of this.sinks) sink.parkOverdue(parkAfter);
+      this.laneCount.keepRecent();
       this.patrol();
     });
   }

@@ -215,6 +215,10 @@ export class SinkLanes {
     return this.scheduler.sending.idle && !this.scheduler.awaitsVisible;
   }
 
+  get laneCount(): number {
+    return this.lanes.size;
+  }
+
   countLanes(counts: Record<LaneState, number>): void {
     this.lanes.forEach((lane) => void (counts[lane.state] += 1));
   }
