@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Batch, Verdicts } from '../../src/pipeline.ts';
+import type { Batch, Verdict, Verdicts } from '../../src/pipeline.ts';
 import { DELIVERED } from '../../src/pipeline.ts';
 import { event, Harness } from './harness.ts';
 
@@ -178,6 +178,46 @@ describe('answers for each event', () => {
     const order = [...new Set(harness.sent.flatMap((sent) => sent.events))];
     expect(order).toEqual(ids(40));
     expect(harness.settled).toBe(40);
+  });
+
+  test('the tries of an event that is refused for good are told, and are not those of the next one', async () => {
+    const failed: Verdict = { kind: 'failed', reason: '422' };
+    const answers: Record<string, Verdict[]> = {
+      poison: [failed, failed, { kind: 'rejected', reason: 'gone' }],
+      next: [failed],
+    };
+    const harness = new Harness({
+      answer: ({ events: [first] }) => answers[first?.eventId ?? '']?.shift() ?? DELIVERED,
+    });
+    harness.accept('x', 'poison');
+    for (let n = 0; n < 1_000; n += 1) {
+      harness.accept('y', `${n}`);
+      if (n === 10) harness.accept('x', 'next');
+      await harness.clock.advance(300);
+    }
+    expect(harness.sent.filter(({ organization }) => organization === 'x').map(({ events }) => events.join())).toEqual([
+      ...['poison', 'poison', 'poison'],
+      ...['next', 'next'],
+    ]);
+    expect(harness.letters.map(({ item, reason, attempts }) => [item.eventId, reason, attempts])).toEqual([
+      ['poison', 'rejected', 3],
+    ]);
+  });
+
+  test('an event that is refused for good says nothing of a destination that is away', async () => {
+    const gone: Verdict = { kind: 'rejected', reason: 'gone' };
+    const harness = new Harness({
+      config: { delivery: { unavailable_for: '1h' } },
+      answer: (batch) => batch.events.map(({ eventId }) => (eventId.startsWith('bad') ? gone : DOWN)),
+    });
+    harness.accept('x', 'good');
+    await harness.clock.advance(1_800_000);
+    harness.accept('x', 'bad-2');
+    await harness.clock.advance(1_830_000);
+    expect(harness.letters.map(({ item, reason }) => [item.eventId, reason])).toEqual([
+      ['bad-2', 'rejected'],
+      ['good', 'unavailable'],
+    ]);
   });
 
   test('nothing follows a dead letter before it is durable: a crash would bring it back behind', async () => {

@@ -213,8 +213,11 @@ export function afterExpired(failure: FailureState): FailureState {
   return { ...failure, loneRefusals: 0, failures: 0, probing: null };
 }
 
-/** After `count` events of the next batch were found too old to be sent. What was learned of a destination that is away stays. */
-export function afterTooOld(failure: FailureState, count: number): FailureState | null {
+/**
+ * After `count` events from the front became dead letters for a reason of their own: too old to be sent, or refused for good. What
+ * was learned of a destination that is away stays.
+ */
+export function afterLeft(failure: FailureState, count: number): FailureState | null {
   if (failure.outages === 0 || failure.probing) return without(failure, count);
   const suspects = Math.max(0, failure.suspects - count);
   return { ...afterExpired(failure), suspects, leftOfRefused: Math.max(0, failure.leftOfRefused - count) };

@@ -21,7 +21,7 @@ import {
   decideAfterFailure,
   afterDeadLetter,
   afterExpired,
-  afterTooOld,
+  afterLeft,
   newFailureState,
   ofOneEvent,
   type Outcome,
@@ -69,8 +69,12 @@ export class LaneResults implements ProbeOutcomes {
     const acceptedBefore = this.acceptedFor(lane);
     this.forgetLastTries(lane, events);
     const sorted = sortVerdicts(events, verdicts);
+    const { failure } = lane;
     if (sorted.delivered.length > 0) this.delivered(lane, sorted.delivered);
-    for (const { event, verdict } of sorted.rejected) this.deadLetter(lane, event, { verdict, attempts: 1 });
+    for (const { event, verdict } of sorted.rejected) {
+      this.deadLetter(lane, event, { verdict, attempts: 1 + (failure ? triesIn(failure, event) : 0) });
+    }
+    if (lane.failure && sorted.rejectedFirst > 0) this.setFailure(lane, afterLeft(lane.failure, sorted.rejectedFirst));
     if (sorted.rest.length === 0) return this.options.scheduler.proceed(lane);
     lane.putBack(sorted.rest);
     // What was not sent for want of time has had its window: it goes on at the lane's next turn.
@@ -238,7 +242,7 @@ export class LaneResults implements ProbeOutcomes {
     const { due, expired } = expiry.sort(events);
     const { failure } = lane;
     for (const event of expired) this.expire(lane, event, failure ? triesIn(failure, event) : 0);
-    if (failure) this.setFailure(lane, afterTooOld(failure, expired.length));
+    if (failure) this.setFailure(lane, afterLeft(failure, expired.length));
     return due;
   }
 
@@ -281,7 +285,12 @@ export class LaneResults implements ProbeOutcomes {
   }
 }
 
-/** How often the event was tried while its lane has failed, as far as the lane knows; none came after the failure began. */
+/**
+ * How often the event was tried while its lane has failed, as far as the lane knows; none came after the failure began. The
+ * first refusal of an event alone may have counted as a wait for the destination and, later, against the event: once its
+ * failures count, its lone tries are the number.
+ */
 function triesIn({ since, outages, failures, loneRefusals }: FailureState, { origin }: Event): number {
-  return origin.receivedAt <= since ? Math.max(outages + failures, loneRefusals) : 0;
+  if (origin.receivedAt > since) return 0;
+  return Math.max(failures > 0 ? failures : outages, loneRefusals);
 }

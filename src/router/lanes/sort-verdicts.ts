@@ -15,6 +15,8 @@ export interface BatchFailure {
 export interface SortedVerdicts {
   readonly delivered: readonly Event[];
   readonly rejected: readonly { readonly event: Event; readonly verdict: Verdict }[];
+  /** How many of them stood in front of the rest. */
+  readonly rejectedFirst: number;
   /** Failed or unavailable, in order. */
   readonly rest: readonly Event[];
   /** What happened to the first of the rest; undefined when that was not sent, for want of time. */
@@ -28,6 +30,7 @@ export function sortVerdicts(events: readonly Event[], verdicts: Verdicts): Sort
   const rejected: { event: Event; verdict: Verdict }[] = [];
   const rest: Event[] = [];
   let first: OpenVerdict | undefined;
+  let rejectedFirst = 0;
   let refused = 0;
   let refusedBeforeAccepted = 0;
   events.forEach((event, index) => {
@@ -35,8 +38,10 @@ export function sortVerdicts(events: readonly Event[], verdicts: Verdicts): Sort
     if (verdict?.kind === 'delivered') {
       delivered.push(event);
       refusedBeforeAccepted = refused;
-    } else if (verdict?.kind === 'rejected') rejected.push({ event, verdict });
-    else {
+    } else if (verdict?.kind === 'rejected') {
+      rejected.push({ event, verdict });
+      if (rest.length === 0) rejectedFirst += 1;
+    } else {
       if (verdict?.kind === 'failed' && refused === rest.length) refused += 1;
       rest.push(event);
       first ??= verdict ?? { kind: 'unavailable', reason: 'the sink gave no answer for this event' };
@@ -45,6 +50,7 @@ export function sortVerdicts(events: readonly Event[], verdicts: Verdicts): Sort
   return {
     delivered,
     rejected,
+    rejectedFirst,
     rest,
     failure:
       first && !isUnsent(first) ? { verdict: first, size: each ? 1 : rest.length, refusedBeforeAccepted } : undefined,
