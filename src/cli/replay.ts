@@ -33,6 +33,11 @@ export async function replay(config: Config, flags: ReplayFlags & ReplayConduct)
     if (flags.json) sayJson({ dry_run: true, ...planJson(plan, count) });
     return;
   }
+  if (count.events === 0 && !flags.yes) {
+    if (flags.json) sayJson({ dry_run: false, ...planJson(plan, count), job: null });
+    else say('There is nothing to send.');
+    return;
+  }
   if (!(await confirm(`Send these ${count.events} events again?`, flags))) return;
   const job = await enqueue(database, plan, request);
   const output = flags.json ? process.stderr : process.stdout;

@@ -83,6 +83,15 @@ test('counts, asks for consent, sends and says what came of it', { timeout: 120_
   expect(silent).toMatchObject({ code: 2, stderr: expect.stringContaining('Add --yes') });
   expect(await scene.database.query('SELECT FROM walpost.jobs')).toEqual([]);
 
+  const nothing = ['replay', '--all', '--type', 'thing.lost', ...config];
+  expect(await walpost(nothing)).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('There is nothing to send.'),
+  });
+  const told = await walpost([...nothing, '--json']);
+  expect(JSON.parse(told.stdout)).toMatchObject({ dry_run: false, events: 0, job: null });
+  expect(await scene.database.query('SELECT FROM walpost.jobs')).toEqual([]);
+
   const done = await walpost(['replay', '--from-lsn', lsn, '--yes', '--json', ...config]);
   expect(done.code).toBe(0);
   expect(JSON.parse(done.stdout)).toMatchObject({
