@@ -4,7 +4,7 @@ import type { Lsn } from '../lsn.ts';
 export const CONFIRM_INTERVAL_MS = 200;
 /** A keepalive or a foreign transaction alone is worth a confirmation once it frees this much WAL … */
 export const KEEPALIVE_BYTES = 8 * 1024 * 1024;
-/** … or this much after a while. */
+/** … or this much, when the last confirmation is KEEPALIVE_IDLE_MS old. */
 export const KEEPALIVE_IDLE_BYTES = 64 * 1024;
 export const KEEPALIVE_IDLE_MS = 10_000;
 /**

@@ -5,9 +5,9 @@
  * settled. Transactions arrive in commit order, so the watermark is the end LSN of the last one before the oldest that
  * is open. A later transaction that settles first waits in the queue; it moves the watermark when its turn comes.
  *
- * With nothing open a keepalive moves the watermark too: the server sends everything before the keepalive's position
- * first, so none of it is ours, or it is settled. While a transaction is open a keepalive does not move the watermark:
- * its position may lie behind changes of that transaction which are not settled.
+ * With nothing open a keepalive moves the watermark too. The server has sent everything before the keepalive's position by
+ * then, and what of it is ours has settled. While a transaction is open a keepalive does not move the watermark: its
+ * position can be later than the end of that transaction, which has not settled.
  *
  * The watermark belongs to the connection: a new connection starts a new ledger, because the server sends everything
  * unconfirmed again and an old position could be of another timeline.

@@ -1,7 +1,7 @@
 /**
  * Runs the jobs of walpost.jobs beside the stream, one after the other, for as long as this process leads.
  *
- * A job that runs when the connection ends stays `running`. The next connection, in this or another process, goes on behind its
+ * A job that runs when the connection ends stays `running`. The next connection, in this or another process, goes on after its
  * last saved page. A permanent error makes the job `failed` and does not affect the stream.
  */
 import type pg from 'pg';

@@ -14,8 +14,10 @@ export interface OutboxTable {
   readonly mapping: Readonly<Record<string, string | null>>;
   /** The publication whose row filter chooses among the rows; null where all are wanted. */
   readonly filteredBy?: string | null;
-  /** Called once a page; the values come in the order of `columns`, as Postgres prints them. */
-  /** Of a row that has more bytes than `maxRowBytes` the values are only beginnings, and the bytes are given. */
+  /**
+   * Called once a page; the values come in the order of `columns`, as Postgres prints them. Of a row that has more bytes than
+   * `maxRowBytes` the values are only beginnings, and the bytes are given.
+   */
   readerFor(
     columns: readonly OutboxColumn[],
   ): (values: readonly (string | null)[], origin: Origin, bytes?: number) => Event | Poison;

@@ -39,7 +39,7 @@ type RawRow = (string | null)[];
 const RAW = { getTypeParser: () => (value: string) => value };
 
 /**
- * xid, seq, wanted, number in the span, whether nothing is behind; bytes and, of a row that is too long, the beginnings of
+ * xid, seq, wanted, number in the span, whether no row comes after it; bytes and, of a row that is too long, the beginnings of
  * its values as a JSON array; then the columns of the event, which are null in such a row.
  */
 const OWN_COLUMNS = 7;

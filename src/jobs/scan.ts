@@ -6,7 +6,8 @@
  * continues after that place; a heal begins again. At most two pages are in memory: while one settles, the next is read and handed on.
  *
  * Rows are read in the order of (created_xid, seq): transactions in the order in which they began, since the table does not
- * know the order of commits, and inside a transaction the order of the inserts.
+ * know the order of commits, and inside a transaction the order of the inserts. So of two transactions that overlapped, the
+ * one that committed first may come second; the stream would have brought them in commit order.
  */
 import type pg from 'pg';
 import { pause, type Clock } from '../clock.ts';
@@ -64,7 +65,7 @@ export interface ScanOutlet {
   /** Into the lane of one sink that gave it up. */
   acceptAt(event: Event, sink: string, lane: string): void;
   acceptPoison(poison: Poison): void;
-  /** All events of the job are settled: lanes that it led go on with what waited behind. */
+  /** All events of the job are settled: lanes that it led go on with what waited after it. */
   endJob(job: string): void;
 }
 

@@ -2,7 +2,7 @@
  * walpost.endpoint_positions: which changes of endpoints the slot has brought, and where they committed.
  *
  * With it the endpoints are known at any place where the stream may begin again. A change whose row is missing, or lies at
- * that place or behind it, comes again in the stream. So a change is settled, as an event is, once its row is committed.
+ * that place or later, comes again in the stream. So a change is settled, as an event is, once its row is committed.
  */
 import type pg from 'pg';
 import type { Clock } from '../clock.ts';

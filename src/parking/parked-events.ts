@@ -17,8 +17,8 @@ export interface ParkedEventsOptions {
   readonly deadLetters: DeadLetterStore;
   readonly clock: Clock;
   readonly log: Pick<Logger, 'error' | 'warn'>;
-  /** How far the connection has received. */
-  readonly received: () => Lsn;
+  /** Where the events of jobs take their place: what was received is earlier. */
+  readonly placeOfJobs: () => Lsn;
   /** Further writes are pointless: this process is not the leader any more. */
   readonly onLost: (error: unknown) => void;
 }
@@ -34,13 +34,13 @@ const NOTHING: ParkedPage = { events: [], last: null };
 
 export class ParkedEvents implements ParkingLot {
   private readonly options: ParkedEventsOptions;
-  /** In the order in which they were asked for: what is parked before a discard goes, what is parked behind it stays. */
+  /** In the order in which they were asked for: what is parked before a discard goes, what is parked after it stays. */
   private readonly inserts: DurableQueue<ParkRequest | DiscardRequest>;
   private readonly removals: DurableQueue<string>;
   private readonly closing = new AbortController();
 
   constructor(options: ParkedEventsOptions) {
-    const { store, clock, received, onLost } = options;
+    const { store, clock, placeOfJobs, onLost } = options;
     const onStall = (message: string, waiting: number): void => this.logStall(message, waiting);
     this.options = options;
     this.inserts = new DurableQueue({
@@ -48,7 +48,7 @@ export class ParkedEvents implements ParkingLot {
         write: async (requests) => {
           for (const run of runsOf(requests)) {
             if ('upTo' in run) await store.discard(run.lane, run.upTo);
-            else await store.insert(run, { received: received(), now: clock.now() });
+            else await store.insert(run, { placeOfJobs: placeOfJobs(), now: clock.now() });
           }
         },
         writeReduced: async (request, refusal) => {

@@ -3,8 +3,8 @@
  *
  * A lane is ordered by (history, order_lsn, order_job, place). For events of the stream that is their position, so one that
  * comes again after a restart finds its own row and its own place, whatever was stored before or after it. The event of a
- * job has no position; it takes its place behind what had been received when it was parked, or, while a lost slot is
- * healed, behind what that slot had confirmed.
+ * job has no position; it takes its place after what had been received when it was parked, or, while a lost slot is
+ * healed, before everything that this slot had not confirmed.
  */
 import type pg from 'pg';
 import type { Event } from '../event.ts';
@@ -24,7 +24,7 @@ export interface ParkRequest {
 
 const NAMES = EVENT_COLUMNS.map(([name]) => name).join(', ');
 
-/** $1 slot, $2 epoch, $3 received LSN, $4 sinks, $5 lanes, $6 milliseconds waited, $7 commit times in microseconds since 1970. */
+/** $1 slot, $2 epoch, $3 place of jobs, $4 sinks, $5 lanes, $6 milliseconds waited, $7 commit times in microseconds since 1970. */
 const INSERT = `
   WITH fence AS (${FENCE}),
   now AS (SELECT history FROM walpost.cursor WHERE slot = $1),
@@ -78,8 +78,8 @@ const DISCARD = `
   ${OWNED}`;
 
 /**
- * Two looks at the index for each lane, however many rows it has. What stands before the cursor is settled; of a lane whose
- * last row stands behind it, earlier events may be in no row yet.
+ * Two looks at the index for each lane, however many rows it has. What is earlier than the cursor is settled; of a lane whose
+ * last row is later, earlier events may be in no row yet.
  */
 const LANES = `
   WITH RECURSIVE lane AS (
@@ -111,11 +111,11 @@ export class ParkedStore {
     this.isMapped = isMapped;
   }
 
-  /** Commits the rows. `received` is what the connection has received, `now` the clock's moment. */
-  async insert(requests: readonly ParkRequest[], moment: { received: Lsn; now: number }): Promise<void> {
+  /** Commits the rows. `placeOfJobs` is the place of events that have no position, `now` the clock's moment. */
+  async insert(requests: readonly ParkRequest[], moment: { placeOfJobs: Lsn; now: number }): Promise<void> {
     const events = requests.map(({ event }) => event);
     await this.write('parking events', INSERT, [
-      formatLsn(moment.received),
+      formatLsn(moment.placeOfJobs),
       requests.map(({ sink }) => sink),
       requests.map(({ lane }) => lane),
       events.map(({ origin }) => moment.now - origin.receivedAt),

@@ -26,7 +26,8 @@ import type { LaneName } from '../pipeline.ts';
 import type { Router } from '../router/router.ts';
 
 export interface StoredEventsOptions extends Pick<RelayOptions, 'config' | 'log' | 'clock' | 'term' | 'endpoints'> {
-  readonly received: () => Lsn;
+  /** Where the events of jobs take their place among the parked ones. */
+  readonly placeOfJobs: () => Lsn;
   readonly fail: (error: unknown) => void;
 }
 
@@ -43,7 +44,7 @@ export class StoredEvents implements AsyncDisposable {
   private watch: OperatorWatch | undefined;
 
   constructor(options: StoredEventsOptions) {
-    const { config, log, clock, term, received, fail: onLost } = options;
+    const { config, log, clock, term, placeOfJobs, fail: onLost } = options;
     this.options = options;
     const store = new DeadLetterStore(term.pool, term.cursor);
     this.letters = new DeadLetterQueue({ store, clock, log, onLost });
@@ -51,7 +52,7 @@ export class StoredEvents implements AsyncDisposable {
     this.changes = new ChangePositions({ pool: term.pool, cursor: term.cursor, clock, log, onLost });
     this.pauses = new PauseNews(log);
     this.parked = new ParkedStore(term.pool, term.cursor, config.source.table !== OWN_TABLE);
-    this.lot = new ParkedEvents({ store: this.parked, deadLetters: store, clock, log, received, onLost });
+    this.lot = new ParkedEvents({ store: this.parked, deadLetters: store, clock, log, placeOfJobs, onLost });
   }
 
   /** Before the stream: what waits in Postgres is older than anything that the slot will send. */

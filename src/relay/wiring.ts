@@ -60,13 +60,14 @@ export function wirePipeline(options: RelayOptions): Pipeline {
   const clock = guardedClock(options.clock, failBy);
   const keys = new EmitKeys(term.controlPool);
   const ledger = new Ledger(() => confirmer.advanced());
-  const decoder = decoderOf(options, keys, ledger); // 2: bytes become steps; a Begin opens its ticket in the ledger
+  const decoder = decoderOf(options, keys, ledger); // 2 decoder: bytes become steps; a Begin opens its ticket in the ledger
 
   // 3 router: steps become batches, which leave when a new snapshot sees their transactions; 4 sinks
   const measured = new MeasuredVisibility({ ...options, failure, onVisible: () => router.seen() });
   const visibility = measured.gate;
-  const received = () => maxLsn(slot.received, term.healing?.orderLsn ?? LSN_ZERO);
-  const storedEvents = new StoredEvents({ ...options, received, fail });
+  // after what was received; while a lost slot is healed nothing is, and the place is that of the healing
+  const placeOfJobs = () => maxLsn(slot.received, term.healing?.orderLsn ?? LSN_ZERO);
+  const storedEvents = new StoredEvents({ ...options, placeOfJobs, fail });
   const router = new Router({
     config,
     destinations: sinks.map((sink) => {

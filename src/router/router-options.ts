@@ -9,6 +9,7 @@ export interface RouterWatcher {
   delivered(sink: string, count: number, oldest: Event): void;
   parked(sink: string, count: number): void;
   deadLettered(letter: DeadLetter): void;
+  /** No route matched an event, and `unrouted: drop` keeps nothing of it. */
   dropped(): void;
   /** A lane's destination refuses everything that it is sent; and accepts again, or is known to accept others. */
   refusing(refusal: Refusal): void;

@@ -158,7 +158,7 @@ export class Router {
     sink.acceptReturning(event, lane);
   }
 
-  /** The job has sent its last event: lanes that it led go on with what waited behind. */
+  /** The job has sent its last event: lanes that it led go on with what waited after it. */
   endJob(job: string): void {
     for (const sink of this.sinks) sink.endJob(job);
   }
@@ -177,7 +177,7 @@ export class Router {
     this.dispatchAll();
   }
 
-  /** Everything that was committed before this position has been accepted. */
+  /** Everything that was committed before this position has been taken in. */
   passed(lsn: Lsn): void {
     const lanes = this.resendBarrier.passed(lsn);
     for (const lane of lanes) this.sinkNamed(lane.sink)?.resent(lane);

@@ -29,8 +29,8 @@ export interface SlotLoss {
   readonly code: SlotLossCode;
   /** One sentence. */
   readonly reason: string;
-  /** Checkpoints still tell what was settled; false when positions and snapshots mean nothing any more. */
-  readonly checkpointsUsable: boolean;
+  /** Positions and snapshots of before mean nothing any more, so no checkpoint tells what was settled. */
+  readonly historyEnds: boolean;
 }
 
 export type SlotDiagnosis =
@@ -61,7 +61,7 @@ export function diagnoseSlot(evidence: SlotEvidence): SlotDiagnosis {
   if (cursor.lsn === null) return { kind: 'unknown', confirmed };
   if (confirmed <= cursor.lsn) return { kind: 'sound' };
   const reason = `The slot is at ${formatLsn(confirmed)}, and walpost has confirmed ${formatLsn(cursor.lsn)} at most.`;
-  return { kind: 'lost', loss: { code: 'SLOT_REPLACED', reason, checkpointsUsable: true } };
+  return { kind: 'lost', loss: { code: 'SLOT_REPLACED', reason, historyEnds: false } };
 }
 
 /** Positions that do not belong to the past of this server. */
@@ -69,13 +69,13 @@ function historyLoss({ cursor, walEnd, checkpointsAhead }: SlotEvidence): SlotLo
   const { lsn } = cursor;
   if (checkpointsAhead) {
     const reason = 'The checkpoints know transactions that the server had not begun when they were loaded.';
-    return { code: 'CURSOR_AHEAD', reason, checkpointsUsable: false };
+    return { code: 'CURSOR_AHEAD', reason, historyEnds: true };
   }
   if (lsn === null || lsn <= walEnd) return undefined;
   const reason = `The cursor is at ${formatLsn(lsn)}, and the server's WAL ends at ${formatLsn(walEnd)}.`;
-  return { code: 'CURSOR_AHEAD', reason, checkpointsUsable: false };
+  return { code: 'CURSOR_AHEAD', reason, historyEnds: true };
 }
 
 function lost(reason: string): SlotDiagnosis {
-  return { kind: 'lost', loss: { code: 'SLOT_LOST', reason, checkpointsUsable: true } };
+  return { kind: 'lost', loss: { code: 'SLOT_LOST', reason, historyEnds: false } };
 }

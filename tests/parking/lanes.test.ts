@@ -40,7 +40,7 @@ const live = (): Event => sampleEvent({ organizationId, ordinal: 0 });
 const park = (event: Event) =>
   parked.insert(
     LANES.map((lane) => ({ sink: 'n8n', lane, event })),
-    { received: 200n, now: 0 },
+    { placeOfJobs: 200n, now: 0 },
   );
 
 test('an event of the stream, parked and dead in two lanes: four rows, however often it comes', async () => {

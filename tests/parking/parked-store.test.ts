@@ -14,7 +14,7 @@ import { type SampleFields, sampleEvent } from '../support/sample-event.ts';
 import { type TestDatabase, createTestDatabase } from '../support/database.ts';
 
 const claim = { slot: 'walpost_app', systemIdentifier: '7400000000000000001', timeline: 1 };
-const moment = { received: 0x2000_0000n, now: 5000 };
+const moment = { placeOfJobs: 0x2000_0000n, now: 5000 };
 const whole = { after: null, maxEvents: 100, maxBytes: 1_000_000, now: 9000 };
 const lane = { sink: 'n8n', organizationId: 'org-1', lane: '' };
 
@@ -111,10 +111,10 @@ describe('a lane', () => {
 
   test('has the events of a job behind what had been received, and before what came later', async () => {
     const [before, job1, job2, later] = [
-      live(moment.received, 5),
+      live(moment.placeOfJobs, 5),
       replayed(),
       replayed(),
-      live(moment.received + 8n, 0),
+      live(moment.placeOfJobs + 8n, 0),
     ] as const;
     await park([later, job1, job2, before]);
     const { events } = await store.read(lane, whole);
@@ -198,7 +198,7 @@ describe('lanes and sinks', () => {
       Object.fromEntries(
         (await store.lanes()).map(({ organizationId, redeliveredUntil }) => [organizationId, redeliveredUntil]),
       );
-    const before = { open: 100n, settled: null, job: moment.received - 1n };
+    const before = { open: 100n, settled: null, job: moment.placeOfJobs - 1n };
     expect(await lanesNow()).toEqual(before);
     await database.query('UPDATE walpost.cursor SET history = history + 1');
     expect(await lanesNow()).toEqual({ open: null, settled: null, job: null });

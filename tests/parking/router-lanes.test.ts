@@ -57,7 +57,7 @@ class Connection implements AsyncDisposable {
   constructor() {
     const store = new DeadLetterStore(pool, cursor);
     const parts = { clock: systemClock, log: { error: NOTHING, warn: NOTHING }, onLost: NOTHING };
-    this.lot = new ParkedEvents({ ...parts, store: this.parked, deadLetters: store, received: () => 0x1000n });
+    this.lot = new ParkedEvents({ ...parts, store: this.parked, deadLetters: store, placeOfJobs: () => 0x1000n });
     this.letters = new DeadLetterQueue({ ...parts, store });
     this.router = new Router({
       config,

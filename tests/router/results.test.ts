@@ -37,7 +37,7 @@ test('a redrive that gives up leaves what is not visible yet where it is', () =>
     parking: {
       park: () => undefined,
       remove: () => undefined,
-      drop: () => undefined,
+      letGo: () => undefined,
       readOne: async () => ({ events: [], last: null }),
     },
     clock: new ManualClock(),

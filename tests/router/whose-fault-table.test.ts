@@ -1,7 +1,7 @@
 /** The decisions themselves, one line of a table each: what came back, and what follows. */
 import { describe, expect, test } from 'vitest';
 import {
-  afterLast,
+  afterNothingLeft,
   afterProbe,
   beginRound,
   passBy,
@@ -125,7 +125,7 @@ describe('the events behind', () => {
     const sizes: number[] = [];
     for (let n = 1, size = 0; n <= PROBED_EVENTS; n += 1) {
       if (probing.step === 'first') probing = round(probing);
-      if (probing.step === 'types') probing = afterLast(probing, { now: 0, backoff: [1] }).probing;
+      if (probing.step === 'types') probing = afterNothingLeft(probing, { now: 0, backoff: [1] }).probing;
       const after = probe(probing, n, 'refused');
       probing = after.probing;
       size += 1;
@@ -134,7 +134,7 @@ describe('the events behind', () => {
     expect(sizes).toEqual([1, 4, 16, 64, 215]);
     expect(probing.refused.size).toBe(1 + PROBED_EVENTS);
     expect(probing.refusingSince).toBeNull();
-    const { probing: refusing, over } = afterLast(probing, { now: 5, backoff: [1_000, 2_000] });
+    const { probing: refusing, over } = afterNothingLeft(probing, { now: 5, backoff: [1_000, 2_000] });
     expect([refusing.refusingSince, refusing.nextPassAt, over]).toEqual([5, 1_005, true]);
   });
 
@@ -177,8 +177,8 @@ describe('the events behind', () => {
     const waits: number[] = [];
     for (let now = 0; waits.length < 9; now = probing.nextPassAt) {
       if (probing.step === 'first') probing = round(probing, now);
-      if (probing.step === 'types') ({ probing } = afterLast(probing, { now, backoff: [60_000, 120_000] }));
-      ({ probing } = afterLast(probing, { now, backoff: [60_000, 120_000] }));
+      if (probing.step === 'types') ({ probing } = afterNothingLeft(probing, { now, backoff: [60_000, 120_000] }));
+      ({ probing } = afterNothingLeft(probing, { now, backoff: [60_000, 120_000] }));
       waits.push((probing.nextPassAt - now) / 60_000);
     }
     expect(waits).toEqual([1, 2, 4, 8, 16, 32, 60, 60, 60]);
@@ -186,6 +186,6 @@ describe('the events behind', () => {
 
   test('while the first meets errors of the destination’s own, nothing is called refusing', () => {
     const away = beginRound(null, { first: known(0), tries: 3, reason: '500', away: true, now: 0 });
-    expect(afterLast(away, { now: 5, backoff: [1] }).probing.refusingSince).toBeNull();
+    expect(afterNothingLeft(away, { now: 5, backoff: [1] }).probing.refusingSince).toBeNull();
   });
 });

@@ -33,7 +33,7 @@ function diagnosis(evidence: Partial<SlotEvidence>) {
   const whole = { slot: missing, cursor, walEnd: 1_000n, checkpointsAhead: false, ...evidence };
   const answer = diagnoseSlot(whole);
   return answer.kind === 'lost'
-    ? `${answer.loss.code}${answer.loss.checkpointsUsable ? '' : ', nothing proven'}`
+    ? `${answer.loss.code}${answer.loss.historyEnds ? ', nothing proven' : ''}`
     : answer.kind;
 }
 

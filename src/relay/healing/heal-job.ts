@@ -17,22 +17,22 @@ export interface HealJobOptions {
 }
 
 /**
- * Commits a heal job, which the next connection begins with. When the checkpoints are unusable, the same commit ends the old
- * history. What `within` writes is part of that commit.
+ * Commits a heal job, which the next connection begins with. Where the history ends, the same commit begins
+ * a new one. What `within` writes is part of that commit.
  */
 export async function enqueueHealJob(
   { pool, slot, cursor, server }: HealJobOptions,
-  { reason, checkpointsUsable }: Pick<SlotLoss, 'reason' | 'checkpointsUsable'>,
+  { reason, historyEnds }: Pick<SlotLoss, 'reason' | 'historyEnds'>,
   open?: Job,
   within?: (client: pg.ClientBase) => Promise<void>,
 ): Promise<Job> {
-  const floor = checkpointsUsable
-    ? await newestSettled(pool, { slot, systemIdentifier: server.systemIdentifier })
-    : undefined;
+  const floor = historyEnds
+    ? undefined
+    : await newestSettled(pool, { slot, systemIdentifier: server.systemIdentifier });
   return inTransaction(pool, async (client) => {
     await cursor.lockEpoch(client);
     if (open) await new JobStore(pool, cursor).end(open.id, { state: 'failed', error: reason }, client);
-    if (!checkpointsUsable) {
+    if (historyEnds) {
       await cursor.beginHistory(server, client);
       await new CheckpointStore(pool, cursor).forget(client);
       await new JobStore(pool, cursor).endReplays(`${reason} Ask for the replay again.`, client);

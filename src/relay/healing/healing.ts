@@ -2,15 +2,16 @@
  * Healing a lost slot: the rows that the stream will not bring any more are read from the table.
  *
  *   1. A heal job is committed, with its first position and its reason. From here on no new row counts as proven.
- *   2. Events that are parked from here on are ordered before the position that the old slot had confirmed: see `orderLsn`.
- *      When nothing is proven, rows that were loaded from another cluster get a new created_xid: see restored-rows.ts.
+ *   2. From here on the events of the job that are parked have a place before everything that the old slot had not confirmed:
+ *      see `orderLsn`. When nothing is proven, rows that were loaded from another cluster get a new created_xid: see restored-rows.ts.
  *   3. What is left of the slot is dropped, and the slot is recreated with its snapshot.
  *   4. Nothing is sent before every session sees what the snapshot sees: see `awaitVisible`.
  *   5. Rows are sent that the slot's snapshot sees and the snapshot of the last settled checkpoint does not. In their lanes they
- *      go before anything that is streamed. The step ends when all of them are delivered, parked or dead letters.
+ *      go before anything that is streamed, in the order in which their transactions began (jobs/scan.ts). The step ends when
+ *      all of them are delivered, parked or dead letters.
  *   6. One transaction moves the cursor to the new slot's beginning, adopts publication and table as the snapshot sees them,
  *      records the checkpoint there, and closes the job.
- *   7. Only then the stream starts. Events of jobs that are parked from here on stand where the new slot begins.
+ *   7. Only then the stream starts. From here on the events of jobs that are parked have a place after where the new slot begins.
  *
  * When the process is killed at any point, the job stays open: the next leader drops the new slot and begins again at step 2.
  * Events of the first try come again, and none is missed.
@@ -59,8 +60,8 @@ export class SlotHealing implements PendingHealing {
 
   /**
    * The position under which events of jobs are parked. During the healing it is one below what the old slot had confirmed:
-   * parked events of the old slot can be later than a row that was never sent, and that row must go first. After the healing
-   * it is where the new slot begins.
+   * the lane may have later events parked, while an earlier one was neither delivered nor parked when the slot was lost. That
+   * one is a row of this job, and must go first. After the healing it is where the new slot begins.
    */
   get orderLsn(): Lsn {
     return this.order;

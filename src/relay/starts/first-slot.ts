@@ -2,9 +2,9 @@
  * The slot of a first start, or of a start in a copy: nothing that is kept says what was sent, so a person or the rule for
  * walpost.outbox does.
  *
- * `deliver` is a healing from nothing: every row that the snapshot of the new slot sees is sent, in order, before the stream
- * starts. `skip` is a checkpoint which says that all of them are settled. Either is one transaction, with the row that makes
- * this place the one where walpost is installed.
+ * `deliver` is a healing from nothing: every row that the snapshot of the new slot sees is sent, in the order of a scan
+ * (jobs/scan.ts), before the stream starts. `skip` is a checkpoint which says that all of them are settled. Either is one
+ * transaction, with the row that makes this place the one where walpost is installed.
  */
 import type pg from 'pg';
 import { beginEndpointsAnew, seenChanges } from '../../endpoints/endpoint-rows.ts';
@@ -108,7 +108,7 @@ export async function prepareCopiedSlot(
 async function deliver(options: FirstSlotOptions, reason: string, open?: Job): Promise<Job> {
   const { pool, config } = options;
   await requireScanColumns(pool, config.source.table, reason);
-  return enqueueHealJob(options, { reason, checkpointsUsable: false }, open, async (client) => {
+  return enqueueHealJob(options, { reason, historyEnds: true }, open, async (client) => {
     await moveInstallation(client, 'deliver');
   });
 }

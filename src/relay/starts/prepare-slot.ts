@@ -46,8 +46,8 @@ export async function prepareSlot(options: SlotOptions): Promise<SlotHealing | u
     const confirmed = diagnosis.kind === 'unknown' ? diagnosis.confirmed : undefined;
     return healingOf(options, await prepareFirstSlot(options, start, open, confirmed));
   }
-  const historyUnusable = diagnosis.kind === 'lost' && !diagnosis.loss.checkpointsUsable;
-  if (open && !historyUnusable) return resumeHealing(options, open);
+  const historyEnds = diagnosis.kind === 'lost' && diagnosis.loss.historyEnds;
+  if (open && !historyEnds) return resumeHealing(options, open);
   if (diagnosis.kind === 'lost') return startHealing(options, diagnosis.loss, open);
   if (cursor.recorded?.timeline !== server.timeline) await cursor.adopt(server, cursor.lsn);
   warnIfBehind(state, log);

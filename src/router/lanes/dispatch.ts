@@ -22,7 +22,7 @@ const READ_AGAIN_MS = 20;
 /** Maximum of lanes that try again at once after they could not be read: a hundred thousand would keep the process busy. */
 const READ_AGAIN_LANES = 1_000;
 
-/** Milliseconds in which most destinations answer. */
+/** A turn is lent after the milliseconds in which most destinations answer; so many at once at most. */
 const LENT = { after: 100, most: MOST_LENT_TURNS };
 
 export interface LaneDispatchOptions extends SinkLanesOptions {
@@ -44,7 +44,7 @@ export class LaneDispatch {
   private readonly turns: FairQueue;
   private readonly sent = new Set<SentBatch>();
   /** The sink is over its rate: nobody has a turn until then. */
-  private pausing: Timer | undefined;
+  private rateTimer: Timer | undefined;
   /** Parked lanes whose turn came while nothing more could be read. */
   private readonly unread = new Fifo<Lane>();
   private readingAgain: Timer | undefined;
@@ -72,7 +72,7 @@ export class LaneDispatch {
 
   /** Nothing is on its way, and nobody waits but for the sink's rate. */
   get idle(): boolean {
-    return this.inFlight === 0 && (this.pausing !== undefined || this.turns.waiting === 0);
+    return this.inFlight === 0 && (this.rateTimer !== undefined || this.turns.waiting === 0);
   }
 
   /** The lane is due. */
@@ -90,7 +90,7 @@ export class LaneDispatch {
   }
 
   close(): void {
-    this.pausing?.cancel();
+    this.rateTimer?.cancel();
     this.readingAgain?.cancel();
     this.lending?.cancel();
   }
@@ -111,8 +111,8 @@ export class LaneDispatch {
   private pausedByRate(): boolean {
     const wait = this.options.limiter?.sinkWait ?? 0;
     if (wait <= 0) return false;
-    this.pausing ??= this.options.clock.schedule(wait, () => {
-      this.pausing = undefined;
+    this.rateTimer ??= this.options.clock.schedule(wait, () => {
+      this.rateTimer = undefined;
       this.dispatch();
     });
     return true;
@@ -237,7 +237,7 @@ export class LaneDispatch {
 
   /** It was paused while the event was read. */
   private keepBack(lane: Lane, event: Event): void {
-    this.options.parking.drop([event]);
+    this.options.parking.letGo([event]);
     this.options.scheduler.proceed(lane);
   }
 
@@ -275,7 +275,7 @@ export class LaneDispatch {
 
   private readonly fail = (error: unknown): void => this.options.failure.abort(asDefect(error));
 
-  /** Undefined while memory is full or rows wait to be removed; otherwise to be called when the batch is there. */
+  /** Undefined while memory is full, or thousands of rows wait to be removed; otherwise to be called when the batch is there. */
   private roomToRead(): (() => void) | undefined {
     return this.options.parking.isBehind ? undefined : this.options.accounts.reserve();
   }

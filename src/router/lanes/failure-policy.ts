@@ -37,7 +37,7 @@ export interface FailureState {
   readonly leftOfRefused: number;
   /** Something was accepted since the first event was first refused alone. */
   readonly acceptedSinceRefused: boolean;
-  /** Attempts of the first event alone that were not accepted, 5xx answers included. */
+  /** Answers for the first event alone that did not accept it. Here a 5xx counts too; elsewhere it is no refusal. */
   readonly loneRefusals: number;
   /** How many of them count as failures of the event itself. */
   readonly failures: number;
@@ -50,7 +50,7 @@ export interface FailureState {
 export interface RetryPolicy {
   readonly quickRetries: number;
   readonly maxAttempts: number;
-  /** Milliseconds between own failures, and between passes over the events behind; the last repeats. */
+  /** Milliseconds between own failures, and between passes over the events behind the first; the last repeats. */
   readonly backoff: readonly number[];
   /** Milliseconds after which an event that is not settled is parked. */
   readonly parkAfter: number;
@@ -158,6 +158,7 @@ function afterAnswerAlone(
     if (refused) return { failure, decision: { kind: 'dead_letter', attempts: tries + 1 } };
     if (failure.loneRefusals < policy.maxAttempts) return waitForDestination(failure, cause, moment, policy);
   }
+  // A 5xx answer (`unavailable`) is `refused` only when others were accepted since the last failure: that is proof enough.
   const isOwn = leftOfRefused > 0 || failure.acceptedSinceRefused || cause.kind === 'unavailable';
   if (refused && isOwn) return afterOwnFailure(before, failure, cause, { proven: fresh || leftOfRefused > 0, policy });
   if (failure.loneRefusals >= policy.maxAttempts && (refused || lastsLong(failure, policy)))
@@ -209,7 +210,7 @@ export function afterDeadLetter(failure: FailureState): FailureState | null {
 }
 
 /** After the oldest events were given up because the destination is away, which it still is: the wait goes on as before. */
-export function afterExpired(failure: FailureState): FailureState {
+export function afterUnavailable(failure: FailureState): FailureState {
   return { ...failure, loneRefusals: 0, failures: 0, probing: null };
 }
 
@@ -220,7 +221,7 @@ export function afterExpired(failure: FailureState): FailureState {
 export function afterLeft(failure: FailureState, count: number): FailureState | null {
   if (failure.outages === 0 || failure.probing) return without(failure, count);
   const suspects = Math.max(0, failure.suspects - count);
-  return { ...afterExpired(failure), suspects, leftOfRefused: Math.max(0, failure.leftOfRefused - count) };
+  return { ...afterUnavailable(failure), suspects, leftOfRefused: Math.max(0, failure.leftOfRefused - count) };
 }
 
 /** The events behind the first are tried from here on. */

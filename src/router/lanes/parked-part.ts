@@ -8,7 +8,7 @@
  *     in the table already. It counts down with every insert and never falls below 0. Inserts become durable in the order
  *     in which they were handed over, so the older events are among those that are counted.
  *   - A read is allowed only when `insertsBeforeRead` is 0 and the server has nothing to send again.
- *   - `readAfter` is the place behind which the next read begins. It is null after events were put in front of the rows.
+ *   - `readAfter` is the place after which the next read begins. It is null after events were put in front of the rows.
  *   - The lane is live again only after a read from the first row found nothing, and nothing was or became durable
  *     during that read.
  */

@@ -120,7 +120,7 @@ export class LaneParking {
   }
 
   /**
-   * Reads one event without moving the lane's place: the one behind `after`, or, with `otherTypes`, the first event among the
+   * Reads one event without moving the lane's place: the one after the place `after`, or, with `otherTypes`, the first event among the
    * next `most` that has none of these types.
    */
   async readOne(lane: Lane, given: { after: string | null; most: number; otherTypes?: readonly string[] }) {
@@ -131,7 +131,7 @@ export class LaneParking {
   }
 
   /** The parked events leave memory; their rows stay. */
-  drop(events: readonly Event[]): void {
+  letGo(events: readonly Event[]): void {
     this.options.accounts.released(events);
   }
 

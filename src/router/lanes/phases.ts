@@ -25,7 +25,7 @@ export type Phase =
   | 'ready'
   /** No snapshot sees its oldest transaction yet. */
   | 'awaiting_visibility'
-  /** Its dead letters are not durable yet: after a crash they would come again, behind what was sent after them. */
+  /** Its dead letters are not durable yet: after a crash they would come again, after later events that were sent meanwhile. */
   | 'awaiting_dead_letters'
   /** The next parked events are being read. */
   | 'reading'

@@ -2,7 +2,7 @@
  * The event or the destination? One event of a lane is refused alone, again and again, and nothing else of the sink is
  * accepted, so nobody can tell. Then the events behind it are tried, alone, and the answers decide. Pure, like failure-policy.ts.
  *
- *   first    the first event is tried, after each wait      -> types, when it is refused again; in the first pass, behind
+ *   first    the first event is tried, after each wait      -> when it is refused again: behind in the first pass, else types
  *   types    the first event of a type not tried yet is     -> behind, when there is none
  *            tried; left out in the first pass
  *   behind   those behind are tried once, in order, some    -> first, when those of the round were refused; when a page of
@@ -133,8 +133,8 @@ export function passBy(probing: Probing, event: ProbedEvent, place: string): Pro
   return { ...probing, ...behind(probing, place) };
 }
 
-/** Nothing is left to try in this step; `over`: the lane waits now. */
-export function afterLast(
+/** No event is left to try in the step `types` or `behind`; `over`: the lane waits now. */
+export function afterNothingLeft(
   before: Probing,
   { now, backoff }: { readonly now: number; readonly backoff: readonly number[] },
 ): { readonly probing: Probing; readonly over: boolean } {
@@ -160,7 +160,7 @@ export function triesOf(probing: Probing, event: { readonly parkedId: string | n
   return event.parkedId === first ? probing.firstTries : probing.passes + (probing.passEnded ? 0 : 1);
 }
 
-/** The same, when its last try is due; undefined when it is not. */
+/** How often the event was tried alone, when only its last try is left; undefined in every other step, and when it was not tried. */
 export function triesBefore(probing: Probing | null, event: { readonly parkedId: string | null }): number | undefined {
   return (probing?.step === 'last' && triesOf(probing, event)) || undefined;
 }

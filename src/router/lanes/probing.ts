@@ -11,7 +11,7 @@ import type { Lane } from './lane.ts';
 import type { LaneScheduler } from './lane-scheduler.ts';
 import type { LaneParking } from './parking.ts';
 import {
-  afterLast,
+  afterNothingLeft,
   afterProbe,
   isThrough,
   passBy,
@@ -35,7 +35,7 @@ export interface ProbeOutcomes {
 export interface LaneProbingOptions {
   readonly policy: RetryPolicy;
   readonly expiry: Expiry;
-  readonly parking: Pick<LaneParking, 'park' | 'readOne' | 'drop'>;
+  readonly parking: Pick<LaneParking, 'park' | 'readOne' | 'letGo'>;
   readonly clock: Clock;
   readonly random: () => number;
   readonly scheduler: LaneScheduler;
@@ -89,14 +89,14 @@ export class LaneProbing {
     if (event) {
       const passed = passBy(failure.probing, event, last ?? '');
       if (!passed && !this.options.expiry.isExpired(event)) return event;
-      if (passed) this.options.parking.drop(events);
+      if (passed) this.options.parking.letGo(events);
       else this.options.outcomes.expire(lane, event, triesOf(failure.probing, event));
       const { maxAttempts } = this.options.policy;
       const settled = { outcome: 'settled', place: last ?? '', maxAttempts } as const;
       this.next(lane, failure, passed ? { probing: passed, over: false } : afterProbe(failure.probing, event, settled));
     } else {
       const { clock, policy } = this.options;
-      this.next(lane, failure, afterLast(failure.probing, { now: clock.now(), backoff: policy.backoff }));
+      this.next(lane, failure, afterNothingLeft(failure.probing, { now: clock.now(), backoff: policy.backoff }));
     }
     return undefined;
   }
@@ -111,12 +111,13 @@ export class LaneProbing {
     lane.setSlow(verdict?.kind === 'unavailable' && verdict.slow === true);
     const outcome = outcomeOf(verdict);
     const { probing, over } = afterProbe(failure.probing, event, { outcome, place, maxAttempts });
+    // An error of the destination's own says as little of the event as no answer does.
     const away = outcome === 'silent' || outcome === 'answered';
     const now = this.options.clock.now();
     const awaySince = away ? (failure.awaySince ?? now) : null;
     if (outcome === 'accepted') this.options.outcomes.settle(lane, [event]);
     else if (verdict?.kind === 'rejected') this.options.outcomes.deadLetter(lane, event, { verdict, attempts: 1 });
-    else this.options.parking.drop([event]);
+    else this.options.parking.letGo([event]);
     const next = {
       ...failure,
       awaySince,

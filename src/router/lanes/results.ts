@@ -20,7 +20,7 @@ import {
   afterAccepted,
   decideAfterFailure,
   afterDeadLetter,
-  afterExpired,
+  afterUnavailable,
   afterLeft,
   newFailureState,
   ofOneEvent,
@@ -38,7 +38,7 @@ export interface LaneResultsOptions {
   readonly blocks: boolean;
   readonly rule: Pick<LaneRule, 'ownDestinations'>;
   readonly expiry: Expiry;
-  readonly parking: Pick<LaneParking, 'park' | 'remove' | 'readOne' | 'drop'>;
+  readonly parking: Pick<LaneParking, 'park' | 'remove' | 'readOne' | 'letGo'>;
   readonly clock: Clock;
   readonly random: () => number;
   readonly accounts: SinkAccounts;
@@ -145,7 +145,7 @@ export class LaneResults implements ProbeOutcomes {
     const { policy, clock } = this.options;
     const { delay, eventToBlame } = decision;
     this.setFailure(lane, failure);
-    if (failure.outages > 0) this.deadLetterExpired(lane, failure, verdict);
+    if (failure.outages > 0) this.deadLetterUnavailable(lane, failure, verdict);
     if (delay <= 0) return this.options.scheduler.requeue(lane);
     const failingFor = clock.now() + delay - failure.since; // since it began, or something was last accepted
     if (lane.isPassing && (lane.paused || failingFor >= policy.parkAfter))
@@ -180,17 +180,17 @@ export class LaneResults implements ProbeOutcomes {
    * A destination that has been away for `unavailableFor` gives up the events that have waited that long. Age alone says
    * nothing: an event may have waited for a person, for its turn, or while this process was stopped.
    */
-  private deadLetterExpired(lane: Lane, failure: FailureState, verdict: BatchFailure['verdict']): void {
+  private deadLetterUnavailable(lane: Lane, failure: FailureState, verdict: BatchFailure['verdict']): void {
     const { policy, clock } = this.options;
     const latest = clock.now() - policy.unavailableFor;
     const { awaySince, outages: attempts } = failure;
     if (policy.unavailableFor === 0 || awaySince === null || awaySince > latest) return;
-    const isExpired = ({ origin }: Event): boolean => origin.visible && origin.receivedAt <= latest;
-    if (!lane.first || !isExpired(lane.first)) return;
-    while (lane.first && isExpired(lane.first)) {
+    const hasWaited = ({ origin }: Event): boolean => origin.visible && origin.receivedAt <= latest;
+    if (!lane.first || !hasWaited(lane.first)) return;
+    while (lane.first && hasWaited(lane.first)) {
       this.giveUpFirst(lane, { verdict: { ...verdict, kind: 'unavailable' }, attempts });
     }
-    this.setFailure(lane, afterExpired(failure));
+    this.setFailure(lane, afterUnavailable(failure));
   }
 
   /** The lane is paused: what a redrive was to send ahead of it stays a dead letter. */

@@ -3,7 +3,7 @@
  * its origin still has to settle.
  *
  *                          memory                     origin
- *   the router accepts     takes, once for all lanes  expects one more for each lane
+ *   the router takes in    takes, once for all lanes  expects one more for each lane
  *   delivered              gives back                 settles, unless it was read from Postgres
  *   parked                 gives back                 settles
  *   read from Postgres     takes                      -: it settled when it was parked
@@ -24,7 +24,7 @@ export interface SinkAccounts {
   /** Room in memory for a batch that is to be read, with the function that gives it back; undefined when there is none. */
   reserve(): (() => void) | undefined;
   read(events: readonly Event[]): void;
-  /** They are for nobody any more. */
+  /** The lane has ended, so they are for nobody any more. */
   dropped(events: readonly Event[]): void;
   /** Events that were read leave memory; their rows stay. */
   released(events: readonly Event[]): void;

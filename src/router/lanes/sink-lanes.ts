@@ -161,7 +161,7 @@ export class SinkLanes {
     this.scheduler.seen();
   }
 
-  /** Parks every lane whose oldest event has waited for `parkAfter` milliseconds. Events of one transaction arrived together, so the first says it for all. */
+  /** Parks every lane whose oldest event, which is its first, has waited for `parkAfter` milliseconds. */
   parkOverdue(parkAfter: number): void {
     const latest = this.options.clock.now() - parkAfter;
     this.lanes.forEach((lane) => {

@@ -3,11 +3,11 @@
  *
  *   closed      every batch passes; DestinationHealth decides when to open
  *   open        nothing passes for `resetAfter`
- *   half_open   one batch passes as the probe: answered, the breaker closes; unavailable, it opens again
+ *   half_open   one batch passes as the probe: unavailable, which a 5xx answer is too, the breaker opens again; else it closes
  *
  * opossum keeps the state, the waiting time and the single probe. Its own statistics count calls instead of organizations,
  * so `volumeThreshold` keeps them from opening it, and batches bypass it while it is closed. A batch that was sent before
- * the breaker opened says nothing about a later state, so its answer is not counted (`#term`).
+ * the breaker opened says nothing about a later state, so its answer is not counted (`term`).
  */
 import CircuitBreaker from 'opossum';
 import type { Clock } from '../../clock.ts';
@@ -45,6 +45,7 @@ export class DestinationBreaker<T extends Attempt> {
   private readonly options: BreakerOptions;
   private readonly health: DestinationHealth;
   private readonly circuit: CircuitBreaker<[() => Promise<T>], T>;
+  /** Counts the changes of state. */
   private term = 0;
   /** When the present state began. */
   private since = 0;
