@@ -196,8 +196,11 @@ describe('answers for each event', () => {
       await harness.clock.advance(300);
     }
     expect(harness.sent.filter(({ organization }) => organization === 'x').map(({ events }) => events.join())).toEqual([
-      ...['poison', 'poison', 'poison'],
-      ...['next', 'next'],
+      'poison',
+      'poison',
+      'poison',
+      'next',
+      'next',
     ]);
     expect(harness.letters.map(({ item, reason, attempts }) => [item.eventId, reason, attempts])).toEqual([
       ['poison', 'rejected', 3],
