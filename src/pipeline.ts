@@ -3,9 +3,10 @@
  *
  *   slot -> decoder -> router -> sinks -> ack
  *
- * "Accepted" and "settled" are different words. A stage that takes an event in has accepted it, which promises nothing:
- * the event lives in memory and a crash loses it. An event is settled when it was delivered or durably stored; only that
- * lets the cursor move. Whatever is accepted and not settled comes again from the slot after a restart.
+ * Three words are different. "Taken in": a stage has the event, which promises nothing, because it lives in memory and a
+ * crash loses it; the router's methods named `accept…` take in. "Accepted": a destination has answered `delivered`.
+ * "Settled": the event was delivered or durably stored, or nobody wants it; only that lets the cursor move. What was taken
+ * in and not settled comes again from the slot after a restart.
  */
 import type { EndpointChange } from './endpoint.ts';
 import type { Event, Origin, Poison } from './event.ts';
@@ -34,7 +35,7 @@ export interface Commit {
   readonly endLsn: Lsn;
 }
 
-/** What a message of the output plugin means to walpost. Type, Origin and Relation messages are no step. */
+/** What a message of the output plugin means to walpost. The plugin also sends messages named Type, Origin and Relation: no steps. */
 export type Step = Begin | Event | Poison | EndpointChange | Commit;
 
 export interface Decoder {
@@ -139,7 +140,8 @@ export interface Destination {
 
 // ── 5 ack ────────────────────────────────────────────────────────────────────────────────────────────────────────
 //
-// An event tells ack itself that it is in flight, and that it is settled: `expect` and `settle` of its Origin (event.ts).
+// Nobody calls ack for an event: its Origin (event.ts) counts. Who takes the event in calls `expect` there (the router; for what
+// reaches no lane router/lanes/dead-letters.ts), and who is done with it calls `settle` (router/lanes/sink-accounts.ts).
 
 /** Something that is stored for a person. */
 export interface DeadLetter {
@@ -170,7 +172,7 @@ export interface DeadLetterOffice {
 export interface ParkingLot {
   /** Calls back once the events are durable; tries until they are. Storing an event again has no effect. */
   park(lane: LaneName, events: readonly Event[], stored: () => void): void;
-  /** The first events of the lane behind `after` (the first of all when null), within the limits. Never rejects but by closing. */
+  /** The first events of the lane after the place `after` (the first of all when null), within the limits. Never rejects but by closing. */
   read(lane: LaneName, after: string | null, limits: PageLimits): Promise<ParkedPage>;
   /** The events were delivered, or are dead letters; calls back once their rows are gone. */
   remove(events: readonly Event[], removed: () => void): void;

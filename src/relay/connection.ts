@@ -1,5 +1,5 @@
 /**
- * Step 4 of a start: one connection of a leader, from the healing that may have to come first to the last confirmation.
+ * The step `connection` of relay.ts: from the healing that may have to come first to the last confirmation.
  *
  * It runs the stages that wiring.ts has put together. One of them, slot/slot-stream.ts, is the replication connection itself.
  */

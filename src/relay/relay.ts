@@ -1,16 +1,19 @@
 /**
  * READ FIRST: the relay. It stands by until it leads, keeps one connection to the slot, and ends in good order. A connection
- * is made in these steps, and made anew when it breaks:
+ * is made in these steps, and made anew when it breaks. Other files call them by these names:
  *
- *   1 checks       leadership/preflight.ts     server, schema, source, and what this start is (starts/)
- *   2 leadership   leadership/leadership.ts    the lock of the slot; a standby waits here
- *   3 slot         leadership/takeover.ts      a new epoch of the cursor row, and a slot to stream from (starts/prepare-slot.ts)
- *   4 connection   connection.ts               a healing first when the slot was lost, then the stream
- *   5 recovery     healing/, reconnect.ts      what an error means for the slot, and when to try again
+ *   checks       leadership/preflight.ts     server, schema, source, and what this start is (starts/)
+ *   leadership   leadership/leadership.ts    the lock of the slot; a standby waits here
+ *   slot         leadership/takeover.ts      a new epoch of the cursor row, and a slot to stream from (starts/prepare-slot.ts)
+ *   connection   connection.ts               first a healing, when rows of the table have to be sent; then the stream
+ *   recovery     healing/, reconnect.ts      what an error means for the slot, and when to try again
+ *
+ * READ SECOND: pipeline.ts, the contracts between the stages that a connection runs.
  *
  * Four things have to do with "one connection to the slot", and each is something else: this class makes one after the
- * other; RelayConnection (connection.ts) is one of them, from the first step to the last confirmation; Pipeline (wiring.ts)
- * is the stages that it runs; SlotStream (slot/slot-stream.ts) is the first stage, which speaks the replication protocol.
+ * other; RelayConnection (connection.ts) is one of them, from the healing that may come first to the last confirmation;
+ * Pipeline (wiring.ts) is the stages that it runs; SlotStream (slot/slot-stream.ts) is the first stage, which speaks the
+ * replication protocol.
  *
  * The sinks, with their breakers and sockets, live as long as the relay. Everything else, the leader's lock too, lives as
  * long as one connection: a leader whose connection breaks makes room for a standby whose connection works.
@@ -134,12 +137,12 @@ export class Relay implements RunningRelay {
     this.leaderPid = undefined;
     const { config, log, clock } = this.options;
     const onStandby = (standby: Standby): void => this.standBy(standby);
-    // 1 checks, 2 leadership, 3 slot
+    // checks, leadership, slot
     await using term = await acquireLeadership({ config, log, clock, signal, onStandby });
     await using _log = this.deliveryLog.writeTo(term);
     using _endpoints = this.endpoints.lead(term);
     const sinks = await this.sinksOf(term);
-    // 4 connection
+    // connection
     const { roleModel, captures } = this;
     const connection = new RelayConnection({
       config,
@@ -161,7 +164,7 @@ export class Relay implements RunningRelay {
       await runDuringTerm(connection, term, signal);
     } catch (error) {
       isDefect = error instanceof WalpostError && error.code === 'DEFECT';
-      throw await judgeStreamError(error, { config, log, term }); // 5 recovery; keepTrying calls this again
+      throw await judgeStreamError(error, { config, log, term }); // recovery; keepTrying calls `connect` again
     } finally {
       this.connection = undefined;
       detach();
@@ -170,7 +173,7 @@ export class Relay implements RunningRelay {
     }
   }
 
-  /** The sinks as this connection reaches them: fenced by the lock, and behind the crash guard. */
+  /** The sinks as this connection reaches them: closed once the lock is lost, and behind the crash guard. */
   private async sinksOf(term: LeaderTerm): Promise<readonly Destination[]> {
     const { log, clock } = this.options;
     const record = await CrashRecord.begin(term.controlPool, term.cursor, this.hasLed);

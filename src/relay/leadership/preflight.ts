@@ -1,5 +1,5 @@
 /**
- * Step 1 of a start: everything that only a person can change is checked before the lock, so that a standby reports a wrong
+ * The step `checks` of relay.ts: everything that only a person can change is checked before the lock, so that a standby reports a wrong
  * configuration while another process leads.
  */
 import type pg from 'pg';

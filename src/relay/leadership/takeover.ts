@@ -1,4 +1,4 @@
-/** Step 3 of a start, under the lock: the writes of the previous leader are refused from here on, then the slot is taken over. */
+/** The step `slot` of relay.ts, under the lock: the writes of the previous leader are refused from here on, then the slot is taken over. */
 import type pg from 'pg';
 import type { Clock } from '../../clock.ts';
 import type { Config } from '../../config/schema.ts';

@@ -1,4 +1,4 @@
-/** Step 3 of relay.ts: finds out whether the slot is sound, new or lost, and returns a healing when rows must be sent first. */
+/** In the step `slot` of relay.ts: is the slot sound, new or lost? Returns a healing when rows must be sent before the stream. */
 import type pg from 'pg';
 import { WalpostError } from '../../errors.ts';
 import type { Job } from '../../jobs/job.ts';
@@ -24,13 +24,14 @@ export interface SlotOptions extends FirstSlotOptions {
 /**
  * Resolves when the slot can be streamed from, with a healing when rows have to be sent first:
  *
- *   start     slot                     healing
- *   copy      any                      as source.existing says
- *   first     any                      of the rows that exist; of a mapped table, as source.existing says
- *   continue  lost, history unusable   begun anew, of the whole table; or refused (source.on_slot_lost: stop)
- *   continue  any, heal job open       the open job is resumed, also when the slot was recreated by it (SLOT_REPLACED)
- *   continue  lost                     begun, from the last settled checkpoint; or refused (source.on_slot_lost: stop)
- *   continue  sound                    none
+ *   start      slot                   healing
+ *   copy       any                    as source.existing says
+ *   first      any                    of the rows that exist; of a mapped table, as source.existing says
+ *   take_over  any                    as continue; adopt-former-slot.ts has left an open heal job
+ *   continue   lost, history ends     begun anew, of the whole table; or refused (source.on_slot_lost: stop), open job or not
+ *   continue   any, heal job open     the open job is resumed, also when the slot was recreated by it (SLOT_REPLACED)
+ *   continue   lost                   begun, from the last settled checkpoint; or refused (source.on_slot_lost: stop)
+ *   continue   sound                  none
  *
  * A start continues when the cursor has a position or a heal job is open, whether the slot is there or not (start-facts.ts).
  */

@@ -25,7 +25,7 @@ export async function startObstacle(config: Config, pool: pg.Pool): Promise<stri
   }
 }
 
-/** A healing that was begun is resumed, whatever source.on_slot_lost says. */
+/** A healing that was begun is resumed, also with source.on_slot_lost: stop, unless the history has ended: that is not looked for here. */
 async function refuseGone(pool: pg.Pool, slot: string): Promise<void> {
   if ((await openJobs(pool, slot)).some(({ kind }) => kind === 'heal')) return;
   throw new WalpostError('SLOT_LOST', { detail: `Slot "${slot}": The slot is missing.` });
