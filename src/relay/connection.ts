@@ -33,6 +33,7 @@ export class RelayConnection {
   private readonly draining = new AbortController();
   private drained: Promise<void> | undefined;
   private isStreaming = false;
+  private isHealing = false;
 
   constructor(options: RelayOptions) {
     this.options = options;
@@ -46,6 +47,11 @@ export class RelayConnection {
   /** From START_REPLICATION until now. */
   get streaming(): boolean {
     return this.isStreaming;
+  }
+
+  /** Rows of the table are being sent, and the stream has not begun. */
+  get healing(): boolean {
+    return this.isHealing;
   }
 
   /** Streams until the signal aborts or `drain` is done; rejects when the connection ends otherwise. */
@@ -105,6 +111,7 @@ export class RelayConnection {
     const { router, failure } = this.parts;
     if (!term.healing) return true;
     if (config.source.messages) log.error('healing reads rows: events of walpost.emit that no slot has sent are lost');
+    this.isHealing = true;
     try {
       const beginning = (snapshot: pg.ClientBase): Promise<void> => endpoints.readNow(snapshot);
       await term.healing.run(router, clock, AbortSignal.any([ended, this.draining.signal]), beginning);
@@ -112,6 +119,8 @@ export class RelayConnection {
       if (failure.signal.aborted) throw failure.signal.reason;
       if (!ended.aborted && !this.drained) throw error;
       await this.drained;
+    } finally {
+      this.isHealing = false;
     }
     return !ended.aborted && !this.draining.signal.aborted;
   }

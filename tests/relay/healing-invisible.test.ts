@@ -91,6 +91,8 @@ test(
     try {
       await delay(1_000); // longer than any window: nothing may come, so nothing can signal
       expect(scene.log.events.filter(({ event_id: id }) => !ids.includes(id))).toEqual([]);
+      const { ready, role, detail } = relay.service.readiness();
+      expect([ready, role, detail]).toEqual([false, 'starting', expect.stringMatching(/^healing: /)]);
       await liftStandby(scene);
       const id = await stuck.id();
       await scene.log.has([id]);

@@ -28,6 +28,8 @@ import { maxLsn } from '../../lsn.ts';
 import type { GuardedSink } from '../../sinks/guard/guarded-sink.ts';
 import { VERSION } from '../../version.ts';
 
+const HEALING = 'healing: rows that the stream will not bring are sent from the table';
+
 /** Milliseconds since the Unix epoch. */
 function committedAtMs(origin: Origin): number | undefined {
   return origin.committedAtMicros === null ? undefined : unixMs(origin.committedAtMicros);
@@ -125,6 +127,7 @@ export class RelayStatus {
   }
 
   readiness(): Readiness {
+    if (this.attached?.healing === true) return { ...this.ready, detail: HEALING };
     if (!this.attached?.streaming) return this.ready;
     const { term, storedEvents } = this.attached.parts;
     const stalls = storedEvents.stalls.map(({ what }) => `; ${what} fails`); // anybody may ask: /status says why
