@@ -132,7 +132,11 @@ export const ERROR_CODES = {
     'The server has not answered for twice its wal_sender_timeout.',
     'When it happens again and again, look at the network and at the load of the server.',
   ),
-  SERVER_SHUTDOWN: entry('retry', 'The server is shutting down or starting up.', 'Wait until it has started.'),
+  SERVER_SHUTDOWN: entry(
+    'retry',
+    'The server has ended the connection, or is starting up.',
+    'Wait for the next attempt, which tells: the server restarts, somebody ended the session, or the slot was invalidated (SLOT_LOST).',
+  ),
   PROTOCOL: entry(
     'fatal',
     'The server sent something that the replication protocol does not allow here.',
