@@ -113,7 +113,12 @@ const delivery = z
     park_after: duration({ min: '100ms' })
       .prefault('10s')
       .describe('An event that is not settled within this time is parked, so that the slot can move on.'),
-    max_attempts: z.int().min(1).max(100).default(3).describe('Refusals of one event before it becomes a dead letter.'),
+    max_attempts: z
+      .int()
+      .min(1)
+      .max(100)
+      .default(3)
+      .describe('Refusals of one event before it becomes a dead letter, while the sink accepts others.'),
     backoff: z
       .array(duration())
       .min(1)

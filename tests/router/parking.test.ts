@@ -56,6 +56,22 @@ describe('a sink that is away', () => {
     expect(harness.sent.length).toBe(before);
   });
 
+  test('is tried when its breaker lets a batch through, if a person has asked for it, whatever it said of the wait', async () => {
+    const harness = new Harness();
+    let up = false;
+    harness.answer = () => (up ? DELIVERED : { kind: 'unavailable', reason: 'down', retryAfter: 3_600_000 });
+    harness.accept('x', '1');
+    await harness.clock.advance(20_000);
+    harness.closedFor = 5_000;
+    up = true;
+    harness.router.wake({ sink: 'a' });
+    await harness.clock.advance(4_000);
+    expect(harness.batches).toEqual(['x:1']);
+    harness.closedFor = 0;
+    await harness.clock.advance(2_000);
+    expect(harness.batches).toEqual(['x:1', 'x:1']);
+  });
+
   test('gives up what has waited for unavailable_for, and only that', async () => {
     const harness = new Harness({ config: { delivery: { unavailable_for: '1h' } } });
     recording(harness, () => false);
