@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
-import type { ErrorCode } from '../../src/errors.ts';
+import type { ErrorCode, WalpostError } from '../../src/errors.ts';
 import { RelayInProcess } from '../support/relay-in-process.ts';
 import { startServer } from '../support/server.ts';
 import { type Outbox, type Step, TableScene } from './table-scene.ts';
@@ -288,13 +288,22 @@ test('a table that cannot be read again ends the relay, until it can be', async 
   expect((await scene.settled()).dead).toEqual([]);
 });
 
-test('row-level security that hides rows from scans is said once, and delivery goes on', async () => {
+test.each([
+  ['row-level security that hides rows from scans', 'ROW_SECURITY', 'DROP POLICY walpost_relay ON {table}'],
+  ['a right to read the table that is taken away', 'PERMISSION_DENIED', 'REVOKE SELECT ON {table} FROM walpost_relay'],
+])('%s is said once, and delivery goes on; the next start refuses', async (_what, code, change) => {
   await using scene = await TableScene.set(server.url(), 'walpost', { role: true });
-  await scene.take([3, 'DROP POLICY walpost_relay ON {table}']);
-  await scene.says('ROW_SECURITY');
+  await scene.take([3, change]);
+  await scene.says(code);
   await scene.take([3]);
   expect(await scene.settled()).toEqual({ repeated: 0, undone: 0, dead: [] });
-  expect(scene.relay.lines.filter((line) => line.includes('ROW_SECURITY'))).toHaveLength(1);
+  expect(scene.relay.lines.filter((line) => line.includes(`"${code}"`))).toHaveLength(1);
+  const error = (await scene.restart().catch((reason: unknown) => reason)) as WalpostError;
+  expect(error).toMatchObject({ code, policy: 'operator' });
+  await scene.take([error.remedy.split(';')[0] ?? '']);
+  await scene.restart();
+  await scene.take([1]);
+  expect((await scene.settled()).dead).toEqual([]);
 });
 
 // Postgres 18 passes such a row without a word.

@@ -126,6 +126,7 @@ async function hasFuture({ pool, table }: RestampOptions): Promise<boolean> {
 
 async function tellOfMapped(options: RestampOptions): Promise<void> {
   if (!(await hasFuture(options))) return;
+    if (isSqlState(error, SQLSTATE.insufficientPrivilege)) return false; // the check of the source table reports it
   const { table, log } = options;
   const name = quoteQualified(table);
   const { code, message, remedy } = new WalpostError('RESTORED_ROWS', {
