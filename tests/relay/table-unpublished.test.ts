@@ -100,11 +100,16 @@ describe.concurrent('what the stream missed is read from the table:', () => {
 
 interface Stop extends Case {
   readonly code: ErrorCode;
+  readonly source?: object;
   /** What a person does where the remedy of the error is no statement. */
   readonly remedy?: readonly Step[];
+  /** What is done after the remedy. */
+  readonly afterwards?: readonly Step[];
   /** Rows that arrive before anybody looks cannot be read, and are stored as they are. */
   readonly poison?: boolean;
 }
+
+const FOREIGN = 'CREATE EXTENSION postgres_fdw; CREATE SERVER other FOREIGN DATA WRAPPER postgres_fdw';
 
 const STOPS: readonly Stop[] = [
   {
@@ -140,7 +145,52 @@ const STOPS: readonly Stop[] = [
     what: 'a table inherits from it, and is written to',
     code: 'SOURCE_DIVERTED',
     outbox: 'mapped',
-    steps: ['CREATE TABLE shop.child () INHERITS (shop.outbox)', 2],
+    steps: [
+      'CREATE TABLE shop.child () INHERITS (shop.outbox)',
+      2,
+      "INSERT INTO shop.child (id, org, kind, body, seq) SELECT gen_random_uuid(), gen_random_uuid(), 'of.child', '{}', 0",
+      1,
+    ],
+  },
+  {
+    what: 'a mapped column is generated',
+    code: 'PUBLICATION_TABLE',
+    outbox: 'mapped',
+    steps: [
+      'ALTER TABLE {table} DROP COLUMN body, ADD COLUMN body text GENERATED ALWAYS AS (note) STORED',
+      { payload: 'note' },
+      2,
+    ],
+    afterwards: [{ payload: 'body' }],
+    poison: true,
+  },
+  {
+    what: 'the table is a partition, and its root is published too',
+    code: 'PUBLICATION_TABLE',
+    outbox: 'mapped partitioned',
+    source: { table: 'shop.late' },
+    steps: ['ALTER PUBLICATION shop ADD TABLE shop.outbox', 2],
+  },
+  {
+    what: 'a partition is a foreign table',
+    code: 'SOURCE_DIVERTED',
+    outbox: 'mapped partitioned',
+    steps: [
+      `${FOREIGN}; DROP TABLE shop.early`,
+      `CREATE FOREIGN TABLE shop.early PARTITION OF shop.outbox FOR VALUES FROM (MINVALUE) TO ('2020-01-01') SERVER other`,
+      2,
+    ],
+  },
+  {
+    what: 'a foreign table has taken the place of the table',
+    code: 'SOURCE_TABLE',
+    outbox: 'mapped',
+    steps: [
+      `${FOREIGN}; ALTER TABLE {table} RENAME TO kept; CREATE FOREIGN TABLE shop.outbox (id uuid) SERVER other`,
+      { table: 'shop.kept' },
+      2,
+    ],
+    remedy: ['DROP FOREIGN TABLE shop.outbox; ALTER TABLE shop.kept RENAME TO outbox', { table: 'shop.outbox' }],
   },
   {
     what: 'a rule does something else instead of the insert',
@@ -228,15 +278,16 @@ const STOPS: readonly Stop[] = [
 describe.concurrent(
   'ends with an error, starts again only when its remedy was carried out, and nothing is lost:',
   () => {
-    test.for(STOPS)('$what', async ({ outbox, code, steps, remedy, poison = false }) => {
-      await using scene = await TableScene.set(server.url(), outbox);
+    test.for(STOPS)('$what', async ({ outbox, code, source = {}, steps, remedy, afterwards = [], poison = false }) => {
+      await using scene = await TableScene.set(server.url(), outbox, { source });
       await scene.take([3, ...steps]);
       const error = await scene.stops();
       expect(error).toMatchObject({ code, policy: 'operator' });
       await expect(scene.restart()).rejects.toMatchObject({ code });
-      await scene.take([...(remedy ?? [error.remedy.split(';')[0] ?? '']), 3]);
+      await scene.take([...(remedy ?? [error.remedy.split(';')[0] ?? '']), ...afterwards, 3]);
       await scene.restart();
       const { dead } = await scene.settled();
+      expect(scene.log.events.filter(({ event_id }) => !scene.written.includes(event_id))).toEqual([]);
       expect(new Set(dead)).toEqual(new Set(poison ? ['poison'] : []));
       await scene.relay.streams();
     });

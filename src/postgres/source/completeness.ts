@@ -9,8 +9,9 @@
  *
  * When they differ, a replay reads the rows that may be missing. Only its end records the new numbers as complete.
  *
- * The identity is null while the table is not published as it should be. One thing leaves no trace in it: a partition that was
- * unlogged for a while. That has to be noticed while it is unlogged.
+ * The identity is null while the table is not published as it should be. Two things leave no trace in it: a partition that was
+ * unlogged for a while, and a table whose rows were published under the name of its root for a while. They have to be noticed
+ * while they last.
  */
 import type pg from 'pg';
 import { databaseError } from '../database-error.ts';
@@ -34,7 +35,12 @@ export const SOURCE_IDENTITY = `(
                    ORDER BY number LIMIT 1) AS member
    WHERE p.pubname = $3 AND p.pubinsert AND c.relnamespace = to_regnamespace(quote_ident($4)) AND c.relname = $5
      AND NOT EXISTS (SELECT FROM pg_class AS l WHERE l.relpersistence <> 'p'
-                        AND l.oid IN (SELECT c.oid UNION ALL SELECT relid FROM pg_partition_tree(c.oid))))`;
+                        AND l.oid IN (SELECT c.oid UNION ALL SELECT relid FROM pg_partition_tree(c.oid)))
+     AND NOT EXISTS (SELECT FROM pg_partition_ancestors(c.oid) AS a JOIN pg_class AS root ON root.oid = a.relid
+                      WHERE p.pubviaroot AND root.oid <> c.oid
+                        AND (p.puballtables
+                             OR EXISTS (SELECT FROM pg_publication_rel AS m WHERE m.prpubid = p.oid AND m.prrelid = root.oid)
+                             OR EXISTS (SELECT FROM pg_publication_namespace AS m WHERE m.pnpubid = p.oid AND m.pnnspid = root.relnamespace))))`;
 
 /** The parameters $3 to $5. */
 export function sourceValues({ publication, table }: PublishedTable): readonly string[] {
