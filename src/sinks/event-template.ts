@@ -30,5 +30,8 @@ export function compileTemplate(
       detail: `${where} names {${part}}; it may name ${allowed.map((name) => `{${name}}`).join(', ')}.`,
     });
   });
+  const [, alone] = parts;
+  if (alone === undefined) return () => text;
+  if (text.startsWith('{') && text.endsWith('}') && parts.length === 3) return alone;
   return (event) => parts.reduce((filled, part) => filled + part(event), '');
 }

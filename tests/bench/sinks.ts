@@ -46,7 +46,7 @@ const DESTINATIONS: Readonly<Record<string, Entry>> = {
   redis: { open: openRedis, inFlight: 16 },
   bullmq: { open: openBullmq, inFlight: 16 },
   nats: { open: openNats, inFlight: 64 },
-  kafka: { open: openKafka, inFlight: 64 },
+  kafka: { open: openKafka, inFlight: 16 },
   postgres: { open: openPostgres, inFlight: 4 },
 };
 

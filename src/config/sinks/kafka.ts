@@ -38,7 +38,7 @@ export const kafka = z
       .optional()
       .describe('Login, where the brokers ask for one.'),
     tls: z.strictObject(tlsFields).optional().describe('TLS. An empty section, {}, trusts the usual authorities.'),
-    ...commonOptions({ concurrency: 64 }),
+    ...commonOptions({ concurrency: 16 }),
   })
   .meta({
     description: 'Kafka: one message per event. Needs Node 22.',

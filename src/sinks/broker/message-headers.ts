@@ -19,21 +19,21 @@ const MOST = 32;
 /** Its value is printable ASCII. */
 export const EVENT_ID = 'walpost-event-id';
 
-export type MessageHeaders = readonly (readonly [name: string, value: string])[];
+type Header = readonly [name: string, value: string];
+export type MessageHeaders = readonly Header[];
+
+const CONTENT_TYPE: Header = ['content-type', 'application/json'];
 
 export function messageHeaders(event: Event): MessageHeaders {
-  const own: [string, string][] = [
-    ['content-type', 'application/json'],
+  const { eventType, topic, idempotencyKey } = event;
+  const own: Header[] = [
+    CONTENT_TYPE,
     [EVENT_ID, idText(event.eventId)],
     ['walpost-organization-id', idText(event.organizationId)],
   ];
-  for (const [name, value] of [
-    ['walpost-event-type', event.eventType],
-    ['walpost-topic', event.topic],
-    ['idempotency-key', event.idempotencyKey],
-  ] as const) {
-    if (value !== null && VALUE.test(value)) own.push([name, value]);
-  }
+  if (VALUE.test(eventType)) own.push(['walpost-event-type', eventType]);
+  if (VALUE.test(topic)) own.push(['walpost-topic', topic]);
+  if (idempotencyKey !== null && VALUE.test(idempotencyKey)) own.push(['idempotency-key', idempotencyKey]);
   return wireString(event.headers) === '{}' ? own : [...own, ...carried(event)];
 }
 

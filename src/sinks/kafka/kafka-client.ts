@@ -78,7 +78,7 @@ export function makeProducer(
     // A number of 0 or 1 would be taken for endless.
     retries: false,
     autocreateTopics: false,
-    partitioner: compatibilityPartitioner,
+    partitioner: rememberPartitions(compatibilityPartitioner),
     compression: config.compression,
     connectTimeout: CONNECT_TIMEOUT,
     timeout: REPLICA_TIMEOUT,
@@ -98,6 +98,19 @@ export function makeProducer(
       for (const socket of sockets) socket.destroy();
       await closed;
     },
+  };
+}
+
+/**
+ * Hashes a key once for as long as its bytes are the same object, as those of most are (kafka-message.ts): the client computes the
+ * hash with integers of any size, which took a tenth of the time of the sink.
+ */
+function rememberPartitions(partitionOf: KafkaClient['compatibilityPartitioner']): typeof partitionOf {
+  const known = new WeakMap<Buffer, number>();
+  return (message, key) => {
+    let partition = known.get(key);
+    if (partition === undefined) known.set(key, (partition = partitionOf(message, key)));
+    return partition;
   };
 }
 

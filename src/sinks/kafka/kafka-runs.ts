@@ -24,8 +24,12 @@ interface Placed {
 }
 
 export async function sendInRuns(made: readonly MadeMessage[], options: RunOptions): Promise<Verdict[]> {
-  const verdicts = made.map((each): Verdict => ('refused' in each ? each.refused : NO_TIME));
-  let left = made.flatMap((each, place): Placed[] => ('refused' in each ? [] : [{ place, ...each }]));
+  const verdicts: Verdict[] = [];
+  let left: Placed[] = [];
+  for (const [place, each] of made.entries()) {
+    verdicts.push('refused' in each ? each.refused : NO_TIME);
+    if ('message' in each) left.push({ place, message: each.message, bytes: each.bytes });
+  }
   let alone = 0;
   let rest: Verdict | undefined;
   while (left.length > 0) {
@@ -44,7 +48,7 @@ export async function sendInRuns(made: readonly MadeMessage[], options: RunOptio
   return verdicts;
 }
 
-function nextRun(left: readonly Placed[], most: number): readonly Placed[] {
+function nextRun(left: Placed[], most: number): Placed[] {
   let bytes = 0;
   const end = left.findIndex((each) => (bytes += each.bytes) > most);
   return end === -1 ? left : left.slice(0, Math.max(1, end));
