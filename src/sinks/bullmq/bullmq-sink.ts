@@ -12,14 +12,14 @@ import { WalpostError } from '../../errors.ts';
 import type { Event } from '../../event.ts';
 import { DELIVERED, type Sink, type Verdict, type Verdicts } from '../../pipeline.ts';
 import type { SinkContext } from '../../sink-context.ts';
-import { wireToText } from '../../wire-text.ts';
+import { wireBytes } from '../../wire-text.ts';
 import { AnswerText } from '../answer/answer-text.ts';
 import { secretsOfUrl } from '../answer/known-secrets.ts';
 import { compileName } from '../redis/filled-name.ts';
 import { RedisLink } from '../redis/redis-link.ts';
 import { needsNewConnection, redisVerdict } from '../redis/redis-verdict.ts';
 import { refuseUnsound } from '../refuse-unsound.ts';
-import { EnvelopeJob, jobIdOf } from './envelope-job.ts';
+import { type EnvelopeJob, envelopeJobs, jobIdOf } from './envelope-job.ts';
 import { jobOptionsOf } from './job-options.ts';
 import { Queues } from './queues.ts';
 
@@ -29,10 +29,9 @@ const LONGEST_NAME = 256;
 const UNSAFE = ':{}\\s\\p{Cc}';
 const NOT_SENT: Verdict = { kind: 'unavailable', reason: 'not sent: an event before it was not delivered' };
 
-interface PlannedJob {
+interface PlannedJob extends EnvelopeJob {
   readonly event: Event;
   readonly queue: string;
-  readonly name: string;
   readonly options: ReturnType<ReturnType<typeof jobOptionsOf>>['options'];
 }
 
@@ -95,7 +94,9 @@ function planner(config: SinkConfigOf<'bullmq'>, { name }: SinkContext): (event:
     const job = jobName(event);
     const { options, problem } = optionsOf(event);
     const broken = queue.problem ?? job.problem ?? problem;
-    return broken ?? { event, queue: queue.name, name: job.name, options };
+    if (broken !== undefined) return broken;
+    const id = jobIdOf(event.eventId);
+    return { event, queue: queue.name, name: job.name, options, id, data: wireBytes(envelopeOf(event)) };
   };
 }
 
@@ -111,13 +112,18 @@ async function addAll(jobs: readonly PlannedJob[], queues: Queues): Promise<(Err
   if (!first) return [];
   const client = await queues.get(first.queue).getBackend().client;
   const transaction = client.multi();
-  // Each is queued at once; the promises only tell what BullMQ would not take.
-  const queued = jobs.map(({ event, queue, name, options }) => {
-    const data = wireToText(envelopeOf(event));
-    const job = new EnvelopeJob(queues.get(queue), { name, data, id: jobIdOf(event.eventId), options });
-    return job.addJob(transaction);
-  });
-  await Promise.all(queued);
+  let queue = queues.get(first.queue);
+  let make = envelopeJobs(queue, first.options);
+  let before = first;
+  for (const job of jobs) {
+    if (job.queue !== before.queue || job.options !== before.options) {
+      queue = queues.get(job.queue);
+      make = envelopeJobs(queue, job.options);
+      before = job;
+    }
+    // Queued at once. The promise only tells what BullMQ would not take, and at the first one nothing has been sent.
+    await queue.getBackend().addJobToTransaction(transaction, make(job), job.id);
+  }
   const results = (await transaction.exec()) ?? [];
   if (results.length !== jobs.length)
     throw new WalpostError('PROTOCOL', { detail: 'Redis answered a transaction in part.' });

@@ -1,28 +1,27 @@
-import { Job, type Queue, type JobsOptions } from 'bullmq';
+import { Job, type JobJson, type JobsOptions, type Queue } from 'bullmq';
 
-/** Stands for the data until it is written, so that the library prints nothing of it. */
-const WRITTEN_LATER = { toJSON: () => 0 };
-
-export interface EnvelopeJobOptions {
+export interface EnvelopeJob {
   readonly name: string;
   /** JSON, which is written as it is: a parse and a print would change long numbers. */
-  readonly data: string;
+  readonly data: Buffer;
   readonly id: string;
-  readonly options: JobsOptions;
 }
 
-/** A job whose data is the envelope. */
-export class EnvelopeJob extends Job {
-  private readonly text: string;
-
-  constructor(queue: Queue, { name, data, id, options }: EnvelopeJobOptions) {
-    super(queue, name, WRITTEN_LATER, { ...options, jobId: id }, id);
-    this.text = data;
-  }
-
-  override asJSON(): ReturnType<Job['asJSON']> {
-    return { ...super.asJSON(), data: this.text };
-  }
+/**
+ * Makes jobs whose data is the envelope, in the form that the library stores. What is the same for all jobs with these options
+ * is made and checked once, by the library.
+ */
+export function envelopeJobs(queue: Queue, options: JobsOptions): (job: EnvelopeJob) => JobJson {
+  const { jobData: same } = new Job(queue, '', {}, options).toFlowEntry();
+  return ({ name, data, id }) => ({
+    ...same,
+    id,
+    name,
+    // The library hands it on as it is; a string would be decoded here, counted and encoded again.
+    data: data as unknown as string,
+    opts: { ...same.opts, jobId: id },
+    timestamp: Date.now(),
+  });
 }
 
 /**
