@@ -26,6 +26,11 @@ export class KeptConnection<T extends object> {
     this.options = options;
   }
 
+  /** The connection, when it is open already. */
+  get openNow(): T | undefined {
+    return this.isClosed ? undefined : this.current?.connection;
+  }
+
   /** Rejects when it cannot be opened, or with the signal; the next call tries again. */
   async get(signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
