@@ -4,7 +4,7 @@ import { envelopeOf } from '../../envelope.ts';
 import type { Event } from '../../event.ts';
 import { orAborted } from '../../or-aborted.ts';
 import { quoteQualified } from '../../postgres/identifiers.ts';
-import { textToWire } from '../../wire-text.ts';
+import { textToWire, type WireText } from '../../wire-text.ts';
 import { textArray } from './text-array.ts';
 
 export class InboxTable {
@@ -58,12 +58,17 @@ export class InboxTable {
 
 const ignore = (): void => undefined;
 
+/** Event by event: the fields of a row are cut anew whenever another row was read in between. */
 function valuesOf(organizationId: string, events: readonly Event[]): unknown[] {
-  return [
-    textArray(events.map(({ eventId }) => textToWire(eventId))),
-    organizationId,
-    textArray(events.map(({ eventType }) => textToWire(eventType))),
-    textArray(events.map(({ topic }) => textToWire(topic))),
-    textArray(events.map(envelopeOf)),
-  ];
+  const ids: WireText[] = [];
+  const types: WireText[] = [];
+  const topics: WireText[] = [];
+  const envelopes: WireText[] = [];
+  for (const event of events) {
+    ids.push(textToWire(event.eventId));
+    types.push(textToWire(event.eventType));
+    topics.push(textToWire(event.topic));
+    envelopes.push(envelopeOf(event));
+  }
+  return [textArray(ids), organizationId, textArray(types), textArray(topics), textArray(envelopes)];
 }
