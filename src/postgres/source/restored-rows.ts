@@ -35,9 +35,15 @@ export async function restampRestored(options: RestampOptions): Promise<void> {
 }
 
 /**
- * The same while the relay streams: each row counts as written by the transaction that loaded it. Rows that are loaded come
- * over the stream like any other, so the table is looked at only when something has.
+ * The same where something is proven: each row counts as written by the transaction that loaded it, so that it stands where
+ * the stream would have brought it, and the checkpoint tells whether it was sent.
  */
+export async function restampLoaded(options: RestampOptions): Promise<void> {
+  if (options.table !== OWN_TABLE) return tellOfMapped(options);
+  if ((await hasFuture(options)) && (await begin(options)) !== null) await stampAll(options, null);
+}
+
+/** While the relay streams, rows that are loaded come over the stream, so the table is looked at only when something has. */
 export class LoadedRows {
   private readonly options: RestampOptions;
   private eventful = true;
@@ -56,7 +62,7 @@ export class LoadedRows {
     if (!this.eventful || options.table !== OWN_TABLE) return;
     this.eventful = false;
     try {
-      if ((await hasFuture(options)) && (await begin(options)) !== null) await stampAll(options, null);
+      await restampLoaded(options);
     } catch (error) {
       this.eventful = true;
       throw error;
@@ -120,13 +126,13 @@ async function hasFuture({ pool, table }: RestampOptions): Promise<boolean> {
     return (await pool.query(`SELECT FROM (${last}) AS last WHERE ${FUTURE}`)).rowCount === 1;
   } catch (error) {
     if (isSqlState(error, SQLSTATE.undefinedColumn, SQLSTATE.undefinedFunction)) return false; // it cannot be scanned
+    if (isSqlState(error, SQLSTATE.insufficientPrivilege)) return false; // the check of the source table reports it
     throw databaseError(error, `reading ${table}`);
   }
 }
 
 async function tellOfMapped(options: RestampOptions): Promise<void> {
   if (!(await hasFuture(options))) return;
-    if (isSqlState(error, SQLSTATE.insufficientPrivilege)) return false; // the check of the source table reports it
   const { table, log } = options;
   const name = quoteQualified(table);
   const { code, message, remedy } = new WalpostError('RESTORED_ROWS', {

@@ -3,7 +3,7 @@
  *
  *   1. A heal job is committed, with its first position and its reason. From here on no new row counts as proven.
  *   2. From here on the events of the job that are parked have a place before everything that the old slot had not confirmed:
- *      see `orderLsn`. When nothing is proven, rows that were loaded from another cluster get a new created_xid: see restored-rows.ts.
+ *      see `orderLsn`. Rows that were loaded from another cluster get a new created_xid: see restored-rows.ts.
  *   3. What is left of the slot is dropped, and the slot is recreated with its snapshot.
  *   4. Nothing is sent before every session sees what the snapshot sees: see `awaitVisible`.
  *   5. Rows are sent that the slot's snapshot sees and the snapshot of the last settled checkpoint does not. In their lanes they
@@ -28,7 +28,7 @@ import { addCounts, runScan, type ScanOutlet, type ScanProgress, type SentCounts
 import type { CheckpointStore } from '../../postgres/cursor/checkpoints.ts';
 import type { CursorStore } from '../../postgres/cursor/cursor-store.ts';
 import { currentSnapshot, parseSnapshot, seesAllOf } from '../../postgres/snapshot.ts';
-import { restampRestored } from '../../postgres/source/restored-rows.ts';
+import { restampLoaded, restampRestored } from '../../postgres/source/restored-rows.ts';
 import { INCOMPLETE } from '../../postgres/source/completeness.ts';
 import { inTransaction } from '../../postgres/transaction.ts';
 import type { PendingHealing, SlotBeginning } from '../term.ts';
@@ -77,7 +77,8 @@ export class SlotHealing implements PendingHealing {
     await jobs.begin(job.id);
     const confirmed = (await cursor.read())?.lsn ?? LSN_ZERO;
     this.order = confirmed > LSN_ZERO ? confirmed - 1n : LSN_ZERO;
-    if (job.afterSnapshot === null) await restampRestored({ ...this.options, table: source.table, signal });
+    const restamp = job.afterSnapshot === null ? restampRestored : restampLoaded;
+    await restamp({ ...this.options, table: source.table, signal });
     await using slot = await recreateSlot(this.options);
     const total = { scanned: 0, events: 0, sent: {} as SentCounts, unrouted: 0 };
     const save = async (progress: ScanProgress): Promise<void> => {
