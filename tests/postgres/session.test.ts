@@ -32,7 +32,7 @@ test('there is something hostile for each setting that is pinned', () => {
   expect(Object.keys(asked).filter((name) => !(name in HOSTILE))).toEqual([]);
 });
 
-describe.each(['15', '17', '18'] as const)('Postgres %s', (version) => {
+describe.each(['15', '16', '17', '18'] as const)('Postgres %s', (version) => {
   let server: EmbeddedPostgres;
   let database: TestDatabase;
   beforeAll(async () => {

@@ -67,6 +67,20 @@ describe.skipIf(noDebian !== undefined)(`wal2json${noDebian ? `: ${noDebian}` : 
     expect((await scene.settled()).dead).toEqual([]);
   });
 
+  test('a mapped column that is generated and stored is sent', async () => {
+    await using scene = await TableScene.set(server.url(), 'mapped', { source: { plugin: 'wal2json' } });
+    await scene.take([
+      2,
+      'ALTER TABLE {table} DROP COLUMN body, ADD COLUMN body text GENERATED ALWAYS AS (note) STORED',
+      { payload: 'note' },
+      2,
+    ]);
+    expect(await scene.settled()).toEqual({ repeated: 0, undone: 0, dead: [] });
+    await scene.restart();
+    await scene.take([1]);
+    expect((await scene.settled()).dead).toEqual([]);
+  });
+
   test('a table that is partitioned from the start is refused at the first start', async () => {
     await expect(
       TableScene.set(server.url(), 'mapped partitioned', { source: { plugin: 'wal2json' } }),

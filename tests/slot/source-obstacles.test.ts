@@ -74,7 +74,7 @@ const CASES: readonly Case[] = [
   {
     what: 'a generated column',
     code: 'PUBLICATION_TABLE',
-    versions: ['15', '17'],
+    versions: ['15', '16', '17'],
     sql: `${TABLE}; ALTER TABLE app."Out" DROP COLUMN body, ADD COLUMN body text GENERATED ALWAYS AS (id || 'x') STORED; ${PUBLISHED}`,
     says: 'The column body of app."Out" is generated',
   },
@@ -118,7 +118,7 @@ const CASES: readonly Case[] = [
   },
 ];
 
-describe.each(['15', '17', '18'] as const)('Postgres %s', (version) => {
+describe.each(['15', '16', '17', '18'] as const)('Postgres %s', (version) => {
   let server: EmbeddedPostgres;
   beforeAll(async () => {
     server = await startServer(version);
@@ -151,6 +151,14 @@ describe.each(['15', '17', '18'] as const)('Postgres %s', (version) => {
       expect(others.length).toBe(sql.includes(', app.other') ? 1 : 0); // the remedy takes no other table away
     },
   );
+
+  test('a stored column, which wal2json sends', async () => {
+    await using db = await createTestDatabase({ migrated: false, server: server.url() });
+    await db.query(
+      `${TABLE}; ALTER TABLE app."Out" DROP COLUMN body, ADD COLUMN body text GENERATED ALWAYS AS (id || 'x') STORED; ${PUBLISHED}`,
+    );
+    await checkSource(await optionsFor(db, { plugin: 'wal2json' }));
+  });
 
   test('a subscription that writes the table', async () => {
     await using from = await createTestDatabase({ migrated: false, server: server.url() });

@@ -110,6 +110,8 @@ interface PublicationRow {
   inserts: boolean;
   via_root: boolean;
   columns: string[] | null;
+  /** Stored generated columns: from PostgreSQL 16 on a publication does not list them, and wal2json sends them. */
+  generated: string[];
   /** The table is a partition of it, and published under its name. */
   ancestor: string | null;
   alone: boolean;
@@ -118,6 +120,7 @@ interface PublicationRow {
 
 const PUBLICATION = `
   SELECT p.pubinsert AS inserts, p.pubviaroot AS via_root, t.attnames::text[] AS columns,
+         ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = $4 AND a.attgenerated = 's') AS generated,
          (SELECT a.relid::regclass::text FROM pg_partition_ancestors($4) a
             JOIN pg_class c ON c.oid = a.relid JOIN pg_namespace n ON n.oid = c.relnamespace
             JOIN pg_publication_tables o ON o.pubname = p.pubname AND o.schemaname = n.nspname AND o.tablename = c.relname
@@ -156,7 +159,8 @@ async function checkPublication(options: SourceCheckOptions, source: SourceRow):
   }
   if (row.columns === null) refuse(`${publication} does not hold ${table}.`, `ADD TABLE ${quoteQualified(table)}`);
   if (!row.inserts) refuse(`${publication} does not publish inserts.`, `SET (publish = 'insert')`);
-  const left = options.columns.filter((column) => !row.columns?.includes(column));
+  const sent = [...(row.columns ?? []), ...(options.plugin === 'wal2json' ? row.generated : [])];
+  const left = options.columns.filter((column) => !sent.includes(column));
   if (left.length > 0) {
     const names = left.map(quoteIdentifier).join(', ');
     throw new WalpostError('PUBLICATION_TABLE', {
