@@ -1,3 +1,4 @@
+import type pg from 'pg';
 import { expect, test } from 'vitest';
 import { migrate } from '../../../src/postgres/schema/migrate.ts';
 import { usualSlot } from '../../../src/relay/starts/start-facts.ts';
@@ -15,17 +16,35 @@ const AS_USUAL = { slot: undefined };
 async function copyOf(scene: HealingScene): Promise<HealingScene> {
   const { name, url } = scene.database;
   const copy = await HealingScene.set({ migrated: false });
+  await onServer(url, async (admin) => {
+    await endSessions(admin, name);
+    await admin.query(`DROP DATABASE ${copy.database.name}`);
+    await admin.query(`CREATE DATABASE ${copy.database.name} TEMPLATE ${name}`);
+  });
+  await scene.reconnect();
+  return copy;
+}
+
+async function onServer(url: string, work: (admin: pg.Client) => Promise<void>): Promise<void> {
   const admin = newClient({ connectionString: databaseUrl(url, 'postgres') });
   await admin.connect();
   try {
-    await admin.query('SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1', [name]);
-    await admin.query(`DROP DATABASE ${copy.database.name}`);
-    await admin.query(`CREATE DATABASE ${copy.database.name} TEMPLATE ${name}`);
+    await work(admin);
   } finally {
     await admin.end();
   }
-  await scene.reconnect();
-  return copy;
+}
+
+async function endSessions(admin: pg.Client, ...names: string[]): Promise<void> {
+  await admin.query('SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = ANY ($1)', [names]);
+}
+
+/** Each of two databases gets the name of the other. */
+async function swap(admin: pg.Client, one: string, other: string): Promise<void> {
+  await endSessions(admin, one, other);
+  await admin.query(`ALTER DATABASE ${one} RENAME TO ${one}_kept`);
+  await admin.query(`ALTER DATABASE ${other} RENAME TO ${one}`);
+  await admin.query(`ALTER DATABASE ${one}_kept RENAME TO ${other}`);
 }
 
 /** A relay that has delivered, one event that is parked, and a replay that nobody has begun; then nothing runs. */
@@ -61,6 +80,9 @@ test('a copy in the same cluster sends nothing by itself; skip settles what it h
   });
   expect(await copy.query('SELECT slot_status FROM walpost.cursor_health')).toEqual([
     { slot_status: 'other_database' },
+  ]);
+  expect(await copy.query(`SELECT name, severity FROM walpost.alerts WHERE name LIKE 'slot_%'`)).toEqual([
+    { name: 'slot_other_database', severity: 'critical' },
   ]);
   const taken = copy.start({ source: { slot: usualSlot(scene.database.name), existing: 'skip' } });
   await expect(taken).rejects.toMatchObject({ code: 'SLOT_OTHER_DATABASE' });
@@ -145,4 +167,36 @@ test('rows of another cluster that were loaded into a new installation are a cop
   await expect(scene.start()).rejects.toMatchObject({ code: 'COPIED_DATABASE' });
   await using _relay = await scene.start({ source: { existing: 'deliver' } });
   await scene.log.has(ids);
+  expect(await scene.query(`SELECT FROM walpost.outbox WHERE created_xid >= '9000000000'`)).toEqual([]); // stamped anew
 });
+
+test(
+  'a restore that takes the place and the name of the original is a copy; deliver sends all of it',
+  TIMEOUT,
+  async () => {
+    await using scene = await HealingScene.set();
+    const ids = await used(scene);
+    await using restored = await copyOf(scene);
+    const [now, then] = [scene.database.name, restored.database.name];
+    await scene.publish(2); // the restore does not have these
+    scene.log.clear();
+    await onServer(scene.database.url, async (admin) => swap(admin, now, then));
+    try {
+      // Each scene is now connected to the database that has its name.
+      await scene.reconnect();
+      await expect(scene.start({ source: AS_USUAL })).rejects.toMatchObject({ code: 'COPIED_DATABASE' });
+      expect(scene.log.events).toEqual([]);
+      const relay = await scene.start({ source: { ...AS_USUAL, existing: 'deliver' } });
+      ids.push(...(await scene.publish(2)));
+      await scene.log.has(ids);
+      expect(await scene.query('SELECT FROM walpost.parked')).toEqual([]);
+      expect(await scene.query('SELECT slot FROM walpost.cursor')).toEqual([{ slot: `${usualSlot(now)}_2` }]);
+      await relay.stop();
+      await using _again = await scene.start({ source: AS_USUAL });
+      await scene.log.has(await scene.publish(1));
+    } finally {
+      await onServer(scene.database.url, async (admin) => swap(admin, now, then));
+      await scene.reconnect();
+    }
+  },
+);
