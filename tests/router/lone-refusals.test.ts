@@ -1,4 +1,5 @@
 /** One organization, one receiver that answers each time: bad events leave as dead letters, healthy ones arrive. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { DELIVERED, type Batch, type Verdict, type Verdicts } from '../../src/pipeline.ts';
 import { PROBED_EVENTS } from '../../src/router/lanes/probe-policy.ts';
@@ -77,6 +78,58 @@ describe.each([1, 2, 3, 5, 40, 300])('%i bad events in a row', (count) => {
     expect(scene.arrived).toEqual(goods(3));
     expect(scene.harness.recoveries).toHaveLength(1);
     expect(scene.lanes.refusing).toBe(0);
+  });
+});
+
+describe('the requests, in their order', () => {
+  /** Each with what was in it, and the answer. */
+  async function requestsOf(bad: number, good: number): Promise<string[]> {
+    const scene = new Scene();
+    const numbers = new Map([...bads(bad), ...goods(good)].map((id, index) => [id, String(index + 1)]));
+    const answers: string[] = [];
+    scene.mood = (batch) => void answers.push(batch.events.some(isBad) ? '422' : '204');
+    scene.harness.accept('x', ...numbers.keys());
+    await scene.harness.clock.advance(HOUR);
+    expect(scene.dead).toEqual(bads(bad));
+    return scene.harness.sent.map(({ events }, index) => {
+      const [first = '', last = ''] = [events[0], events.at(-1)].map((id) => numbers.get(id ?? ''));
+      return `${first === last ? first : `${first} to ${last}`}: ${answers[index]}`;
+    });
+  }
+
+  test('two bad ones: the events behind are tried once each, in order, and at the first acceptance each refused one once more', async () => {
+    const expected = [
+      '1 to 5: 422, 1 to 3: 422, 1 to 2: 422',
+      '1: 422, 1: 422, 1: 422', // max_attempts
+      '2: 422, 1: 422, 3: 204',
+      '1: 422, 2: 422', // the last tries
+      '4 to 5: 204',
+    ];
+    expect((await requestsOf(2, 3)).join(', ')).toBe(expected.join(', '));
+  });
+
+  test('forty bad ones: the same, in rounds of one, four, sixteen, and the first again before each', async () => {
+    const all = await requestsOf(40, 3);
+    const refused = (from: number, to: number): string[] =>
+      Array.from({ length: to - from + 1 }, (_, index) => `${from + index}: 422`);
+    const rounds = [refused(2, 2), refused(3, 6), refused(7, 22), [...refused(23, 40), '41: 204']];
+    const expected = [rounds.map((round) => round.join(', ')).join(', 1: 422, '), ...refused(1, 40), '42 to 43: 204'];
+    expect(all.slice(all.indexOf('2: 422')).join(', ')).toBe(expected.join(', '));
+  });
+
+  test('five bad ones and three healthy ones, as the table of docs/delivery.md has them', async () => {
+    const page = readFileSync(new URL('../../docs/delivery.md', import.meta.url), 'utf8');
+    const [, table = ''] =
+      /An example\. .*five events.*three healthy ones\.\n\n\|.*\n\|.*\n((?:\|.*\n)+)/.exec(page) ?? [];
+    const told = table.split('\n').flatMap((row) => {
+      const [, requests = '', answer = ''] = row.split('|');
+      return requests
+        .split(/,? then |,/)
+        .filter((text) => text.trim() !== '')
+        .map((text) => `${text.trim()}: ${answer.trim()}`);
+    });
+    expect(told.length).toBeGreaterThan(15);
+    expect(await requestsOf(5, 3)).toEqual(told);
   });
 });
 
