@@ -73,7 +73,7 @@ test.skipIf(noDebian !== undefined).each(['pgoutput', 'wal2json'] as const)(
     await using server = await startDebianPostgres();
     await using database = await createTestDatabase({ server: server.url() });
     await database.query(
-      `CREATE TABLE public.outbox (id uuid, org uuid, kind text, body json, entity bytea, at timestamptz, price money)`,
+      `CREATE TABLE public.outbox (id bytea, org uuid, kind text, body bytea, entity bytea, at timestamptz, price money)`,
     );
     await using login = await createRole(database, { in: ['walpost_relay'], attributes: 'REPLICATION' });
     await database.query(`GRANT SELECT ON public.outbox TO "${login.name}";
@@ -100,13 +100,13 @@ test.skipIf(noDebian !== undefined).each(['pgoutput', 'wal2json'] as const)(
       sinks: log.sinks,
       source,
     });
-    const id = randomUUID();
+    const id = '\\x005cff27';
     await database.query(
-      `INSERT INTO public.outbox VALUES ($1, $1, 'thing.made', '{}', '\\x00ff', '2026-11-02 14:00:00.1+00', 12.5)`,
-      [id],
+      `INSERT INTO public.outbox VALUES ($1, $2, 'thing.made', '\\x0061ff5c', '\\x00ff', '2026-11-02 14:00:00.1+00', 12.5)`,
+      [id, randomUUID()],
     );
     await log.has([id]);
-    expect(log.events[0]).toMatchObject({ entity_id: '\\x00ff' });
+    expect(log.events[0]).toMatchObject({ event_id: id, entity_id: '\\x00ff', payload: '\\x0061ff5c' });
     expect(JSON.stringify(log.events[0])).toContain('2026-11-02');
     await reset();
   },
