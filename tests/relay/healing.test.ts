@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { parseLsn } from '../../src/lsn.ts';
 import type { RelayInProcessOptions } from '../support/relay-in-process.ts';
+import { startServer } from '../support/server.ts';
 import { poll } from '../support/slot-session.ts';
 import { HealingScene } from './healing-scene.ts';
 
@@ -75,6 +76,47 @@ test('a slot that was dropped and made again: the gap between cursor and slot is
   await using again = await scene.start();
   expect(await scene.jobs()).toHaveLength(1);
   await again.stop();
+});
+
+test('a slot whose WAL the server has removed is healed', { timeout: 90_000 }, async () => {
+  await using server = await startServer('17', { settings: { max_slot_wal_keep_size: '1MB' } });
+  await using scene = await HealingScene.set({ server: server.url() });
+  await settled(scene);
+  const ids = await scene.publish(3);
+  await scene.query('CREATE TABLE public.filler (text text)');
+  await poll('the slot is lost', async () => {
+    await scene.query(`INSERT INTO public.filler SELECT repeat(md5(n::text), 100) FROM generate_series(1, 2000) AS n`);
+    await scene.query('SELECT pg_switch_wal()');
+    await scene.query('CHECKPOINT');
+    return (await scene.query(`SELECT FROM pg_replication_slots WHERE wal_status = 'lost'`)).length > 0 || undefined;
+  });
+  await expect(scene.start({ source: { on_slot_lost: 'stop' } })).rejects.toMatchObject({ code: 'SLOT_LOST' });
+  await using _relay = await scene.start();
+  await scene.log.has([...ids, ...(await scene.publish(2))]);
+  expect(await scene.jobs()).toMatchObject([{ state: 'done', from_lsn: expect.any(String) as string }]);
+});
+
+test('an event without a route that a healing finds again makes no second dead letter', async () => {
+  await using scene = await HealingScene.set();
+  const config = { routes: [{ match: { event_type: 'thing.*' }, to: ['hook'] }] };
+  const letters = (): Promise<unknown[]> =>
+    scene.query(`SELECT id FROM walpost.dead_letters WHERE reason = 'unrouted'`);
+  const relay = await scene.start({ config, source: { checkpoint_interval: '10m' } });
+  await scene.query(`SELECT walpost.publish('${scene.organizations[0]}', 'of.nobody', '{}')`);
+  await scene.log.has(await scene.publish(1));
+  await poll('the dead letter', async () => (await letters()).length > 0 || undefined);
+  const before = await letters();
+  await relay.stop();
+  for (const loses of ['SELECT', "UPDATE walpost.cursor SET lsn = 'FF/0'"]) {
+    await scene.query(loses); // from the checkpoint, then from nothing
+    await scene.dropSlot();
+    const healed = await scene.start({ config, source: { checkpoint_interval: '10m' } });
+    await healed.stop();
+    expect(
+      await scene.query(`SELECT report -> 'unrouted' AS unrouted FROM walpost.jobs ORDER BY id DESC LIMIT 1`),
+    ).toEqual([{ unrouted: 1 }]); // it did find it
+    expect(await letters()).toEqual(before);
+  }
 });
 
 test('a sink that is away holds up neither the healing nor the stream behind it', async () => {

@@ -1,4 +1,4 @@
-/** A publication that chooses rows on purpose: the stream, healing and the first start bring the same ones. */
+/** A publication that chooses rows on purpose: the stream, healing, a replay and the first start bring the same ones. */
 import { expect, test } from 'vitest';
 import { startServer } from '../support/server.ts';
 import { poll } from '../support/slot-session.ts';
@@ -24,6 +24,13 @@ test.each(['15', '17'] as const)(
       const rows = await scene.database.query(`SELECT FROM walpost.jobs WHERE kind = 'heal' AND state = 'done'`);
       return rows.length > 0 || undefined;
     });
+    const arrived = scene.log.events.length;
+    await scene.database.query(`INSERT INTO walpost.jobs (slot, kind) SELECT slot, 'replay' FROM walpost.cursor`);
+    await poll('the replay is done', async () => {
+      const rows = await scene.database.query(`SELECT FROM walpost.jobs WHERE kind = 'replay' AND state = 'done'`);
+      return rows.length > 0 || undefined;
+    });
+    expect(scene.log.events).toHaveLength(arrived + scene.written.length);
     expect(scene.log.events.filter(({ event_id }) => !scene.written.includes(event_id))).toEqual([]);
   },
   90_000,

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
 import { startServer } from '../support/server.ts';
+import { poll } from '../support/slot-session.ts';
 import { type Outbox, type Step, TableScene } from './table-scene.ts';
 
 let server: EmbeddedPostgres;
@@ -159,6 +160,21 @@ test('rows that COPY FREEZE writes arrive', async () => {
      COPY {table} (id, org, kind, body) FROM PROGRAM 'printf "${id}\t${id}\tthing.made\t{}\n"' WITH (FREEZE); COMMIT`,
   ]);
   expect(await scene.settled()).toEqual({ repeated: 0, undone: 0, dead: [] });
+});
+
+test('a row that is no event is a dead letter; its column is repaired, and a replay sends it', async () => {
+  await using scene = await TableScene.set(server.url(), 'mapped');
+  const id = randomUUID();
+  await scene.take([1, `INSERT INTO {table} (id, org, kind) VALUES ('${id}', gen_random_uuid(), 'thing.made')`, 1]);
+  const letters = (): Promise<{ event_id: string; reason: string }[]> =>
+    scene.database.query('SELECT event_id, reason FROM walpost.dead_letters');
+  await poll('it is a dead letter', async () => (await letters()).length > 0 || undefined);
+  expect(await letters()).toEqual([{ event_id: id, reason: 'poison' }]);
+  expect((await scene.settled()).repeated).toBe(0);
+  await scene.take([`UPDATE {table} SET body = '{}' WHERE body IS NULL`]);
+  await scene.database.query(`INSERT INTO walpost.jobs (slot, kind) SELECT slot, 'replay' FROM walpost.cursor`);
+  await scene.log.has([id]);
+  expect(await letters()).toHaveLength(1);
 });
 
 test('a row that an UPDATE moves to another partition comes again, with the same event_id', async () => {

@@ -139,12 +139,16 @@ test('a receiver that refuses everything, over a restart: no dead letter, and al
     await poll('it is refusing', async () => (await relay.service.status()).refusing?.[0]);
   }
   expect(await parked()).toBe(40);
+  const [end] = await database.query<{ lsn: string }>('SELECT max(order_lsn)::text AS lsn FROM walpost.parked');
   await using relay = await start({ unavailable_for: '1s', park_after: '300ms' });
   await publish(X, 5, 40);
   await poll('it is refusing', async () => (await relay.service.status()).refusing?.[0], 30_000);
   const before = requests.length;
   await poll('many tries', async () => requests.length >= before + 20 || undefined, 30_000);
   expect(await letters()).toEqual([]);
+  const passed = 'SELECT FROM pg_replication_slots WHERE slot_name = $1 AND confirmed_flush_lsn >= $2::pg_lsn';
+  expect(await database.query(passed, [database.slotName, end?.lsn])).toHaveLength(1);
+  expect((await relay.service.status()).refusing).toHaveLength(1);
   broken = false;
   await poll('all has arrived', async () => arrived().length === 45 || undefined, 30_000);
   expect(await letters()).toEqual([]);

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { checkNotSynchronous, refuseSynchronousNames, standbyNames } from '../../src/slot/synchronous-standby.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { EventLog } from '../support/event-log.ts';
+import { RelayInProcess } from '../support/relay-in-process.ts';
 import { startServer } from '../support/server.ts';
 import { createNotes, openSession } from '../support/slot-session.ts';
 
@@ -44,4 +46,20 @@ test('while streaming: a server that begins to wait for us is noticed', async ()
   await expect.poll(seen).toMatch(/sync_state is "(sync|potential)"/);
   await client.query('ALTER SYSTEM RESET synchronous_standby_names');
   await client.query('SELECT pg_reload_conf()');
+});
+
+test('a relay that streams ends when the server begins to wait for it', { timeout: 60_000 }, async () => {
+  await using server = await startServer('17', { settings: { synchronous_commit: 'local' } });
+  await using database = await createTestDatabase({ server: server.url() });
+  await using log = await EventLog.start();
+  await using relay = await RelayInProcess.start({ database, sinks: log.sinks });
+  await database.query("ALTER SYSTEM SET synchronous_standby_names = '*'");
+  await database.query('SELECT pg_reload_conf()');
+  expect(await relay.ended).toMatchObject({ code: 'SYNCHRONOUS_STANDBY', policy: 'operator' });
+  await expect(RelayInProcess.start({ database, sinks: log.sinks })).rejects.toMatchObject({
+    code: 'SYNCHRONOUS_STANDBY',
+  });
+  await database.query('ALTER SYSTEM RESET synchronous_standby_names');
+  await database.query('SELECT pg_reload_conf()');
+  await using _again = await RelayInProcess.start({ database, sinks: log.sinks });
 });

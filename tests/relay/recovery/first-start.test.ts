@@ -104,6 +104,16 @@ test.each([
   expectOrder(scene, ids);
 });
 
+test('a slot that somebody made before, over a table without rows, is used', TIMEOUT, async () => {
+  await using scene = await HealingScene.set();
+  await scene.createSlot();
+  const ids = await scene.publish(3);
+  await scene.query('DELETE FROM walpost.outbox'); // only that slot still has them
+  await using _relay = await scene.start();
+  await scene.log.has(ids);
+  expect(await scene.jobs()).toEqual([]);
+});
+
 test('a mapped table with rows: nothing is sent until somebody decides; deliver sends them', TIMEOUT, async () => {
   await using scene = await HealingScene.set();
   await mapped(scene, SCAN);
