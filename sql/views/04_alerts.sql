@@ -43,6 +43,29 @@ waits AS MATERIALIZED ( -- how much waits, since when, and where most of it is: 
    WHERE l.sink = e.sink AND l.organization_id = e.organization_id::text AND e.state = 'enabled'
      AND l.failing_since < clock_timestamp() - make_interval(secs => walpost_internal.setting('alert_endpoint_failing_seconds', 3600)::float8)
    GROUP BY e.sink ORDER BY count(*) DESC, 1 LIMIT 1
+), troubled AS MATERIALIZED ( -- organizations of which events wait for a receiver or a person, each once; endpoints have an alert of their own
+  SELECT t.name, t.sink, t.organization_id, min(t.since) AS since, max(t.attempts) AS attempts, min(t.next_try_at) AS next_try_at,
+         (array_agg(t.reason ORDER BY t.is_behind, t.since))[1] AS reason, bool_and(t.is_behind) AS is_behind
+    FROM (SELECT CASE l.state WHEN 'refusing' THEN 'refusing' ELSE 'failing' END AS name, l.slot, l.sink, l.organization_id, l.lane,
+                 l.failing_since AS since, l.attempts, l.next_try_at, l.reason, l.code IS NOT DISTINCT FROM 'BREAKER_OPEN' AS is_behind
+            FROM walpost.lanes AS l
+           WHERE l.failing_since < clock_timestamp() - make_interval(secs => walpost_internal.setting('alert_failing_seconds', 15)::float8)
+           UNION ALL
+          (SELECT 'blocked', d.slot, d.sink, d.organization_id, d.lane, d.stored_at, NULL, NULL, format('dead letter %s', d.id), false
+             FROM walpost.dead_letters AS d WHERE d.blocks LIMIT 10000)) AS t
+         JOIN slots AS s USING (slot)
+   WHERE NOT walpost_internal.is_endpoint_lane(t.lane)
+     AND NOT EXISTS (SELECT FROM paused AS p WHERE (p.slot, p.sink) = (t.slot, t.sink) AND p.organization_id IN ('', t.organization_id))
+   GROUP BY t.name, t.sink, t.organization_id
+), named AS MATERIALIZED ( -- of each sink the three that have failed longest; an id is never cut, and what a lane behind an open breaker says comes last
+  SELECT t.name, 'sink ' || t.sink AS subject, t.sink, count(*) AS organizations,
+         CASE count(*) WHEN 1 THEN 'organization' ELSE 'organizations' END AS who,
+         format(', since %s: %s%s', walpost_internal.time_text(min(t.since)),
+                string_agg(concat_ws(', ', t.organization_id, t.attempts || ' failed', CASE WHEN t.next_try_at IS NOT NULL THEN 'next try ' || walpost_internal.time_text(t.next_try_at) END)
+                           || coalesce(': ' || left(t.reason, 200), ''), '; ' ORDER BY t.place) FILTER (WHERE t.place <= 3),
+                '; and ' || nullif(greatest(count(*) - 3, 0), 0) || ' more') AS first
+    FROM (SELECT *, row_number() OVER (PARTITION BY name, sink ORDER BY is_behind, since, organization_id) AS place FROM troubled) AS t
+   GROUP BY t.name, t.sink
 ), budgets AS MATERIALIZED ( -- the limit of the server is a limit of what it keeps; without one there is only alert_wal_bytes
   SELECT s.slot, s.retained_bytes::numeric AS kept, nullif(pg_size_bytes(current_setting('max_slot_wal_keep_size')), -1)::numeric AS most,
          walpost_internal.setting('alert_wal_bytes', 4294967296) AS warns
@@ -74,6 +97,18 @@ waits AS MATERIALIZED ( -- how much waits, since when, and where most of it is: 
   SELECT 'dead_letters', 'warning', d.subject, d.events,
          walpost_internal.setting('alert_dead_letters_per_hour', 10), 'dead letters in the last hour',
          'See `walpost dead-letters list`, mend the receiver, then `walpost dead-letters redrive`.' FROM dead AS d
+   UNION ALL
+  SELECT 'failing_organizations', 'warning', n.subject, n.organizations, 0, n.who || ' whose deliveries fail' || n.first,
+         format('Mend the receiver: `walpost status` says how. Delivery then goes on by itself, in order; `walpost parked retry --sink %s` skips the wait.', n.sink)
+    FROM named AS n WHERE n.name = 'failing'
+   UNION ALL
+  SELECT 'refusing_organizations', 'warning', n.subject, n.organizations, 0, n.who || ' whose receiver refuses every event' || n.first,
+         'Find out why the receiver refuses them and mend it, or the events; they go on by themselves. `walpost parked discard --id ...` gives one up.'
+    FROM named AS n WHERE n.name = 'refusing'
+   UNION ALL
+  SELECT 'blocked_organizations', 'warning', n.subject, n.organizations, 0, n.who || ' blocked by a dead letter' || n.first,
+         format('See `walpost dead-letters show`, mend the receiver, then `walpost dead-letters redrive --sink %s`; or `walpost dead-letters discard`.', n.sink)
+    FROM named AS n WHERE n.name = 'blocked'
    UNION ALL
   SELECT 'failing_endpoints', 'warning', f.subject, f.endpoints,
          walpost_internal.setting('alert_failing_endpoints', 10), format('endpoints of customers have failed for more than %s minutes', round(walpost_internal.setting('alert_endpoint_failing_seconds', 3600) / 60)),

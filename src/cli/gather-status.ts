@@ -1,5 +1,5 @@
 import type { Config } from '../config/schema.ts';
-import type { StatusReport } from '../observe/status-report.ts';
+import { oldestSeconds, type StatusReport } from '../observe/status-report.ts';
 import { UNKNOWN_BUDGET, type WalHolder } from '../observe/wal-status.ts';
 import { joinAlerts, ownAlerts } from '../relay/status/alerts.ts';
 import type { DatabaseAnswer } from '../relay/status/ask-database.ts';
@@ -56,7 +56,9 @@ type Facts = Extract<DatabaseAnswer, { kind: 'answered' }>['facts'];
 
 function joined(base: StatusReport, facts: Facts, { walWarn, measured }: JoinOptions): StatusReport {
   const { sessions } = facts;
-  const lag = { ...base.lag, ...facts.lag, unreadBytes: base.lag.unreadBytes };
+  const parked = facts.parked ?? base.parked;
+  const oldest = oldestSeconds(base.lag.seconds, parked);
+  const lag = { ...base.lag, ...facts.lag, unreadBytes: base.lag.unreadBytes, oldestSeconds: oldest };
   const report = {
     ...base,
     slot: facts.slot,
@@ -65,7 +67,7 @@ function joined(base: StatusReport, facts: Facts, { walWarn, measured }: JoinOpt
     wal: walBudget(lag, walWarn, base.wal.writtenBytesPerSecond ?? measured),
     processes: sessions ? { leader: sessions.leader, standbys: sessions.standbys } : base.processes,
     deadLetters: facts.deadLetters ?? base.deadLetters,
-    parked: facts.parked ?? base.parked,
+    parked,
     paused: facts.paused ?? base.paused,
     waiting: facts.waiting ?? base.waiting,
     jobs: facts.jobs ?? base.jobs,
@@ -96,6 +98,7 @@ function unknownReport(): StatusReport {
       safeBytes: null,
       unlimited: null,
       seconds: null,
+      oldestSeconds: null,
     },
     heldBy: null,
     wal: UNKNOWN_BUDGET,

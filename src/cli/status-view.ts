@@ -35,6 +35,7 @@ export function statusText(status: GatheredStatus, options: StatusTextOptions): 
     ...leaderRows(report, paint),
     ...processRows(report, paint),
     ...slotRows(report, paint),
+    oldestRow(report, paint),
     ...walRows(report),
     ...heldRows(report, paint),
     ...(changes ? changeRows(changes) : []),
@@ -100,6 +101,16 @@ function slotRows({ slot, lag }: StatusReport, paint: Paint): StatusLine[] {
     ['confirmed', slot.confirmedLsn ?? 'nothing'],
     ['lag', [...(lag.seconds === null ? [] : [secondsText(lag.seconds)]), bytes || UNKNOWN].join('; ')],
   ];
+}
+
+/** Parked events are settled for the slot, so the lag does not have them. */
+function oldestRow({ lag }: StatusReport, paint: Paint): StatusLine {
+  const { seconds, oldestSeconds: oldest } = lag;
+  if (oldest === null) return ['oldest', UNKNOWN];
+  if (oldest === 0) return ['oldest', 'no event waits'];
+  const isParked = oldest > (seconds ?? 0);
+  const text = `waits for ${secondsText(oldest)}${isParked ? ', parked' : ''}`;
+  return ['oldest', isParked ? paint.yellow(text) : text];
 }
 
 function walRows({ slot, lag, wal }: StatusReport): StatusLine[] {

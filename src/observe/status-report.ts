@@ -106,6 +106,15 @@ export interface Lag {
   readonly unlimited: boolean | null;
   /** Age of the oldest unsettled event; 0 when there is none. */
   readonly seconds: number | null;
+  /** Age of the oldest event that is not delivered, parked ones too, since its commit where that is known; 0 when there is none. */
+  readonly oldestSeconds: number | null;
+}
+
+/** Of the oldest of all. Without the process only what is parked is known, and that is older than what is not. */
+export function oldestSeconds(unsettled: number | null, parked: StatusReport['parked']): number | null {
+  const stored = parked?.flatMap(({ oldestAgeSeconds: age }) => (age === null ? [] : [age])) ?? [];
+  if (stored.length > 0) return Math.max(unsettled ?? 0, ...stored);
+  return parked === null ? null : unsettled;
 }
 
 export interface BreakerStatus {

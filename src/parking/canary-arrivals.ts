@@ -8,6 +8,7 @@ import type pg from 'pg';
 import type { Clock } from '../clock.ts';
 import type { Event } from '../event.ts';
 import type { Logger } from '../observe/log.ts';
+import { stallRemedy } from '../observe/stall-remedy.ts';
 import type { Stall } from '../observe/status-report.ts';
 import { ownCopy } from '../own-copy.ts';
 import type { CursorStore } from '../postgres/cursor/cursor-store.ts';
@@ -50,7 +51,8 @@ export class CanaryArrivals {
         sizeOf: (eventId) => eventId.length,
       },
       clock,
-      onStall: (message, waiting) => log.error({ waiting }, `canaries cannot be noted, the slot waits: ${message}`),
+      onStall: (message, waiting) =>
+        log.error({ waiting, remedy: stallRemedy(message) }, `canaries cannot be noted, the slot waits: ${message}`),
       onLost,
     });
   }

@@ -9,6 +9,7 @@ import type { Clock } from '../clock.ts';
 import type { EndpointChange } from '../endpoint.ts';
 import { formatLsn, LSN_ZERO } from '../lsn.ts';
 import type { Logger } from '../observe/log.ts';
+import { stallRemedy } from '../observe/stall-remedy.ts';
 import type { Stall } from '../observe/status-report.ts';
 import type { CursorStore } from '../postgres/cursor/cursor-store.ts';
 import { FENCE, OWNED, writeFenced } from '../postgres/cursor/fence.ts';
@@ -56,7 +57,10 @@ export class ChangePositions {
       },
       clock,
       onStall: (message, waiting) =>
-        log.error({ waiting }, `changes of endpoints cannot be noted, the slot waits: ${message}`),
+        log.error(
+          { waiting, remedy: stallRemedy(message) },
+          `changes of endpoints cannot be noted, the slot waits: ${message}`,
+        ),
       onLost,
     });
   }

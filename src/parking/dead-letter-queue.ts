@@ -1,6 +1,7 @@
 /** Accepts dead letters and calls back when they are durable. */
 import type { Clock } from '../clock.ts';
 import type { Logger } from '../observe/log.ts';
+import { stallRemedy } from '../observe/stall-remedy.ts';
 import type { Stall } from '../observe/status-report.ts';
 import type { DeadLetter, DeadLetterOffice } from '../pipeline.ts';
 import type { DeadLetterStore } from './dead-letter-store.ts';
@@ -26,7 +27,10 @@ export class DeadLetterQueue implements DeadLetterOffice {
       },
       clock,
       onStall: (message, waiting) =>
-        log.error({ waiting }, `dead letters cannot be stored, the slot waits: ${message}`),
+        log.error(
+          { waiting, remedy: stallRemedy(message) },
+          `dead letters cannot be stored, the slot waits: ${message}`,
+        ),
       onLost,
     });
   }

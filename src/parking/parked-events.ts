@@ -4,6 +4,7 @@ import { messageOf } from '../errors.ts';
 import type { Event } from '../event.ts';
 import type { Lsn } from '../lsn.ts';
 import type { Logger } from '../observe/log.ts';
+import { stallRemedy } from '../observe/stall-remedy.ts';
 import type { Stall } from '../observe/status-report.ts';
 import type { LaneName, PageLimits, ParkedPage, ParkingLot } from '../pipeline.ts';
 import { sqlStateOf } from '../postgres/sqlstate.ts';
@@ -124,7 +125,10 @@ export class ParkedEvents implements ParkingLot {
   }
 
   private logStall(message: string, waiting: number): void {
-    this.options.log.error({ waiting }, `events cannot be parked, the slot waits: ${message}`);
+    this.options.log.error(
+      { waiting, remedy: stallRemedy(message) },
+      `events cannot be parked, the slot waits: ${message}`,
+    );
   }
 }
 

@@ -73,7 +73,7 @@ const COUNT = `
   )
   SELECT sink,
          (SELECT count(*)::integer FROM (SELECT FROM walpost.parked p WHERE p.slot = $1 AND p.sink = names.sink LIMIT $2) AS c) AS count,
-         (SELECT extract(epoch FROM clock_timestamp() - p.received_at)::float8
+         (SELECT extract(epoch FROM clock_timestamp() - coalesce(p.committed_at, p.received_at))::float8
             FROM walpost.parked p WHERE p.slot = $1 AND p.sink = names.sink ORDER BY p.id LIMIT 1) AS "oldestAgeSeconds"
     FROM names WHERE sink IS NOT NULL`;
 

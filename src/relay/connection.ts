@@ -6,6 +6,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type pg from 'pg';
 import { longestAttempt } from '../config/longest-attempt.ts';
+import type { WalpostError } from '../errors.ts';
 import { formatLsn } from '../lsn.ts';
 import { boundedCall } from '../observe/bounded-call.ts';
 import { pruneDeliveryLog } from '../observe/delivery-log.ts';
@@ -17,6 +18,7 @@ import { pruneAll } from '../postgres/retention/prune.ts';
 import { startChores, type Chore } from './chores.ts';
 import type { RelayOptions } from './dependencies.ts';
 import { SourceWatch } from './healing/source-watch.ts';
+import { LoginWatch } from './login-watch.ts';
 import { type Pipeline, type PipelineParts, wirePipeline } from './wiring.ts';
 import { checkNotSynchronous } from '../slot/synchronous-standby.ts';
 
@@ -34,14 +36,22 @@ export class RelayConnection {
   private drained: Promise<void> | undefined;
   private isStreaming = false;
   private isHealing = false;
+  private readonly login: LoginWatch;
 
   constructor(options: RelayOptions) {
     this.options = options;
+    const { term, config, log } = options;
+    this.login = new LoginWatch({ pool: term.pool, url: config.database.url, log });
     this.pipeline = wirePipeline(options);
   }
 
   get parts(): PipelineParts {
     return this.pipeline.parts;
+  }
+
+  /** Why its login could not stream anew; undefined when it could. */
+  get loginProblem(): WalpostError | undefined {
+    return this.login.problem;
   }
 
   /** From START_REPLICATION until now. */
@@ -181,6 +191,7 @@ export class RelayConnection {
     return [
       { name: 'checking for synchronous replication', every: 10_000, run: () => this.checkNotSynchronous() },
       new SourceWatch(this.options).chore,
+      this.login.chore,
       ...jobs.chores,
       { name: 'disabling endpoints that fail', every: 10_000, run: () => endpoints.disableFailing(router.failing()) },
       {

@@ -5,6 +5,7 @@ import { bytesText, secondsText } from '../../src/cli/quantity-text.ts';
 import { statusChanges } from '../../src/cli/status-changes.ts';
 import { joinAlerts } from '../../src/relay/status/alerts.ts';
 import { statusText } from '../../src/cli/status-view.ts';
+import { oldestSeconds, type StatusReport } from '../../src/observe/status-report.ts';
 import { UNKNOWN_BUDGET } from '../../src/observe/wal-status.ts';
 import { sampleReport } from '../support/status-report.ts';
 
@@ -22,6 +23,7 @@ processes     leader server process 11 from 127.0.0.1; no standby (a second \`wa
 slot          walpost_app, reserved, active
 confirmed     0/20
 lag           0.3 s; unread 1 B, unconfirmed 2.0 KiB
+oldest        waits for 60 s, parked
 WAL kept      5.0 MiB; no limit of the server, walpost warns at 4.0 GiB
 WAL left      4.0 GiB; 68 min at 1.0 MiB a second
 held by       nothing
@@ -69,6 +71,21 @@ test('what is not known of a slot is unknown, and not without limit', () => {
   const away = sampleReport({ openTransactions: null, lastReceivedAgeSeconds: null });
   expect(statusText(answered(away), { color: false })).toMatch(/, unknown open transactions$/m);
   expect(statusText(answered(away), { color: false })).toMatch(/^received +unknown$/m);
+});
+
+test('the oldest event is told beside the lag, which has none that is parked', () => {
+  const { lag } = sampleReport();
+  const told = (changes: Partial<StatusReport['lag']>): string | undefined =>
+    /^oldest +(.+)$/m.exec(statusText(answered(sampleReport({ lag: { ...lag, ...changes } })), { color: false }))?.[1];
+  expect(told({ seconds: 0, oldestSeconds: 0 })).toBe('no event waits');
+  expect(told({ seconds: 3, oldestSeconds: 3 })).toBe('waits for 3.0 s');
+  expect(told({ seconds: 0, oldestSeconds: 52 })).toBe('waits for 52 s, parked');
+  expect(told({ seconds: null, oldestSeconds: 52 })).toBe('waits for 52 s, parked');
+  expect(told({ seconds: null, oldestSeconds: null })).toBe('unknown');
+  expect(oldestSeconds(0, [])).toBe(0);
+  expect(oldestSeconds(null, [])).toBeNull(); // what is not parked is not known
+  expect(oldestSeconds(0, null)).toBeNull();
+  expect(oldestSeconds(90, [{ sink: 'n8n', count: 1, oldestAgeSeconds: 60 }])).toBe(90);
 });
 
 const LANE = {
@@ -231,7 +248,7 @@ describe('joining what the process and the database say', () => {
     );
     expect(notes).toEqual([]);
     expect(report).toMatchObject({ slot: facts.slot, leader: { epoch: 7 }, deadLetters: [], parked: facts.parked });
-    expect(report.lag).toEqual({ ...facts.lag, unreadBytes: 1, seconds: 0.25 });
+    expect(report.lag).toEqual({ ...facts.lag, unreadBytes: 1, seconds: 0.25, oldestSeconds: 1 });
   });
 
   test('without a process the slot is still shown', () => {
@@ -263,6 +280,7 @@ describe('joining what the process and the database say', () => {
       .toBe(`role          unknown, no process answered
 processes     unknown
 slot          unknown
+oldest        unknown
 held by       unknown
 parked        unknown
 dead letters  unknown
@@ -289,7 +307,10 @@ alerts        unknown
       options,
     );
     expect(report).toMatchObject({ jobs: [], parked: sampleReport().parked, waiting: { total: 0 } });
-    expect(report.alerts?.map(({ name, subject }) => `${name} ${subject}`)).toEqual(['slot_lost s']);
+    expect(report.alerts?.map(({ name, subject }) => `${name} ${subject}`)).toEqual([
+      'slot_lost s',
+      'breaker_open sink n8n',
+    ]);
     const alone = joinAnswers(
       { kind: 'silent', reason: '' },
       { kind: 'answered', facts: unreadable, notes: [] },

@@ -65,7 +65,7 @@ test.each([
 ])('%j with a warning at %i is %s', (bytes, walWarn, severity) => {
   const base = sampleReport();
   const lag = { ...base.lag, ...bytes };
-  const alerts = ownAlerts({ ...base, lag, wal: walBudget(lag, walWarn, null) }, null, 0);
+  const alerts = ownAlerts({ ...base, breakers: [], lag, wal: walBudget(lag, walWarn, null) }, null, 0);
   expect(alerts[0]?.severity).toBe(severity);
   if (severity) expect(alerts[0]).toMatchObject({ name: 'wal_budget', subject: 'walpost_app' });
 });

@@ -10,13 +10,14 @@ import { disorder } from './arrivals.ts';
 
 /** What the server says when its disk is full, or when it takes no writes. */
 const FAULTS = [
-  ['53100', 'could not extend file: No space left on device', 'DATABASE'],
-  ['25006', 'cannot execute INSERT in a read-only transaction', 'HOT_STANDBY'],
+  ['53100', 'could not extend file: No space left on device', 'DATABASE', 'Make room on the disk of the server;'],
+  ['25006', 'cannot execute INSERT in a read-only transaction', 'HOT_STANDBY', 'Mend what the reason names;'],
+  ['42501', 'permission denied for table parked', 'PERMISSION_DENIED', 'Run `walpost migrate` as the owner'],
 ] as const;
 
 test.each(FAULTS)(
   'parking that fails with %s stalls the relay, which says so, drops nothing, and goes on',
-  async (code, message, known) => {
+  async (code, message, known, remedy) => {
     await using database = await createTestDatabase();
     await using log = await EventLog.start();
     await database.query(`
@@ -51,9 +52,15 @@ test.each(FAULTS)(
       name: 'stalled',
       severity: 'critical',
       subject: database.slotName,
-      remedy: expect.stringMatching(/^Mend what the reason names, such as a full disk/) as string,
+      remedy: expect.stringContaining(remedy) as string,
     });
-    expect(heldBy?.[0]).toMatchObject({ kind: 'stall', message: expect.stringContaining(message) as string });
+    expect(heldBy?.[0]).toMatchObject({
+      kind: 'stall',
+      message: expect.stringContaining(message) as string,
+      remedy: expect.stringContaining(remedy) as string,
+    });
+    const stalls = relay.cli.stderr.split('\n').filter((line) => line.includes('the slot waits'));
+    expect(stalls.filter((line) => !line.includes(`"remedy":"${remedy}`))).toEqual([]);
     const ready = await fetch(`${relay.url}/readyz`);
     expect(ready.status).toBe(200);
     const told = (await ready.json()) as { detail: string };

@@ -99,7 +99,7 @@ test('lanes that are none of an endpoint, whatever their name, are for the opera
   await park(event, 150);
   await bury(event, 20);
   await fail(event, '2 hours', 'mail');
-  expect(await alerts()).toEqual(['dead_letters', 'oldest_undelivered', 'waiting']);
+  expect(await alerts()).toEqual(['dead_letters', 'failing_organizations', 'oldest_undelivered', 'waiting']);
 });
 
 test('ten endpoints may fail before anybody is told, and an hour has to pass', async () => {

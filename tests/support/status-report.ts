@@ -8,6 +8,7 @@ export function sampleReport(changes: Partial<StatusReport> = {}): StatusReport 
     leader: { role: 'leader', epoch: 7, detail: 'streaming from walpost_app' },
     slot: { name: 'walpost_app', walStatus: 'reserved', active: true, restartLsn: '0/10', confirmedLsn: '0/20' },
     lag: {
+      oldestSeconds: 60,
       unreadBytes: 1,
       unconfirmedBytes: 2048,
       retainedBytes: 5 * 1024 ** 2,

@@ -1,9 +1,10 @@
 /** The alerts of a report: what the process and one look at the database know, and what walpost.alerts says beyond that. */
 import type pg from 'pg';
-import { type Alert, type StatusReport, toAlert } from '../../observe/status-report.ts';
+import { type Alert, type BreakerStatus, type StatusReport, toAlert } from '../../observe/status-report.ts';
+import { stallRemedy } from '../../observe/stall-remedy.ts';
 import type { WalHolder } from '../../observe/wal-status.ts';
+import type { WalpostError } from '../../errors.ts';
 import { databaseError } from '../../postgres/database-error.ts';
-import { STALL_REMEDY } from './holders.ts';
 import type { RelaySessions } from './relay-sessions.ts';
 
 /** As alert_held_seconds has it by default: transactions of some minutes are usual. */
@@ -12,7 +13,10 @@ const HELD_MS = 300_000;
 const MUCH = 0.5;
 const TOO_MUCH = 0.8;
 
-type Judged = Pick<StatusReport, 'slot' | 'lag' | 'wal' | 'heldBy' | 'stalls'>;
+type Judged = Pick<StatusReport, 'slot' | 'lag' | 'wal' | 'heldBy' | 'stalls' | 'breakers'> & {
+  /** Of the login that streams, while it could not start anew. */
+  readonly loginProblem?: WalpostError | undefined;
+};
 
 /** What this process can tell without reading tables. */
 export function ownAlerts(report: Judged, sessions: RelaySessions | null, now: number): readonly Alert[] {
@@ -21,14 +25,16 @@ export function ownAlerts(report: Judged, sessions: RelaySessions | null, now: n
   return bySeverity([
     ...(stranger ? [toAlert(stranger, slot)] : []),
     ...lostSlot(report),
+    ...(report.loginProblem ? [toAlert(report.loginProblem, slot)] : []),
     ...(report.stalls ?? []).map(({ what, waiting, message }): Alert => ({
       name: 'stalled',
       severity: 'critical',
       subject: slot,
       message: `${what}: ${waiting} events wait for the database, and with them the slot: ${message}`,
-      remedy: STALL_REMEDY,
+      remedy: stallRemedy(message),
     })),
     ...budgetAlerts(report),
+    ...(report.breakers ?? []).filter(({ state }) => state !== 'closed').map(breakerAlert),
     ...(report.heldBy ?? []).filter((holder) => isAlert(holder, now)).map(heldAlert),
   ]);
 }
@@ -84,6 +90,17 @@ function budgetAlerts({ slot, lag, wal }: Judged): readonly Alert[] {
   ];
 }
 
+/** Also while one batch passes as its probe, so that the alert does not come and go. */
+function breakerAlert({ sink }: BreakerStatus): Alert {
+  return {
+    name: 'breaker_open',
+    severity: 'warning',
+    subject: `sink ${sink}`,
+    message: 'the circuit breaker is open: the destination fails for several organizations, and is only probed',
+    remedy: `Mend the destination: \`walpost status\` says how. Delivery then goes on by itself; \`walpost parked retry --sink ${sink}\` skips the wait.`,
+  };
+}
+
 /** Stalls and a relay that is missing have alerts of their own. */
 function isAlert({ kind, since }: WalHolder, now: number): boolean {
   if (kind === 'stall' || kind === 'relay') return false;
@@ -102,6 +119,9 @@ const COUNTED: ReadonlySet<string> = new Set([
   'average_delivery',
   'average_delivery_critical',
   'dead_letters',
+  'failing_organizations',
+  'refusing_organizations',
+  'blocked_organizations',
   'no_progress',
   'no_relay',
 ]);

@@ -3,11 +3,12 @@ import type pg from 'pg';
 import type { Config } from '../../config/schema.ts';
 import { messageOf, WalpostError } from '../../errors.ts';
 import { scrub } from '../../observe/redact.ts';
-import type { StatusReport } from '../../observe/status-report.ts';
+import { type StatusReport, toAlert } from '../../observe/status-report.ts';
 import { databaseError } from '../../postgres/database-error.ts';
 import { createPool, SILENCE_MS } from '../../postgres/pool.ts';
 import { COUNT_LIMIT, slotOf, usualSlot } from '../starts/start-facts.ts';
-import { readAlerts } from './alerts.ts';
+import { lostReplicationRight } from '../../slot/replication-right.ts';
+import { joinAlerts, readAlerts } from './alerts.ts';
 import { type DatabaseFacts, existing, known, readDatabaseFacts } from './database-facts.ts';
 import { startObstacle } from './start-obstacle.ts';
 
@@ -31,9 +32,11 @@ export async function askDatabase(config: Config): Promise<DatabaseAnswer> {
     const slot = await slotName(pool, config, isThere.installation);
     const facts = await readDatabaseFacts(pool, slot);
     // A table that is gone takes the view along, and not the rest of the status.
-    const alerts = isThere.holders && isThere.alerts ? await readAlerts(pool).catch(() => null) : null;
+    const stored = isThere.holders && isThere.alerts ? await readAlerts(pool).catch(() => null) : null;
     const isLed = facts.slot?.active === true || facts.sessions?.leader != null;
     const obstacle = isLed ? undefined : await startObstacle(config, pool);
+    const login = isLed ? await lostReplicationRight(pool, config.database.url).catch(() => undefined) : undefined;
+    const alerts = stored && joinAlerts(login ? [toAlert(login, slot)] : [], stored);
     const notes = [
       ...(isThere.installation ? ((await known(neverRun(pool))) ?? []) : []),
       ...(isThere.installation ? await starts(pool, slot, isLed) : []),

@@ -19,7 +19,7 @@ export type DatabaseFacts = Pick<
   StatusReport,
   'slot' | 'deadLetters' | 'parked' | 'paused' | 'waiting' | 'jobs' | 'heldBy'
 > & {
-  readonly lag: Omit<StatusReport['lag'], 'seconds'>;
+  readonly lag: Omit<StatusReport['lag'], 'seconds' | 'oldestSeconds'>;
   readonly sessions: RelaySessions | null;
   /** Where the server writes; null when it is not known. */
   readonly walEnd: Lsn | null;

@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { SlotStatus, Stall } from '../../observe/status-report.ts';
 import type { WalHolder } from '../../observe/wal-status.ts';
+import { stallRemedy } from '../../observe/stall-remedy.ts';
 import { rfc3339Sql } from '../../pg-time.ts';
 import { databaseError } from '../../postgres/database-error.ts';
 import type { RelaySessions } from './relay-sessions.ts';
@@ -47,11 +48,9 @@ export function stallHolder({ what, waiting, message }: Stall): WalHolder {
     subject: what,
     since: null,
     message: `walpost itself: ${what} fails, and ${waiting} events wait for it: ${message.replace(/\.$/, '')}`,
-    remedy: STALL_REMEDY,
+    remedy: stallRemedy(message),
   };
 }
-
-export const STALL_REMEDY = 'Mend what the reason names, such as a full disk or a missing right; it goes on by itself.';
 
 /** What the process knows of itself is exact, and takes the place of what the database guesses. */
 export function withOwn(stored: readonly WalHolder[], own: readonly WalHolder[]): readonly WalHolder[] {

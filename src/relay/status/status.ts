@@ -7,7 +7,7 @@ import { holderText, strangerProblem } from '../../leader/lock-holder.ts';
 import type { EndpointService } from '../endpoint-service.ts';
 import { endpointsStatus } from './endpoints-status.ts';
 import { FailingLog } from '../../observe/failing-log.ts';
-import type { Alert, Readiness, StatusReport } from '../../observe/status-report.ts';
+import { type Alert, oldestSeconds, type Readiness, type StatusReport } from '../../observe/status-report.ts';
 import type { WalHolder } from '../../observe/wal-status.ts';
 import { unixMs } from '../../pg-time.ts';
 import type { DeadLetter, FailingLane, LaneName } from '../../pipeline.ts';
@@ -86,8 +86,11 @@ export class RelayStatus {
     },
     dropped: (): void => this.options.metrics.dropped(1),
     refusing: (refusal: RefusedLane): void => this.refusing(refusal),
-    refusingOver: ({ sink, organizationId }: RefusedLane): void =>
-      this.options.log.info({ sink, organizationId }, 'the destination accepts events again'),
+    refusingOver: ({ sink, organizationId, events, since }: RefusedLane): void => {
+      const refusedForSeconds = Math.round((this.options.clock.now() - since) / 1000);
+      const fields = { sink, organizationId, refused: events, refusedForSeconds };
+      this.options.log.info(fields, 'the destination accepts events again');
+    },
     failing: (lanes: readonly FailingLane[], cut: boolean, isPaused: (lane: LaneName) => boolean): void =>
       this.failingLog.round(lanes, cut, isPaused),
     windowWait: (ms: number): void => this.options.metrics.windowWait(ms / 1000),
@@ -148,7 +151,9 @@ export class RelayStatus {
     const read = await this.readFacts(source, parts?.slot, numbersOnly);
     const { sessions } = read.facts;
     const { seconds, ...memory } = parts ? this.inMemory(parts, numbersOnly) : NOTHING_IN_MEMORY;
-    const judged = this.judge(read, parts, seconds);
+    const breakers = this.breakers();
+    const judged = { ...this.judge(read, parts, seconds), breakers };
+    const { loginProblem } = this.attached ?? {};
     return {
       version: VERSION,
       at: new Date(clock.wallTime()).toISOString(),
@@ -157,11 +162,10 @@ export class RelayStatus {
       ...memory,
       processes: sessions && { leader: sessions.leader, standbys: sessions.standbys },
       counts: parts ? { ...this.counts } : null,
-      breakers: this.sinks.flatMap(({ name, breakerState: state }) => (state === null ? [] : [{ sink: name, state }])),
       failing: parts ? this.failing() : null,
       endpoints: parts ? endpointsStatus(this.endpoints, this.failingLog.endpoints(), clock) : null,
       budgetBytes: config.memory.budget,
-      alerts: ownAlerts(judged, sessions, clock.wallTime()),
+      alerts: ownAlerts({ ...judged, loginProblem }, sessions, clock.wallTime()),
     };
   }
 
@@ -174,7 +178,11 @@ export class RelayStatus {
     const facts = await readDatabaseFacts(pool, term.slot, { received });
     const judged = this.judge({ facts, at: this.options.clock.now() }, parts, null);
     if (judged.heldBy === null) return undefined; // what could not be asked has not ended
-    const own = ownAlerts(judged, facts.sessions, this.options.clock.wallTime());
+    const own = ownAlerts(
+      { ...judged, breakers: this.breakers(), loginProblem: this.attached?.loginProblem },
+      facts.sessions,
+      this.options.clock.wallTime(),
+    );
     const all = joinAlerts(own, await readAlerts(pool));
     // While this process heals, nobody reads from its slot.
     return all.filter(({ name, subject }) => name !== 'slot_inactive' || subject !== term.slot);
@@ -183,7 +191,7 @@ export class RelayStatus {
   /** What both the process and the database tell. */
   private judge({ facts: read, at }: DatedFacts, parts: PipelineParts | undefined, seconds: number | null) {
     const { sessions: _sessions, walEnd, heldBy, ...facts } = read;
-    const lag = { ...read.lag, seconds };
+    const lag = { ...read.lag, seconds, oldestSeconds: oldestSeconds(seconds, read.parked) };
     return {
       ...facts,
       lag,
@@ -220,6 +228,10 @@ export class RelayStatus {
     const committed = committedAtMs(origin);
     if (committed === undefined) return;
     metrics.commitToReceive((clock.wallTime() - (clock.now() - origin.receivedAt) - committed) / 1000);
+  }
+
+  private breakers(): NonNullable<StatusReport['breakers']> {
+    return this.sinks.flatMap(({ name, breakerState: state }) => (state === null ? [] : [{ sink: name, state }]));
   }
 
   private failing(): NonNullable<StatusReport['failing']> {

@@ -13,7 +13,11 @@ const isOf =
 
 const stalled: Scene = {
   symptom: 'alert `stalled`, `degraded` in `/readyz`',
-  says: { cause: /permission denied/, subject: /parked/, remedy: /Mend what the reason names/ },
+  says: {
+    cause: /permission denied/,
+    subject: /stalled, walpost_\w+: parking/,
+    remedy: /Run\s+`walpost\s+migrate`\s+as/,
+  },
   over: /breaker closed, 2 parked/,
   async play(stage) {
     await stage.run(STREAMS);

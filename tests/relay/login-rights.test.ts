@@ -1,0 +1,45 @@
+/** A right of the login that is taken away while the relay streams: nothing fails until the next start, so it has to be told. */
+import { expect, test } from 'vitest';
+import { configSchema } from '../../src/config/schema.ts';
+import { askDatabase } from '../../src/relay/status/ask-database.ts';
+import { createTestDatabase } from '../support/database.ts';
+import { createRole } from '../support/database-role.ts';
+import { RelayInProcess } from '../support/relay-in-process.ts';
+import { poll } from '../support/slot-session.ts';
+
+test('REPLICATION taken away is told within seconds by log, status and alerts, and is over when it is given back', async () => {
+  await using database = await createTestDatabase();
+  await using role = await createRole(database, { in: ['walpost_relay'], attributes: 'REPLICATION' });
+  const sinks = { out: { type: 'discard' } };
+  await using relay = await RelayInProcess.start({ database: { ...database, url: role.url }, sinks });
+  const source = { slot: database.slotName };
+  const config = configSchema.parse({ database: { url: role.url }, source, sinks, routes: [{ to: ['out'] }] });
+  const names = async () => (await relay.service.status()).alerts?.map(({ name }) => name);
+  const asked = async () => {
+    const answer = await askDatabase(config);
+    return answer.kind === 'answered' ? answer.facts.alerts : undefined;
+  };
+  expect(await names()).not.toContain('no_replication_role');
+  await database.query(`ALTER ROLE ${role.name} NOREPLICATION`);
+  const alert = {
+    name: 'no_replication_role',
+    severity: 'critical',
+    subject: database.slotName,
+    message: expect.stringContaining(`It is "${role.name}"`) as string,
+    remedy: expect.stringMatching(`^ALTER ROLE "${role.name}" REPLICATION;`) as string,
+  };
+  const told = async () => ((await names())?.includes('no_replication_role') ? true : undefined);
+  await poll('it is told', told, 20_000);
+  expect((await relay.service.status()).alerts).toContainEqual(alert);
+  expect(await asked()).toContainEqual(alert);
+  const lines = () => relay.lines.filter((line) => line.includes('NO_REPLICATION_ROLE'));
+  expect(JSON.parse(lines()[0] ?? '{}')).toMatchObject({
+    level: 'error',
+    code: 'NO_REPLICATION_ROLE',
+    remedy: alert.remedy,
+  });
+  await database.query(`ALTER ROLE ${role.name} REPLICATION`);
+  await poll('it is over', async () => ((await told()) ? undefined : true), 20_000);
+  expect(await asked()).not.toContainEqual(alert);
+  expect(lines().map((line) => (JSON.parse(line) as { level: string }).level)).toEqual(['error', 'info']);
+}, 60_000);
