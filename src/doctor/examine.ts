@@ -11,7 +11,7 @@ import { judgeConnections, judgeLogin, judgeRights } from './checks/login.ts';
 import { judgeCaptures, judgeDefaults, judgeDeviations, judgeInsiders, judgeOwnerLogins } from './checks/rights.ts';
 import { judgeTopicRetentions } from './checks/retention.ts';
 import { judgeSettings, judgeSlotPlaces, judgeStart } from './checks/server.ts';
-import { judgeParked, judgeProbes, judgeSinkConfig } from './checks/sinks.ts';
+import { judgeParked, judgeAsked, judgeSinkConfig } from './checks/sinks.ts';
 import { judgeFailover, judgeOwnSlot } from './checks/slot.ts';
 import {
   judgeCompleteness,
@@ -59,7 +59,8 @@ export async function examine(options: ExaminationOptions): Promise<Examination>
     ...('facts' in look ? ofDatabase(look.facts, context, sinkProblems.length === 0) : unreachable(look, context)),
   ];
   if (probe && sinkProblems.length === 0) {
-    outcomes.push(['sinks reachable', judge(await factOf(() => probeSinks(config, clock)), judgeProbes)]);
+    const probed = await factOf(() => probeSinks(config, clock));
+    outcomes.push(['sinks reachable', 'unknown' in probed ? judge(probed, () => []) : judgeAsked(probed.value)]);
   } else if (probe) {
     outcomes.push(['sinks reachable', { findings: [], unknown: ['the configuration of the sinks has problems'] }]);
   }

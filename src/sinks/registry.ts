@@ -64,6 +64,7 @@ const TYPES: { readonly [T in SinkConfig['type']]: SinkType<SinkConfigOf<T>> } =
   kafka: {
     packages: ['@platformatic/kafka@2'],
     load: async () => (await import('./kafka/kafka-sink.ts')).createKafkaSink,
+    probe: async () => (await import('./kafka/kafka-probe.ts')).probeKafka,
   },
   email: {
     packages: ['nodemailer'],

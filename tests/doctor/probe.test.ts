@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { sinkSchema } from '../../src/config/sinks/sinks.ts';
-import { judgeProbes } from '../../src/doctor/checks/sinks.ts';
+import { judgeAsked, judgeProbes } from '../../src/doctor/checks/sinks.ts';
 import { probeSinks, type SinkProbe } from '../../src/doctor/facts/probe.ts';
 import { freePort } from '../support/free-port.ts';
 import { MailServer } from '../support/mail-server.ts';
@@ -55,6 +55,18 @@ describe('nobody listens', () => {
 
 test.each(['stdout', 'discard', 'live'])('%s has no destination to ask', async (type) => {
   expect(await probed({ type })).toEqual([]);
+});
+
+describe('kafka', () => {
+  const sink = sinkSchema.parse({ type: 'kafka', brokers: ['127.0.0.1:9'], topic: 'orders' });
+
+  test('is not asked where its client does not run, and that is not known', async () => {
+    const probes = await probeSinks({ sinks: { out: sink } }, systemClock, 20);
+    expect(judgeAsked(probes)).toEqual({
+      findings: [],
+      unknown: ['sink out was not asked: the client of Kafka needs Node 22, and this is Node 20'],
+    });
+  });
 });
 
 describe('the login', () => {

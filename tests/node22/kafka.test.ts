@@ -8,6 +8,7 @@ import { envelopeOf } from '../../src/envelope.ts';
 import type { Event } from '../../src/event.ts';
 import { DELIVERED, type Sink, type Verdict } from '../../src/pipeline.ts';
 import type { KafkaClient, KafkaMessage } from '../../src/sinks/kafka/kafka-client.ts';
+import { probeKafka } from '../../src/sinks/kafka/kafka-probe.ts';
 import { createKafkaSink } from '../../src/sinks/kafka/kafka-sink.ts';
 import { wireToText } from '../../src/wire-text.ts';
 import { contractContext, describeSinkContract } from '../contract/sink-contract.ts';
@@ -115,6 +116,42 @@ describe.skipIf(tooOld)('kafka', () => {
       ]),
     );
     await sink.close();
+  });
+
+  describe('the probe of the doctor', () => {
+    const probe = (
+      brokers: string[],
+      topic = 'walpost.{topic}',
+      load: () => Promise<KafkaClient> = async () => client,
+    ) => {
+      const config = sinkSchema.parse({ type: 'kafka', brokers, topic }) as KafkaConfig;
+      return probeKafka(config, { name: 'out', signal: AbortSignal.timeout(2_000) }, load);
+    };
+
+    test('asks the brokers, writes nothing, and leaves no connection', async () => {
+      await using own = await KafkaBroker.start();
+      expect(await probe([own.address])).toEqual(DELIVERED);
+      const topic = fresh();
+      expect(await probe([own.address], topic)).toEqual(DELIVERED);
+      expect(await own.count(topic)).toBe(0);
+      await poll('nothing is open', async () => own.proxy.connections === 0 || undefined);
+    });
+
+    test('says that nobody listens, that nobody answers, and that the topic is not there', async () => {
+      expect(await probe(['127.0.0.1:1'])).toMatchObject({ kind: 'unavailable', code: 'ECONNREFUSED' });
+      await using own = await KafkaBroker.start();
+      own.proxy.hold();
+      expect(await probe([own.address])).toMatchObject({ kind: 'unavailable', code: 'TIMEOUT' });
+      class WithoutTopics extends client.Producer {
+        override metadata({ topics }: { topics: readonly string[] }): Promise<unknown> {
+          return Promise.reject(new client.UserError(`Unknown topic ${topics[0]}.`));
+        }
+      }
+      const without = async (): Promise<KafkaClient> => ({ ...client, Producer: WithoutTopics });
+      expect(await probe([broker.address], 'orders', without)).toMatchObject({
+        reason: 'the topic does not exist (UNKNOWN_TOPIC_OR_PARTITION)',
+      });
+    });
   });
 
   test.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)(

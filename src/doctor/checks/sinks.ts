@@ -37,6 +37,10 @@ export function judgeParked(counts: readonly ParkedSinkCount[], { sinks }: Pick<
   return error === undefined ? [] : [findingOf(error, 'walpost.parked')];
 }
 
+export function judgeAsked(probes: readonly SinkProbe[]): CheckOutcome {
+  return { findings: judgeProbes(probes), unknown: probes.flatMap(({ unasked }) => unasked ?? []) };
+}
+
 export function judgeProbes(probes: readonly SinkProbe[]): DoctorFinding[] {
   return probes.flatMap(({ sink, place, usesProxy, isConnected, reason }) => {
     if (reason === undefined) return [];

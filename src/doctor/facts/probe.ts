@@ -24,17 +24,30 @@ export interface SinkProbe {
   readonly isConnected: boolean;
   /** Why it would take nothing; undefined when it would. */
   readonly reason: string | undefined;
+  /** Why it was not asked; undefined when it was. */
+  readonly unasked?: string;
 }
 
+/** What the client of Kafka needs. */
+const NODE_FOR_KAFKA = 22;
 const TIMEOUT_MS = 5_000;
 
 /** Sinks without a network, and those of modules of one's own, are not asked. */
-export async function probeSinks({ sinks }: Pick<Config, 'sinks'>, clock: Clock): Promise<SinkProbe[]> {
-  const probes = await Promise.all(Object.entries(sinks).map(([name, sink]) => probe(name, sink, clock)));
+export async function probeSinks(
+  { sinks }: Pick<Config, 'sinks'>,
+  clock: Clock,
+  nodeVersion = Number.parseInt(process.versions.node, 10),
+): Promise<SinkProbe[]> {
+  const probes = await Promise.all(Object.entries(sinks).map(([name, sink]) => probe(name, sink, clock, nodeVersion)));
   return probes.filter((found) => found !== undefined);
 }
 
-async function probe(name: string, sink: SinkConfig, clock: Clock): Promise<SinkProbe | undefined> {
+async function probe(
+  name: string,
+  sink: SinkConfig,
+  clock: Clock,
+  nodeVersion: number,
+): Promise<SinkProbe | undefined> {
   const url = httpUrlOf(sink);
   const way = url === undefined ? undefined : await connectionTo(url, sink as HttpSink);
   const place = way?.place ?? placesOf(sink).join(', ');
@@ -42,6 +55,10 @@ async function probe(name: string, sink: SinkConfig, clock: Clock): Promise<Sink
   if (way?.reason !== undefined) return { ...about, isConnected: false, reason: way.reason };
   if (sink.type === 'email' && (sink.provider === 'resend' || sink.dry_run !== undefined)) {
     return way && { ...about, isConnected: true, reason: undefined };
+  }
+  if (sink.type === 'kafka' && nodeVersion < NODE_FOR_KAFKA) {
+    const unasked = `sink ${name} was not asked: the client of Kafka needs Node ${NODE_FOR_KAFKA}, and this is Node ${nodeVersion}`;
+    return { ...about, isConnected: false, reason: undefined, unasked };
   }
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   try {
@@ -66,6 +83,7 @@ function httpUrlOf(sink: SinkConfig): URL | undefined {
 }
 
 function placesOf(sink: SinkConfig): string[] {
+  if (sink.type === 'kafka') return [...sink.brokers];
   const urls = 'servers' in sink ? sink.servers : 'url' in sink && sink.url !== undefined ? [sink.url] : [];
   return urls.flatMap((url) => (URL.canParse(url) ? [new URL(url).host] : []));
 }

@@ -31,6 +31,7 @@ interface Connected {
 /** The client's own. */
 interface ProducerOfClient {
   send(options: { readonly messages: readonly KafkaMessage[] }): Promise<unknown>;
+  metadata(options: { readonly topics: readonly string[] }): Promise<unknown>;
   close(force: boolean): Promise<void>;
   on(event: 'client:broker:connect', listener: (event: Connected) => void): unknown;
 }
@@ -44,6 +45,8 @@ export interface KafkaClient {
 export interface KafkaProducer {
   /** Rejects with an error of the client. */
   send(messages: readonly KafkaMessage[]): Promise<unknown>;
+  /** Connects, logs in and asks for the cluster and these topics, which have to be there. Makes none; rejects as `send` does. */
+  ask(topics: readonly string[]): Promise<unknown>;
   /** Drops what is not answered. */
   close(): Promise<void>;
 }
@@ -65,7 +68,7 @@ export async function importKafka(): Promise<KafkaClient> {
 export function makeProducer(
   { Producer, compatibilityPartitioner }: KafkaClient,
   config: SinkConfigOf<'kafka'>,
-  { name }: SinkContext,
+  { name }: Pick<SinkContext, 'name'>,
 ): KafkaProducer {
   const { sasl } = config;
   const producer = new Producer({
@@ -92,6 +95,7 @@ export function makeProducer(
   });
   return {
     send: (messages) => producer.send({ messages }),
+    ask: (topics) => producer.metadata({ topics }),
     async close() {
       const closed = producer.close(true).catch(() => undefined);
       // The client would first write out what a broker that hangs does not take.
