@@ -94,6 +94,8 @@ const OF_DOCTOR = {
   FAILOVER_UNGUARDED: note(
     'walpost may deliver a commit that a standby does not have yet; after a failover its row is gone, and it was delivered.',
   ),
+  FAILOVER_STANDBY_AWAY: critical('The server sends a failover slot nothing that a standby named there does not have.'),
+  SLOT_NOT_SYNCED: warning('After a failover to this standby the slot is gone, or stands somewhere else.'),
   OTHER_SLOT_UNREAD: warning('The log that it keeps fills the disk, and then nothing is delivered either.'),
   LONG_TRANSACTION: warning(
     'The server keeps its log since then, a new slot waits for its end, and no row that it wrote is delivered before.',

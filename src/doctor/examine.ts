@@ -12,7 +12,8 @@ import { judgeCaptures, judgeDefaults, judgeDeviations, judgeInsiders, judgeOwne
 import { judgeTopicRetentions } from './checks/retention.ts';
 import { judgeSettings, judgeSlotPlaces, judgeStart } from './checks/server.ts';
 import { judgeParked, judgeAsked, judgeSinkConfig } from './checks/sinks.ts';
-import { judgeFailover, judgeOwnSlot } from './checks/slot.ts';
+import { judgeFailover } from './checks/failover.ts';
+import { judgeOwnSlot } from './checks/slot.ts';
 import {
   judgeCompleteness,
   judgeNeverRun,

@@ -418,6 +418,14 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     plant: `SELECT pg_create_physical_replication_slot('standby_1')`,
     says: /synchronized_standby_slots = 'standby_1'/,
     restore: `ALTER SYSTEM RESET synchronized_standby_slots; ${RELOAD}; SELECT pg_drop_replication_slot('standby_1')`,
+    options: {}, // then the standby is missed, which is none here
+  },
+  'a standby that deliveries wait for is away': {
+    code: 'FAILOVER_STANDBY_AWAY',
+    plant: `SELECT pg_create_physical_replication_slot('standby_1'); ALTER SYSTEM SET synchronized_standby_slots = 'standby_1'; ${RELOAD}`,
+    says: /names slot standby_1, and no standby reads from it.+synchronized_standby_slots = ''/,
+    restore: `ALTER SYSTEM RESET synchronized_standby_slots; ${RELOAD}; SELECT pg_drop_replication_slot('standby_1')`,
+    options: {},
   },
 };
 

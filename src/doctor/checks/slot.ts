@@ -6,7 +6,7 @@ import type { SlotLoss } from '../../slot/slot-diagnosis.ts';
 import { type SlotFacts, slotProblem } from '../../slot/slot-state.ts';
 import { type DoctorFinding, finding, findingOf } from '../finding.ts';
 import { numberOf, type ServerState } from '../facts/server-state.ts';
-import type { OwnSlot, SlotEntry } from '../facts/slots.ts';
+import type { OwnSlot } from '../facts/slots.ts';
 import { type CheckContext, startFinding } from './context.ts';
 
 export function judgeOwnSlot(own: OwnSlot, server: ServerState, context: CheckContext): DoctorFinding[] {
@@ -68,30 +68,4 @@ export function psqlDatabase(database: string | null): string {
   if (database === null || /^[\w-]+$/.test(database)) return `'dbname=${database ?? '…'} replication=database'`;
   const value = database.replaceAll(/[\\']/g, '\\$&');
   return `'${`dbname='${value}' replication=database`.replaceAll("'", "'\\''")}'`;
-}
-
-const FAILOVER_SLOTS = 170_000;
-
-/** Only where there is a standby to fail over to. */
-export function judgeFailover(
-  name: string,
-  slots: readonly SlotEntry[],
-  server: Pick<ServerState, 'version' | 'standbys' | 'settings'>,
-): DoctorFinding[] {
-  const slot = slots.find((entry) => entry.name === name);
-  if (slot === undefined || server.standbys === 0 || server.version < FAILOVER_SLOTS) return [];
-  const subject = `slot ${name}`;
-  if (slot.failover !== true) {
-    const what = 'The server has standbys, and the slot is not marked for failover.';
-    const remedy =
-      `Stop \`walpost run\`, then over a replication connection (psql ${psqlDatabase(slot.database)}): ` +
-      `ALTER_REPLICATION_SLOT ${name} (FAILOVER true); and on the standby sync_replication_slots = on, with hot_standby_feedback, ` +
-      'primary_slot_name, and a dbname in primary_conninfo.';
-    return [finding('SLOT_NO_FAILOVER', { subject, what, remedy })];
-  }
-  if ((server.settings.get('synchronized_standby_slots')?.setting ?? '') !== '') return [];
-  const standbys = slots.filter(({ type }) => type === 'physical').map((entry) => entry.name);
-  const what = 'synchronized_standby_slots is empty, so walpost gets commits before the standbys have them.';
-  const remedy = `ALTER SYSTEM SET synchronized_standby_slots = '${standbys.join(', ')}'; SELECT pg_reload_conf(); while such a standby is away, nothing is delivered.`;
-  return [finding('FAILOVER_UNGUARDED', { subject, what, remedy })];
 }

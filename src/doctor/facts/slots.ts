@@ -59,6 +59,8 @@ export interface SlotEntry {
   readonly retainedText: string | null;
   /** PG 17 and later; null where the version cannot tell. */
   readonly failover: boolean | null;
+  /** PG 17 and later, of a standby: the server brings it from its primary. */
+  readonly synced: boolean | null;
   readonly inactiveSince: string | null;
 }
 
@@ -66,7 +68,7 @@ const SLOTS = `
   SELECT s.slot_name::text AS name, s.slot_type AS type, s.database::text, s.active,
          pg_wal_lsn_diff(here.lsn, s.restart_lsn)::float8 AS retained,
          pg_size_pretty(pg_wal_lsn_diff(here.lsn, s.restart_lsn)) AS "retainedText",
-         (to_jsonb(s) ->> 'failover')::boolean AS failover,
+         (to_jsonb(s) ->> 'failover')::boolean AS failover, (to_jsonb(s) ->> 'synced')::boolean AS synced,
          to_char((to_jsonb(s) ->> 'inactive_since')::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') AS "inactiveSince"
     FROM pg_replication_slots AS s
          CROSS JOIN (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
