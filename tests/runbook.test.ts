@@ -8,7 +8,7 @@ const sections = page.split(/^## /m).slice(1);
 /** Of the slot and of what holds it, with the ends that the statements of the view put behind them. */
 const VARIANTS: Readonly<Record<string, readonly string[]>> = {
   slot_: ['missing', 'lost', 'unreserved', 'other_database'],
-  held_by_: ['standby', 'relay', 'transaction', 'prepared_transaction', 'lane', 'slot'],
+  held_by_: ['standby', 'transaction', 'prepared_transaction', 'lane', 'slot'],
 };
 
 function alertNames(): string[] {

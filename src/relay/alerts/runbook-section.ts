@@ -21,7 +21,6 @@ const SECTIONS: Readonly<Record<string, string>> = {
   wal_budget: 'walpostwalbudget',
   slot_inactive: 'walpostnoleader',
   no_relay: 'walpostnoleader',
-  held_by_relay: 'walpostnoleader',
   two_streams: 'walposttwoleaders',
   leader_lock_taken: 'walpoststartrefused',
   stalled: 'walpoststalled',
