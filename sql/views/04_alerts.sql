@@ -49,7 +49,7 @@ waits AS MATERIALIZED ( -- how much waits, since when, and where most of it is: 
     FROM (SELECT CASE l.state WHEN 'refusing' THEN 'refusing' ELSE 'failing' END AS name, l.slot, l.sink, l.organization_id, l.lane,
                  l.failing_since AS since, l.attempts, l.next_try_at, l.reason, l.code IS NOT DISTINCT FROM 'BREAKER_OPEN' AS is_behind
             FROM walpost.lanes AS l
-           WHERE l.failing_since < clock_timestamp() - make_interval(secs => walpost_internal.setting('alert_failing_seconds', 15)::float8)
+           WHERE l.failing_since < clock_timestamp() - make_interval(secs => walpost_internal.setting('alert_failing_seconds', 10)::float8)
            UNION ALL
           (SELECT 'blocked', d.slot, d.sink, d.organization_id, d.lane, d.stored_at, NULL, NULL, format('dead letter %s', d.id), false
              FROM walpost.dead_letters AS d WHERE d.blocks LIMIT 10000)) AS t

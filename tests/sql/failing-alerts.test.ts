@@ -92,10 +92,10 @@ test('of many the three that have failed longest are named, each id whole; what 
   expect(message.length).toBeLessThan(1_500);
 });
 
-test('what the next tries mend is no alert: it has to fail for fifteen seconds, or as the setting says', async () => {
-  await fail({ seconds: 12 });
+test('what the next tries mend is no alert: it has to fail for ten seconds, or as the setting says', async () => {
+  await fail({ seconds: 8 });
   expect(await alerts()).toEqual([]);
-  await database.query(`INSERT INTO walpost.settings (name, value) VALUES ('alert_failing_seconds', '10')`);
+  await database.query(`INSERT INTO walpost.settings (name, value) VALUES ('alert_failing_seconds', '5')`);
   expect(await alerts()).toHaveLength(1);
 });
 
