@@ -44,7 +44,7 @@ export const ERROR_CODES = {
   PERMISSION_DENIED: entry(
     'operator',
     'The role lacks a privilege that walpost needs.',
-    'Grant it as the sentence above says, or run `walpost migrate` as the owner.',
+    'Make the login a member of its role: GRANT walpost_relay TO its name; (walpost_operator, where it types commands only). Where it is one, `walpost migrate` as the owner of the schema grants what the roles lack; `walpost doctor` says which.',
   ),
   AUTHENTICATION: entry(
     'operator',

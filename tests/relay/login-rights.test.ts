@@ -43,3 +43,20 @@ test('REPLICATION taken away is told within seconds by log, status and alerts, a
   expect(await asked()).not.toContainEqual(alert);
   expect(lines().map((line) => (JSON.parse(line) as { level: string }).level)).toEqual(['error', 'info']);
 }, 60_000);
+
+test('membership in walpost_relay taken away ends the relay, which says what to grant, as the status does', async () => {
+  await using database = await createTestDatabase();
+  await using role = await createRole(database, { in: ['walpost_relay'], attributes: 'REPLICATION' });
+  const sinks = { out: { type: 'discard' } };
+  const start = () => RelayInProcess.start({ database: { ...database, url: role.url }, sinks });
+  await using relay = await start();
+  await database.query(`REVOKE walpost_relay FROM ${role.name}`);
+  const remedy = expect.stringContaining('GRANT walpost_relay TO') as string;
+  expect(await relay.ended).toMatchObject({ code: 'PERMISSION_DENIED', remedy });
+  const source = { slot: database.slotName };
+  const config = configSchema.parse({ database: { url: role.url }, source, sinks, routes: [{ to: ['out'] }] });
+  expect(await askDatabase(config)).toMatchObject({ kind: 'silent', reason: remedy });
+  await database.query(`GRANT walpost_relay TO ${role.name}`);
+  await using _again = await start();
+  expect(await askDatabase(config)).toMatchObject({ kind: 'answered' });
+}, 60_000);
