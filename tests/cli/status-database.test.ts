@@ -47,6 +47,7 @@ test('a login that is refused leaves all of it unknown, with the reason', async 
     role: 'unknown, no process answered',
     processes: 'unknown',
     slot: 'unknown',
+    oldest: 'unknown',
     'held by': 'unknown',
     parked: 'unknown',
     'dead letters': 'unknown',
