@@ -84,7 +84,10 @@ BEGIN
   GET DIAGNOSTICS part = ROW_COUNT;
   removed := removed + part;
 
-  DELETE FROM walpost.endpoint_secrets AS s WHERE s.expires_at < now - interval '1 day';
+  DELETE FROM walpost.endpoint_secrets AS s
+   WHERE s.secret_id = ANY (ARRAY(
+     SELECT old.secret_id FROM walpost.endpoint_secrets AS old WHERE old.expires_at < now - interval '1 day'
+        FOR UPDATE SKIP LOCKED)); -- a publisher that rotates removes those of its endpoint
   GET DIAGNOSTICS part = ROW_COUNT;
   removed := removed + part;
 

@@ -6,6 +6,7 @@ import { ConfigFile } from '../support/config-file.ts';
 import { createRole } from '../support/database-role.ts';
 import { type TestDatabase, createTestDatabase } from '../support/database.ts';
 import { poll } from '../support/slot-session.ts';
+import { addEndpoint } from '../support/endpoint-calls.ts';
 import { settleAll } from '../support/settled-checkpoint.ts';
 import { walpost } from '../support/walpost-cli.ts';
 
@@ -246,6 +247,25 @@ describe('nobody without rights holds pruning up', () => {
     expect([await prune(), await prune()]).toEqual([3, 0]);
     await session.query('COMMIT');
     expect(await prune()).toBe(2);
+  });
+
+  test('with old secrets of an endpoint that its tenant is rotating', async () => {
+    await using publisher = await createRole(database, { in: ['walpost_publisher'] });
+    const [mine, other] = [await addEndpoint(database, organization), await addEndpoint(database, organization)];
+    await database.query(
+      `INSERT INTO walpost.endpoint_secrets (endpoint_id, secret, expires_at)
+       SELECT id, 'old', now() - interval '2 days' FROM unnest($1::uuid[]) AS id, generate_series(1, 2)`,
+      [[mine.id, other.id]],
+    );
+    const session = await publisher.client();
+    await session.query('BEGIN');
+    await session.query(`SELECT set_config('app.current_org_id', $1, true)`, [organization]);
+    await session.query('SELECT walpost.rotate_endpoint_secret($1)', [mine.id]);
+    await database.query(`SET statement_timeout = '5s'`);
+    expect([await prune(), await prune()]).toEqual([2, 0]);
+    await session.query('ROLLBACK');
+    expect(await prune()).toBe(2);
+    expect(await left('endpoint_secrets')).toBe(2);
   });
 
   test.each(['walpost_publisher', 'walpost_reader'])('a %s cannot lock what others wait for', async (group) => {
