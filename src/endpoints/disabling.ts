@@ -6,10 +6,11 @@
  */
 import type pg from 'pg';
 import type { Clock } from '../clock.ts';
-import { messageOf } from '../errors.ts';
+import { messageOf, WalpostError } from '../errors.ts';
 import type { Logger } from '../observe/log.ts';
 import type { FailingLane } from '../pipeline.ts';
 import { databaseError } from '../postgres/database-error.ts';
+import { isSqlState, SQLSTATE } from '../postgres/sqlstate.ts';
 import type { EndpointDirectory, KnownEndpoint } from './directory.ts';
 
 const DISABLE = 'SELECT walpost_internal.disable_failing_endpoint($1, $2, $3, $4::timestamptz) AS disabled';
@@ -30,6 +31,8 @@ export class EndpointDisabling {
   private readonly options: DisablingOptions;
   /** By endpoint, the change after which it was asked for; nothing is asked twice. */
   private readonly asked = new Map<string, string>();
+  /** Those of which the log says that a transaction holds them. */
+  private readonly held = new Set<string>();
 
   constructor(options: DisablingOptions) {
     this.options = options;
@@ -44,9 +47,13 @@ export class EndpointDisabling {
     );
   }
 
-  /** Disables those that have failed for too long. */
+  /**
+   * Disables those that have failed for too long. Each stands alone: one that cannot be disabled now is tried in the next round,
+   * and those behind it do not wait for that.
+   */
   async round(failing: Iterable<FailingLane>): Promise<void> {
     const { clock, disableAfter } = this.options;
+    let failure: WalpostError | undefined;
     for (const { sink, lane, since, reason } of failing) {
       const after = disableAfter.get(sink);
       if (after === undefined || clock.now() - since < after) continue;
@@ -54,13 +61,18 @@ export class EndpointDisabling {
         lane,
         `it accepted nothing for ${inWords(after)}; the last time ${reason}`,
         clock.wallTime() + since - clock.now() - BEFORE_FAILURE_MS,
-      );
+      ).catch((error: unknown) => {
+        if (!(error instanceof WalpostError) || error.code !== 'DATABASE') throw error; // it is no matter of this endpoint
+        failure ??= error;
+      });
     }
+    if (failure) throw failure;
   }
 
   /** It is disabled or removed: its next change, if any, is another one. */
   ended(endpointId: string): void {
     this.asked.delete(endpointId);
+    this.held.delete(endpointId);
   }
 
   /** `missed`: since when it misses events, in milliseconds since 1970. */
@@ -81,8 +93,19 @@ export class EndpointDisabling {
         log.warn(shown(endpoint, reason), 'an endpoint is disabled: it gets nothing any more');
     } catch (error) {
       this.asked.delete(endpointId);
+      if (isSqlState(error, SQLSTATE.lockNotAvailable)) return this.tellHeld(endpoint, reason);
       throw databaseError(error, 'disabling an endpoint');
     }
+  }
+
+  /** Its tenant may change it in a transaction that stays open. */
+  private tellHeld(endpoint: KnownEndpoint, reason: string): void {
+    if (this.held.has(endpoint.endpointId)) return;
+    this.held.add(endpoint.endpointId);
+    this.options.log.warn(
+      shown(endpoint, reason),
+      'an endpoint cannot be disabled yet, because an open transaction holds it; it is tried again',
+    );
   }
 }
 

@@ -1,16 +1,18 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { EndpointDirectory } from '../../src/endpoints/directory.ts';
-import { EndpointDisabling } from '../../src/endpoints/disabling.ts';
+import { type DisablingOptions, EndpointDisabling } from '../../src/endpoints/disabling.ts';
 import { endpointsNow } from '../../src/endpoints/endpoint-rows.ts';
 import { createLog } from '../../src/observe/log.ts';
 import type { FailingLane } from '../../src/pipeline.ts';
 import { newPool } from '../support/client.ts';
+import { createRole } from '../support/database-role.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { addEndpoint } from '../support/endpoint-calls.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { poll } from '../support/slot-session.ts';
 
 const X = '01a1f9c1-5e61-768b-8ff0-dabec930edd1';
+const Y = '01a1f9c1-5e61-768b-8ff0-dabec930edd2';
 const DAY = 24 * 3_600_000;
 
 let database: TestDatabase;
@@ -21,6 +23,33 @@ afterEach(() => database[Symbol.asyncDispose]());
 
 const stateOf = async (id: string) =>
   (await database.query('SELECT state, state_reason FROM walpost.endpoints WHERE endpoint_id = $1', [id]))[0];
+
+const failingLane = (lane: string, since: number, sink = 'hooks'): FailingLane => ({
+  sink,
+  organizationId: X,
+  lane,
+  state: 'failing',
+  since,
+  attempts: 9,
+  reason: 'the destination answered 503',
+  code: 'HTTP_503',
+  answer: null,
+  nextTryAt: null,
+});
+
+interface Parts {
+  readonly pool: DisablingOptions['pool'];
+  readonly directory: EndpointDirectory;
+  readonly clock: ManualClock;
+  readonly lines: string[];
+}
+
+const disablingOf = ({ lines, ...parts }: Parts): EndpointDisabling =>
+  new EndpointDisabling({
+    ...parts,
+    log: createLog({ level: 'info', format: 'json', destination: { write: (line) => lines.push(line) } }),
+    disableAfter: new Map([['hooks', 3 * DAY]]),
+  });
 
 test('an endpoint that has accepted nothing for too long is disabled, unless somebody has changed it', async () => {
   const pool = newPool({ connectionString: database.url, max: 1 });
@@ -35,25 +64,8 @@ test('an endpoint that has accepted nothing for too long is disabled, unless som
   directory.reset(await endpointsNow(pool));
   await database.query(`SELECT walpost.update_endpoint($1, 'https://hooks.example.com/other')`, [touched.id]);
   const lines: string[] = [];
-  const disabling = new EndpointDisabling({
-    pool,
-    directory,
-    clock,
-    log: createLog({ level: 'info', format: 'json', destination: { write: (line) => lines.push(line) } }),
-    disableAfter: new Map([['hooks', 3 * DAY]]),
-  });
-  const failing = (lane: string, days: number, sink = 'hooks'): FailingLane => ({
-    sink,
-    organizationId: X,
-    lane,
-    state: 'failing',
-    since: clock.now() - days * DAY,
-    attempts: 9,
-    reason: 'the destination answered 503',
-    code: 'HTTP_503',
-    answer: null,
-    nextTryAt: null,
-  });
+  const disabling = disablingOf({ pool, directory, clock, lines });
+  const failing = (lane: string, days: number, sink?: string) => failingLane(lane, clock.now() - days * DAY, sink);
   await disabling.round([
     failing(one.id, 3),
     failing(fresh.id, 2.9),
@@ -93,5 +105,39 @@ test('one that is gone misses what it was sent, however long ago that was commit
     });
   expect(await missedSince(late.id)).toBe(committed);
   expect(await missedSince(prompt.id)).toBeGreaterThan(committed);
+  await pool.end();
+});
+
+test('endpoints that a transaction of their tenant holds delay no other, and are disabled when it has ended', async () => {
+  const pool = newPool({ connectionString: database.url, max: 1 });
+  const clock = new ManualClock();
+  await clock.advance(10 * DAY);
+  await using tenant = await createRole(database, { in: ['walpost_publisher'] });
+  const held: string[] = [];
+  for (let n = 0; n < 10; n++) held.push((await addEndpoint(database, X)).id);
+  const { id: other } = await addEndpoint(database, Y);
+  const directory = new EndpointDirectory();
+  directory.reset(await endpointsNow(pool));
+  const lines: string[] = [];
+  const disabling = disablingOf({ pool, directory, clock, lines });
+  const round = (): Promise<void> =>
+    disabling.round([...held, other].map((id) => failingLane(id, clock.now() - 3 * DAY)));
+  const session = await tenant.client();
+  await session.query(`BEGIN; SELECT set_config('app.current_org_id', '${X}', true)`);
+  for (const id of held) await session.query(`SELECT walpost.pause_endpoint($1)`, [id]);
+
+  const begun = performance.now();
+  await round();
+  await round();
+  expect(performance.now() - begun).toBeLessThan(2_000);
+  expect(await stateOf(other)).toMatchObject({ state: 'disabled' });
+  for (const id of held) {
+    expect(await stateOf(id)).toMatchObject({ state: 'enabled' });
+    expect(lines.filter((line) => line.includes(id))).toEqual([expect.stringContaining('open transaction holds it')]);
+  }
+
+  await session.query('ROLLBACK');
+  await round();
+  for (const id of held) expect(await stateOf(id)).toMatchObject({ state: 'disabled' });
   await pool.end();
 });
