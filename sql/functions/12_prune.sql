@@ -11,13 +11,31 @@
 --
 -- One session prunes at a time. It locks a table that only the owner may lock; an advisory lock could be taken by any role.
 
+CREATE OR REPLACE FUNCTION walpost_internal.raise_turn_taken(turn regclass, what text) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  holder record;
+BEGIN
+  SELECT l.pid, a.usename, a.application_name INTO holder
+    FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+   WHERE l.locktype = 'relation' AND l.relation = turn AND l.granted
+     AND l.mode <> 'AccessShareLock' AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+   LIMIT 1;
+  RAISE EXCEPTION 'walpost: server process % (role %, application %) %',
+      coalesce(holder.pid::text, 'of another session'), coalesce(quote_ident(holder.usename), 'unknown'),
+      quote_literal(coalesce(holder.application_name, '')), what
+    USING ERRCODE = 'lock_not_available',
+          HINT = format('Wait for it, or end it: SELECT pg_terminate_backend(%s);', coalesce(holder.pid::text, '…'));
+END;
+$function$;
+
 CREATE OR REPLACE FUNCTION walpost_internal.take_prune_turn(with_others boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '5s'
 AS $function$
-DECLARE
-  holder record;
 BEGIN
   IF with_others THEN
     LOCK TABLE walpost.prune_turn IN SHARE MODE;
@@ -25,15 +43,7 @@ BEGIN
     LOCK TABLE walpost.prune_turn IN EXCLUSIVE MODE;
   END IF;
 EXCEPTION WHEN lock_not_available THEN
-  SELECT l.pid, a.usename, a.application_name INTO holder
-    FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
-   WHERE l.locktype = 'relation' AND l.relation = 'walpost.prune_turn'::regclass AND l.granted
-     AND l.mode <> 'AccessShareLock' AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-   LIMIT 1;
-  RAISE EXCEPTION 'walpost: server process % (role %, application %) prunes, and has not committed for 5 seconds',
-      coalesce(holder.pid::text, 'of another session'), coalesce(quote_ident(holder.usename), 'unknown'), quote_literal(coalesce(holder.application_name, ''))
-    USING ERRCODE = 'lock_not_available',
-          HINT = format('Wait for it, or end it: SELECT pg_terminate_backend(%s);', coalesce(holder.pid::text, '…'));
+  PERFORM walpost_internal.raise_turn_taken('walpost.prune_turn', 'prunes, and has not committed for 5 seconds');
 END;
 $function$;
 
@@ -389,6 +399,8 @@ BEGIN
 END;
 $function$;
 
+COMMENT ON FUNCTION walpost_internal.raise_turn_taken(regclass, text) IS
+  'Raises an error that says which session holds a turn, what it does, and how to end it.';
 COMMENT ON FUNCTION walpost_internal.take_prune_turn(boolean) IS
   'Keeps others from pruning until the transaction ends; after 5 seconds an error says who does.';
 COMMENT ON FUNCTION walpost_internal.outbox_scan_pending() IS

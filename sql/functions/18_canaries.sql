@@ -3,6 +3,21 @@
 -- walpost.publish refuses their type, and the logins that run the command may not write to the outbox. So these functions run with the rights
 -- of the owner. They write and remove events of the type walpost.verify alone, and find them by their ids: the outbox may be long.
 
+-- Two runs would remove the canaries of each other. So one session verifies at a time. It locks a table that only the owner may lock; an
+-- advisory lock could be taken by any role.
+
+CREATE OR REPLACE FUNCTION walpost_internal.take_verify_turn() RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s'
+AS $function$
+BEGIN
+  LOCK TABLE walpost.verify_turn IN EXCLUSIVE MODE;
+EXCEPTION WHEN lock_not_available THEN
+  PERFORM walpost_internal.raise_turn_taken('walpost.verify_turn', 'runs walpost verify');
+END;
+$function$;
+
 CREATE OR REPLACE FUNCTION walpost_internal.send_canary(organization_id uuid, number integer) RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -41,6 +56,8 @@ BEGIN
 END;
 $function$;
 
+COMMENT ON FUNCTION walpost_internal.take_verify_turn() IS
+  'Keeps others from running walpost verify until the transaction ends; after 2 seconds an error says who does.';
 COMMENT ON FUNCTION walpost_internal.send_canary(uuid, integer) IS
   'Writes one canary of walpost verify into the outbox, and returns the id of its event.';
 COMMENT ON FUNCTION walpost_internal.remove_canaries() IS

@@ -8,6 +8,7 @@ import type pg from 'pg';
 import { pause, systemClock } from '../clock.ts';
 import type { Config } from '../config/schema.ts';
 import { databaseError } from '../postgres/database-error.ts';
+import { isSqlState, SQLSTATE } from '../postgres/sqlstate.ts';
 import { EXIT } from './exit-code.ts';
 import { usage } from './flag-values.ts';
 import { isStreamed } from './follow-job.ts';
@@ -18,9 +19,9 @@ import { recordText } from './text-table.ts';
 import { type CanaryArrival, type ArrivalReport, arrivalText, isSound, judgeArrivals } from './verify-report.ts';
 import { type VerifyFlags, type VerifyRequest, verifyRequest } from './verify-request.ts';
 
-/** Of the session that verifies: two runs would remove the canaries of each other. */
-const TURN = "hashtextextended('walpost verify', 0)";
-const TAKE_TURN = `SELECT pg_try_advisory_lock(${TURN}) AS taken`;
+/** Two runs would remove the canaries of each other. The turn lasts as long as its transaction, which is idle meanwhile. */
+const TAKE_TURN =
+  'BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; SELECT walpost_internal.take_verify_turn()';
 const SEND = 'SELECT walpost_internal.send_canary($1, $2)';
 const CLEAN = 'SELECT walpost_internal.remove_canaries()::integer AS removed';
 
@@ -56,25 +57,37 @@ export async function verify(config: Config, flags: VerifyFlags): Promise<void> 
   const turn = await pool.connect();
   try {
     await takeTurn(turn);
-    const streams = await isStreamed(pool, slot);
-    if (!streams) note(`Nobody streams from ${slot}: start \`walpost run\`.`);
-    const found = await sendAndWait(database, request, stop.signal);
+    const found = await sendAndClean(database, request, stop.signal);
     if (stop.signal.aborted) process.exitCode = EXIT.failed;
     else tell(slot, request, { found, json: flags.json === true });
   } catch (error) {
     throw databaseError(error, 'verifying');
   } finally {
-    await turn.query(CLEAN).catch(() => undefined); // the next run does it
     turn.release(true);
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal);
   }
 }
 
-/** Takes the turn, and removes what a run has left that was killed. */
+/** The server says who has the turn, and how to end that session. */
 async function takeTurn(client: pg.PoolClient): Promise<void> {
-  const { rows } = await client.query<{ taken: boolean }>(TAKE_TURN);
-  if (!rows[0]?.taken) throw usage('Another `walpost verify` runs on this database.', 'Wait until it has ended.');
-  await client.query(CLEAN);
+  try {
+    await client.query(TAKE_TURN);
+  } catch (error) {
+    if (!isSqlState(error, SQLSTATE.lockNotAvailable)) throw error;
+    const { message, hint } = error as pg.DatabaseError;
+    throw usage(`Another \`walpost verify\` runs on this database. ${message}.`, hint);
+  }
+}
+
+async function sendAndClean(database: Slot, request: VerifyRequest, signal: AbortSignal): Promise<Found> {
+  const { pool, slot } = database;
+  await pool.query(CLEAN); // what a run has left that was killed
+  try {
+    if (!(await isStreamed(pool, slot))) note(`Nobody streams from ${slot}: start \`walpost run\`.`);
+    return await sendAndWait(database, request, signal);
+  } finally {
+    await pool.query(CLEAN).catch(() => undefined); // the next run does it
+  }
 }
 
 async function sendAndWait(database: Slot, request: VerifyRequest, signal: AbortSignal): Promise<Found> {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { configOf } from '../e2e/running-walpost.ts';
 import { ConfigFile } from '../support/config-file.ts';
+import { createRole } from '../support/database-role.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { EventLog } from '../support/event-log.ts';
 import { RelayInProcess } from '../support/relay-in-process.ts';
@@ -172,6 +173,35 @@ describe('walpost verify', () => {
     interrupted.child.kill('SIGINT');
     expect(await interrupted.result()).toMatchObject({ code: 1 });
     expect(await left()).toEqual([{ events: 0, noted: 0, dead: 0 }]);
+  });
+
+  test('no advisory lock keeps it from its turn', async () => {
+    await using stranger = await createRole(database);
+    await (await stranger.client()).query(`SELECT pg_advisory_lock(hashtextextended('walpost verify', 0))`);
+    await start();
+    expect(await run('--count', '3', '--rate', '500')).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  test('names who has the turn, leaves the canaries of that run alone, and the remedy works', async () => {
+    await start();
+    await using other = new Cli(['verify', '--rate', '1', '--config', file.path]);
+    await poll('a canary is sent', async () => (await left())[0]?.['events'] || undefined);
+    const busy = await run('--count', '3');
+    expect(busy.code).toBe(2);
+    const told = busy.stderr.replace(/\s+/g, ' ');
+    expect(told).toContain('Another `walpost verify` runs on this database');
+    expect(told).toMatch(/server process \d+ \(role postgres, application 'walpost command'\) runs walpost verify\./);
+    expect((await left())[0]?.['events']).toBeGreaterThan(0);
+    await database.query(/SELECT pg_terminate_backend\(\d+\);/.exec(told)?.[0] ?? '');
+    expect(await run('--count', '3', '--rate', '500')).toMatchObject({ code: 0, stderr: '' });
+    other.child.kill('SIGINT');
+    await other.result();
+  });
+
+  test.each(['walpost_publisher', 'walpost_reader'])('a %s cannot take its turn', async (group) => {
+    await using role = await createRole(database, { in: [group] });
+    const session = await role.client();
+    await expect(session.query('SELECT walpost_internal.take_verify_turn()')).rejects.toMatchObject({ code: '42501' });
   });
 
   test('leaves the checkpoints from which events can be replayed', async () => {
