@@ -93,14 +93,17 @@ export class FailoverServers implements AsyncDisposable {
   /** Brings the position of the slot, and nothing else, to the standby. */
   async sync(slot: string, beyond: Lsn): Promise<void> {
     await poll('the slot moves on at the standby', async () => {
-      await onServer(this.standby, async (client) => {
-        // The worker of beginSync may not have ended yet.
-        await client.query('SELECT pg_sync_replication_slots()').catch((error: unknown) => {
-          if (!/concurrently/.test(messageOf(error))) throw error;
-        });
+      // The worker of beginSync may not have ended yet, or the standby not have what the slot is beyond.
+      await this.askForSlots().catch((error: unknown) => {
+        if (!/concurrently|ahead of the standby position/.test(messageOf(error))) throw error;
       });
       return (await this.slotOnStandby(slot)) > beyond || undefined;
     });
+  }
+
+  /** The standby looks once where the slots of the primary are. */
+  async askForSlots(): Promise<void> {
+    await onServer(this.standby, (client) => client.query('SELECT pg_sync_replication_slots()'));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { messageOf } from '../../src/errors.ts';
 import { EventLog } from '../support/event-log.ts';
 import type { RelayInProcess } from '../support/relay-in-process.ts';
 import { poll } from '../support/slot-session.ts';
@@ -142,6 +143,32 @@ test(
     await relay.stop();
   },
 );
+
+test('a standby that lags behind the slot gets it when it has caught up', { timeout: TIMEOUT }, async () => {
+  await using servers = await FailoverServers.start();
+  await using scene = await HealingScene.set({ server: servers.url });
+  const { slotName } = scene.database;
+  await using relay = await scene.start();
+  await servers.beginSync(slotName, async () => scene.log.has(await scene.publish(1)));
+  servers.link.freeze();
+  const end = await servers.end();
+  await scene.log.has(await scene.publish(5));
+  await confirmed(scene, 0);
+
+  const ahead = /ahead of the standby position/;
+  const isAhead = () =>
+    servers.askForSlots().then(
+      () => undefined,
+      (error: unknown) => ahead.test(messageOf(error)) || undefined,
+    );
+  await poll('the slot is ahead', isAhead);
+  const synced = servers.sync(slotName, end);
+  synced.catch(() => undefined); // told below
+  for (let n = 0; n < 3; n++) await poll('the slot is ahead still', isAhead);
+  servers.link.cut(); // so the standby connects again
+  await synced;
+  await relay.stop();
+});
 
 test(
   'a failover that kept the slot and everything behind it: the stream goes on, and nothing is healed',
