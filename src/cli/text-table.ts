@@ -71,12 +71,14 @@ export function recordText(
   fields: readonly (readonly [name: string, value: string])[],
   width = terminalWidth(process.stdout),
 ): string {
-  const shown = fields.filter(([, value]) => value !== '');
+  const shown = fields
+    .filter(([, value]) => value !== '')
+    .map(([name, value]) => [printable(name), printable(value)] as const);
   const names = shown.map(([name]) => name);
   const indent = valueIndent(names, width);
   return shown
     .map(([name, value]) => {
-      const lines = width === undefined ? [printable(value)] : wrapText(printable(value), width - indent);
+      const lines = width === undefined ? [value] : wrapText(value, width - indent);
       const head = name.length + 2 > indent ? `${fitted(name, width)}\n${' '.repeat(indent)}` : name.padEnd(indent);
       return `${head}${lines.join(`\n${' '.repeat(indent)}`)}\n`;
     })

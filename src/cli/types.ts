@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import type { Config } from '../config/schema.ts';
 import { WalpostError } from '../errors.ts';
+import { printableJsonText } from '../observe/printable.ts';
 import { databaseError } from '../postgres/database-error.ts';
 import { createPool, SILENCE_MS } from '../postgres/pool.ts';
 import { assertMigrated } from '../postgres/schema/migrate.ts';
@@ -23,7 +24,8 @@ export async function writeTypes(config: Config, { out, check = false }: TypesFl
   if (check && out === undefined)
     throw new WalpostError('USAGE', { detail: '--check goes with --out, which names the file.' });
   const types = await readTypes(config);
-  const text = eventTypesText(types);
+  // In a string it means the same, in a comment it can be read, and neither a terminal nor an editor acts on it.
+  const text = printableJsonText(eventTypesText(types));
   if (out === undefined) return void process.stdout.write(text);
   const isSame = existsSync(out) && readFileSync(out, 'utf8') === text;
   if (isSame) return say(`${out} is up to date.`);
