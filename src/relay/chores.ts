@@ -49,7 +49,8 @@ async function repeat(chore: Chore, signal: AbortSignal, options: ChoresOptions)
         return onFatal(error);
       }
       options.onFailed?.(chore.name);
-      log.warn({ err: error, chore: chore.name }, `${chore.name} failed and will be tried again`);
+      const remedy = error instanceof WalpostError ? { remedy: error.remedy } : {};
+      log.warn({ err: error, chore: chore.name, ...remedy }, `${chore.name} failed and will be tried again`);
     }
   }
 }

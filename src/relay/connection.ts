@@ -183,7 +183,11 @@ export class RelayConnection {
     const records = new LaneRecords(pool, this.options.term.cursor, this.options.clock);
     const watch = new PruneWatch({ db: pool, slot, retention: prune.retention, clock: this.options.clock });
     const pruneWhenDue = async (signal: AbortSignal): Promise<void> => {
-      if (await watch.isDue()) await pruneAll(pool, { ...prune, signal });
+      if (!(await watch.isDue())) return;
+      await pruneAll(pool, { ...prune, signal }).catch((error: unknown) => {
+        watch.again(); // somebody else may be pruning
+        throw error;
+      });
     };
     const warn = (line: string, remedy: string): void => log.warn({ remedy }, line);
     const checkRoles = (): Promise<void> => roleModel.check(pool, warn);

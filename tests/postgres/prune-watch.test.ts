@@ -59,3 +59,12 @@ test('with nothing new it is worth it once an hour', async () => {
   expect(await watch.isDue()).toBe(true);
   expect(await watch.isDue()).toBe(false);
 });
+
+test('what did not come about is worth it until it does', async () => {
+  await settleAll(database);
+  await age('2 hours');
+  expect(await watch.isDue()).toBe(true);
+  watch.again();
+  expect(await watch.isDue()).toBe(true);
+  expect(await watch.isDue()).toBe(false);
+});

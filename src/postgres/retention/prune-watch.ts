@@ -28,13 +28,18 @@ export class PruneWatch {
     this.looked = { checkpoint: 0n, at: options.clock.now() };
   }
 
-  /** True at most once for each checkpoint that has come of age. */
+  /** True once for each checkpoint that has come of age. */
   async isDue(): Promise<boolean> {
     const now = this.options.clock.now();
     const checkpoint = await this.newestOfAge();
     if (checkpoint <= this.looked.checkpoint && now - this.looked.at < LOOK_ANYWAY_MS) return false;
     this.looked = { checkpoint, at: now };
     return true;
+  }
+
+  /** What it was due for did not come about: it is due still. */
+  again(): void {
+    this.looked = { checkpoint: 0n, at: -Infinity };
   }
 
   private async newestOfAge(): Promise<bigint> {
