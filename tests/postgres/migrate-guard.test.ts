@@ -17,6 +17,8 @@ const prepare = async (migrated: boolean): Promise<void> => {
     CREATE SCHEMA app; GRANT USAGE ON SCHEMA app TO PUBLIC;
     CREATE FUNCTION app.attack() RETURNS trigger LANGUAGE plpgsql AS $$
       BEGIN ALTER ROLE ${role.name} SUPERUSER; RETURN NEW; EXCEPTION WHEN insufficient_privilege THEN RETURN NEW; END $$;
+    CREATE FUNCTION app.pure(n integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$
+      BEGIN ALTER ROLE ${role.name} SUPERUSER; RETURN n; EXCEPTION WHEN insufficient_privilege THEN RETURN n; END $$;
     CREATE FUNCTION app.number() RETURNS integer LANGUAGE plpgsql AS $$
       BEGIN ALTER ROLE ${role.name} SUPERUSER; RETURN 0; EXCEPTION WHEN insufficient_privilege THEN RETURN 0; END $$`);
 };
@@ -55,6 +57,26 @@ test('a schema walpost_internal of somebody else', async () => {
   await attacker.query('CREATE SCHEMA walpost_internal');
   const remedy = await refused(`The schema walpost_internal belongs to ${role.name}, not to postgres`);
   expect(remedy).toContain('DROP SCHEMA walpost_internal CASCADE');
+  await database.query('DROP SCHEMA walpost_internal CASCADE');
+  await migrate(database.url);
+});
+
+test.each([
+  ['VIEW walpost.early', 'CREATE VIEW walpost.early AS SELECT 1 AS n'],
+  ['MATERIALIZED VIEW walpost.early', 'CREATE MATERIALIZED VIEW walpost.early AS SELECT 1 AS n'],
+  ['SEQUENCE walpost.early', 'CREATE SEQUENCE walpost.early'],
+  ['TYPE walpost.early', `CREATE TYPE walpost.early AS ENUM ('a')`],
+  ['TYPE walpost.early', 'CREATE DOMAIN walpost.early AS text'],
+  [
+    'OPERATOR walpost.===(integer,integer)',
+    'CREATE OPERATOR walpost.=== (LEFTARG = integer, RIGHTARG = integer, FUNCTION = int4eq)',
+  ],
+])('%s of somebody else: %s', async (what, sql) => {
+  await database.query(`CREATE SCHEMA walpost; GRANT ALL ON SCHEMA walpost TO ${role.name}`);
+  await attacker.query(sql);
+  const remedy = await refused(`${what} belongs to ${role.name}`);
+  await database.query(remedy.replace(', if you know where it comes from; else drop it.', ''));
+  await migrate(database.url);
 });
 
 test('a table, or a function, of somebody else in our schemas', async () => {
@@ -82,12 +104,24 @@ test.each([
   ['ALTER TABLE walpost.migrations ADD CONSTRAINT c CHECK (number > app.number())', 'Constraint c'],
   ['CREATE RULE r AS ON INSERT TO walpost.migrations DO ALSO SELECT app.number()', 'Rule r'],
   ['CREATE RULE r AS ON INSERT TO walpost.migrations DO INSTEAD NOTHING', 'Rule r'],
+  ['CREATE INDEX early ON walpost.migrations (app.pure(number))', 'Index walpost.early'],
+  ['CREATE INDEX early ON walpost.migrations (number) WHERE app.pure(number) > 0', 'Index walpost.early'],
   ['CREATE POLICY p ON walpost.migrations USING (app.number() = 0)', 'Policy p'],
 ])('%s', async (sql, what) => {
   await database.query(`CREATE SCHEMA walpost; ${MIGRATIONS}; ${sql}`);
   const remedy = await refused(what);
   await database.query(remedy.replace('; then run it again.', ''));
-  if (what !== 'Rule r') await migrate(database.url);
+  await migrate(database.url);
+});
+
+test('a column of a type of somebody else', async () => {
+  await attacker.query(`CREATE DOMAIN app.number AS integer CHECK (app.pure(VALUE) IS NOT NULL)`);
+  await database.query(
+    `CREATE SCHEMA walpost; CREATE TABLE walpost.migrations (number app.number PRIMARY KEY, name text, checksum text, breaking boolean, applied_at timestamptz DEFAULT now())`,
+  );
+  const remedy = await refused(`A column of walpost.migrations runs type app.number of ${role.name}`);
+  await database.query(remedy.replace('; then run it again.', ''));
+  await migrate(database.url);
 });
 
 test('a trigger that a grant let somebody make on a table of ours', async () => {
