@@ -6,57 +6,14 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import { expect, test, vi } from 'vitest';
-import { ConfigFile } from '../support/config-file.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { freePort } from '../support/free-port.ts';
 import { requestBody } from '../support/request-body.ts';
 import { poll } from '../support/slot-session.ts';
-import { Cli, type CliResult, walpost } from '../support/walpost-cli.ts';
 import { EventReceiver } from './event-receiver.ts';
-import { configOf } from './running-walpost.ts';
+import { ending, Operator } from './operator.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
-
-/** One installation, as an operator has it: a configuration with a port, and commands. */
-class Operator implements Disposable {
-  readonly #file: ConfigFile;
-
-  private constructor(file: ConfigFile) {
-    this.#file = file;
-  }
-
-  static async of(database: TestDatabase, sinks: Record<string, object>, more: Record<string, object> = {}) {
-    const config = { http: { port: await freePort() }, ...more };
-    return new Operator(new ConfigFile(JSON.stringify(configOf({ database, sinks, config }))));
-  }
-
-  run(...more: string[]): Cli {
-    return new Cli(['run', '--config', this.#file.path, ...more]);
-  }
-
-  command(...argv: string[]): Promise<CliResult> {
-    return walpost([...argv, '--config', this.#file.path]);
-  }
-
-  /** The status, as soon as it says that; on one line. */
-  status(says: RegExp): Promise<string> {
-    return poll(`the status says ${says}`, async () => {
-      const said = (await this.command('status')).stdout.replace(/\s+/g, ' ');
-      return says.test(said) ? said : undefined;
-    });
-  }
-
-  [Symbol.dispose](): void {
-    this.#file[Symbol.dispose]();
-  }
-}
-
-/** The last line of the log of a process that has ended by itself. */
-async function ending(cli: Cli): Promise<{ readonly err: { code: string; message: string }; readonly remedy: string }> {
-  const { code, stderr } = await cli.result();
-  expect(code).toBe(1);
-  return JSON.parse(stderr.trim().split('\n').at(-1) ?? '') as Awaited<ReturnType<typeof ending>>;
-}
 
 const STREAMS = /"msg":"streaming from/;
 const publish = (database: TestDatabase, organization: string = randomUUID()): Promise<unknown> =>
@@ -144,8 +101,12 @@ test('the table is dropped while it streams: named by the log and the status, an
   await using relay = operator.run();
   await relay.prints(STREAMS);
   await database.query('DROP TABLE walpost.outbox CASCADE');
-  const { err } = await ending(relay);
+  const { err, remedy } = await ending(relay);
   expect(err).toMatchObject({ code: 'SOURCE_TABLE', message: expect.stringContaining('no table walpost.outbox') });
+  expect(remedy).toBe('Run `walpost migrate`, which makes it or says why not.');
+  // It holds rows that nothing can bring back, so it says why not, and what to do.
+  const migrated = await operator.command('migrate');
+  expect(migrated).toMatchObject({ code: 1, stderr: expect.stringMatching(/^SCHEMA_DAMAGED[^]*walpost\.outbox/) });
   const told = await operator.status(/SCHEMA_DAMAGED/);
   expect(told).toContain('Missing: walpost.outbox');
   expect(told).toContain('restore them from a backup');

@@ -5,6 +5,9 @@ import { compiled } from './compiled.ts';
 
 const MAIN = compiled(join(import.meta.dirname, '../../src/main.ts'));
 
+/** A situation is told within this time, and a command says what it has to say. */
+export const TOLD_WITHIN_MS = 30_000;
+
 export interface CliOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
@@ -14,6 +17,8 @@ export interface CliOptions {
   readonly node?: readonly string[];
   /** For root: it may read only what its own user may. */
   readonly withoutCapabilities?: boolean;
+  /** Milliseconds in which it has to print what is waited for, and to end; without a limit by default. */
+  readonly within?: number;
 }
 
 const WITHOUT_CAPABILITIES = ['setpriv', '--bounding-set', '-all', '--inh-caps', '-all'];
@@ -31,10 +36,12 @@ export class Cli implements AsyncDisposable {
   stdout = '';
   stderr = '';
   readonly #closed: Promise<CliResult>;
+  readonly #within: number | undefined;
   #waiting: (() => void)[] = [];
 
   constructor(argv: readonly string[], options: CliOptions = {}) {
-    const { cwd, env, script = MAIN, node = [], withoutCapabilities = false } = options;
+    const { cwd, env, script = MAIN, node = [], withoutCapabilities = false, within } = options;
+    this.#within = within;
     const clean = Object.entries(process.env).filter(([name]) => !/^(WALPOST_|NO_COLOR$|FORCE_COLOR$)/.test(name));
     const program = [process.execPath, ...node, script, ...argv];
     const [command = '', ...rest] = withoutCapabilities ? [...WITHOUT_CAPABILITIES, ...program] : program;
@@ -60,8 +67,12 @@ export class Cli implements AsyncDisposable {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
-  /** Resolves when it has printed that; rejects with what it printed when it ends without. */
-  async prints(pattern: RegExp, stream: 'stdout' | 'stderr' = 'stderr'): Promise<void> {
+  /** Resolves when it has printed that; rejects with what it printed when it ends without, or time runs out. */
+  prints(pattern: RegExp, stream: 'stdout' | 'stderr' = 'stderr'): Promise<void> {
+    return this.#inTime(String(pattern), this.#untilPrinted(pattern, stream));
+  }
+
+  async #untilPrinted(pattern: RegExp, stream: 'stdout' | 'stderr'): Promise<void> {
     while (!pattern.test(this[stream])) {
       if (this.child.exitCode !== null || this.child.signalCode !== null) {
         throw new Error(`ended without ${pattern}:\n${this.stdout}${this.stderr}`);
@@ -71,7 +82,17 @@ export class Cli implements AsyncDisposable {
   }
 
   result(): Promise<CliResult> {
-    return this.#closed;
+    return this.#inTime('its end', this.#closed);
+  }
+
+  async #inTime<T>(what: string, happens: Promise<T>): Promise<T> {
+    if (this.#within === undefined) return happens;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const fail = (): void => reject(new Error(`not in ${this.#within} ms: ${what}:\n${this.stdout}${this.stderr}`));
+      timer = setTimeout(fail, this.#within);
+    });
+    return Promise.race([happens, late]).finally(() => clearTimeout(timer));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,9 +4,9 @@ import { connectionParts } from '../../connection-string.ts';
 import { isLoopback } from '../../loopback.ts';
 import { tlsOptions, tlsWish } from '../../postgres/tls.ts';
 import { quoteIdentifier } from '../../postgres/identifiers.ts';
+import type { RelayRights } from '../../postgres/schema/relay-rights.ts';
 import { LEADER_CONNECTIONS } from '../../relay/leadership/leadership.ts';
 import { type DoctorFinding, finding } from '../finding.ts';
-import type { RelayRights } from '../facts/rights.ts';
 import { numberOf, type ServerState } from '../facts/server-state.ts';
 import type { CheckContext } from './context.ts';
 

@@ -14,6 +14,7 @@ import { createPool } from '../../postgres/pool.ts';
 import { askCaptureProblems, type CaptureProblem } from '../../postgres/schema/captures.ts';
 import { assertMigrated } from '../../postgres/schema/migrate.ts';
 import { findOwnerLogins, type UnboundLogin } from '../../postgres/schema/unbound-logins.ts';
+import { readRelayRights, type RelayRights } from '../../postgres/schema/relay-rights.ts';
 import { readDeviations, type RoleDeviation } from '../../postgres/schema/role-model.ts';
 import { refuseForeignCode } from '../../postgres/schema/schema-guard.ts';
 import { columnMapping, requiredColumns } from '../../postgres/source/column-mapping.ts';
@@ -27,14 +28,7 @@ import { serverProblems } from '../../slot/server-checks.ts';
 import { type Fact, factOf } from '../fact.ts';
 import { type ClockDifference, readClockDifference } from './clock-difference.ts';
 import { type PublicationExtent, readPublicationExtent } from './publication.ts';
-import {
-  type DefaultPrivilege,
-  type InsideLogin,
-  readDefaultPrivileges,
-  readInsideLogins,
-  readRelayRights,
-  type RelayRights,
-} from './rights.ts';
+import { type DefaultPrivilege, type InsideLogin, readDefaultPrivileges, readInsideLogins } from './rights.ts';
 import { readServerState, type ServerState } from './server-state.ts';
 import { readTopicRetentions, type TopicRetention } from './topic-retention.ts';
 import {

@@ -2,29 +2,6 @@
 import { readRolePrefix } from '../../postgres/schema/role-prefix.ts';
 import { ask, type Queryable } from '../../postgres/queryable.ts';
 
-export interface RelayRights {
-  /** walpost_relay, with the prefix of the installation. */
-  readonly relay: string;
-  readonly isThere: boolean;
-  /** It has the rights of walpost_relay, as a member or as the owner of the schema. */
-  readonly has: boolean;
-  /** It is a member, but does not inherit. */
-  readonly isMember: boolean;
-}
-
-const RELAY = `
-  SELECT $1::text AS relay, r.oid IS NOT NULL AS "isThere",
-         coalesce(pg_has_role(session_user, r.oid, 'USAGE'), false)
-           OR EXISTS (SELECT FROM pg_namespace AS n WHERE n.nspname = 'walpost' AND pg_has_role(session_user, n.nspowner, 'USAGE')) AS has,
-         coalesce(pg_has_role(session_user, r.oid, 'MEMBER'), false) AS "isMember"
-    FROM (SELECT) AS one LEFT JOIN pg_roles AS r ON r.rolname = $1`;
-
-export async function readRelayRights(db: Queryable): Promise<RelayRights> {
-  const [row] = await ask<RelayRights>(db, RELAY, [`${await readRolePrefix(db)}walpost_relay`]);
-  if (!row) throw new Error('a query for one row gave none');
-  return row;
-}
-
 /** A login that may publish, and sees the rows of every organization. */
 export interface InsideLogin {
   readonly role: string;

@@ -7,7 +7,7 @@ import { hasEndpoints } from '../../config/endpoint-sinks.ts';
 import type { Config } from '../../config/schema.ts';
 import { type ErrorCode, WalpostError } from '../../errors.ts';
 import type { Logger } from '../../observe/log.ts';
-import { assertMigrated } from '../../postgres/schema/migrate.ts';
+import { assertMigratedForRelay } from '../../postgres/schema/relay-rights.ts';
 import { columnMapping, requiredColumns } from '../../postgres/source/column-mapping.ts';
 import { refuseColumnTypes } from '../../postgres/source/column-types.ts';
 import { markIncomplete } from '../../postgres/source/completeness.ts';
@@ -44,7 +44,7 @@ export async function preflight({ config, log, pool }: PreflightOptions): Promis
   if (!server.isPrimary) {
     throw new WalpostError('HOT_STANDBY', { detail: `At ${server.place}: pg_is_in_recovery() is true.` });
   }
-  await assertMigrated(pool);
+  await assertMigratedForRelay(pool);
   const { slot, isFirst, facts } = await lookAtSlotName(config, pool);
   const endpoints = hasEndpoints(config.sinks);
   if (isFirst && (await ensurePublication({ db: pool, publication, table, endpoints }))) {

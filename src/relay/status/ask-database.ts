@@ -6,6 +6,7 @@ import { scrub } from '../../observe/redact.ts';
 import { type StatusReport, toAlert } from '../../observe/status-report.ts';
 import { databaseError } from '../../postgres/database-error.ts';
 import { createPool, SILENCE_MS } from '../../postgres/pool.ts';
+import { withMissingRole } from '../../postgres/schema/relay-rights.ts';
 import { COUNT_LIMIT, slotOf, usualSlot } from '../starts/start-facts.ts';
 import { lostReplicationRight } from '../../slot/replication-right.ts';
 import { joinAlerts, readAlerts } from './alerts.ts';
@@ -45,7 +46,7 @@ export async function askDatabase(config: Config): Promise<DatabaseAnswer> {
     return { kind: 'answered', facts: { ...facts, alerts }, notes };
   } catch (error) {
     if (error instanceof WalpostError && error.policy === 'usage') throw error;
-    return { kind: 'silent', reason: silentText(databaseError(error)) };
+    return { kind: 'silent', reason: silentText(await withMissingRole(databaseError(error), pool)) };
   } finally {
     await pool.end();
   }

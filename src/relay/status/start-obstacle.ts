@@ -5,7 +5,7 @@ import type { Config } from '../../config/schema.ts';
 import { WalpostError } from '../../errors.ts';
 import { openJobs } from '../../jobs/job-rows.ts';
 import { scrub } from '../../observe/redact.ts';
-import { assertMigrated } from '../../postgres/schema/migrate.ts';
+import { assertMigratedForRelay } from '../../postgres/schema/relay-rights.ts';
 import { requiredColumns } from '../../postgres/source/column-mapping.ts';
 import { checkEndpointPublication } from '../../postgres/source/endpoint-changes.ts';
 import { checkSource } from '../../postgres/source/source-checks.ts';
@@ -36,7 +36,7 @@ async function look(config: Config, pool: pg.Pool): Promise<void> {
   const { url } = config.database;
   const { slot: named, publication, table, plugin, row_filter: rowFilter, on_slot_lost: onLost } = config.source;
   await checkServer({ url, ...(named === undefined ? {} : { slot: named }) });
-  await assertMigrated(pool);
+  await assertMigratedForRelay(pool);
   const { slot, isFirst, facts } = await lookAtSlotName(config, pool);
   if (!isFirst) {
     const columns = requiredColumns(config.source);
