@@ -14,6 +14,7 @@ interface SourceRow {
   kind: string;
   columns: string[];
   role: string;
+  usable: boolean;
   readable: boolean;
   unlogged: string | null;
 }
@@ -22,7 +23,7 @@ const SOURCE = `
   SELECT c.oid AS id, c.relkind AS kind, current_user::text AS role,
          ARRAY(SELECT a.attname::text FROM pg_attribute a
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) AS columns,
-         has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS readable,
+         has_schema_privilege(n.oid, 'USAGE') AS usable, has_table_privilege(c.oid, 'SELECT') AS readable,
          (SELECT min(l.oid::regclass::text) FROM pg_class l WHERE l.relkind = 'r' AND l.relpersistence <> 'p'
              AND l.oid IN (SELECT c.oid UNION ALL SELECT relid FROM pg_partition_tree(c.oid))) AS unlogged
     FROM pg_class c
@@ -73,12 +74,7 @@ async function checkTable(options: SourceCheckOptions): Promise<SourceRow> {
           : 'Name columns that it has in source.columns, or null for a field that has none.',
     });
   }
-  if (!row.readable) {
-    throw new WalpostError('PERMISSION_DENIED', {
-      detail: `Role "${row.role}" may not read ${options.table}.`,
-      remedy: `GRANT SELECT ON ${quoteQualified(options.table)} TO ${quoteIdentifier(row.role)}; (and USAGE on its schema).`,
-    });
-  }
+  if (!row.usable || !row.readable) throw mayNotRead(options.table, row);
   if (await mayHideRows(options.db, options.table)) {
     const role = quoteIdentifier(row.role);
     throw new WalpostError('ROW_SECURITY', {
@@ -89,6 +85,20 @@ async function checkTable(options: SourceCheckOptions): Promise<SourceRow> {
     });
   }
   return row;
+}
+
+/** Both statements where both are missing: one alone would only bring the next refusal. */
+function mayNotRead(table: string, { role, usable, readable }: SourceRow): WalpostError {
+  const [schema = ''] = splitQualified(table);
+  const to = quoteIdentifier(role);
+  const statements = [
+    ...(usable ? [] : [`GRANT USAGE ON SCHEMA ${quoteIdentifier(schema)} TO ${to};`]),
+    ...(readable ? [] : [`GRANT SELECT ON ${quoteQualified(table)} TO ${to};`]),
+  ];
+  return new WalpostError('PERMISSION_DENIED', {
+    detail: `Role "${role}" may not read ${table}.`,
+    remedy: statements.join(' '),
+  });
 }
 
 async function readSource({ db, table }: SourceCheckOptions): Promise<SourceRow> {
