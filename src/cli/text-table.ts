@@ -1,6 +1,6 @@
 /** Lists and records as text that fits the terminal. Where there is none, each row is one line, for grep and awk. */
 import { printable } from '../observe/printable.ts';
-import { lengthOf, wrapText } from '../observe/wrap-text.ts';
+import { lengthOf, wrapLine, wrapText } from '../observe/wrap-text.ts';
 
 /** Below this nothing can be laid out. */
 const NARROWEST = 40;
@@ -90,9 +90,5 @@ export function recordText(
  * a list follow each other, `hanging` blanks more show which ones go on.
  */
 export function fitted(line: string, width = terminalWidth(process.stdout), hanging = 0): string {
-  if (width === undefined) return line;
-  const indent = /^ */.exec(line)?.[0] ?? '';
-  return wrapText(line.slice(indent.length), width - indent.length - hanging)
-    .map((part, index) => indent + ' '.repeat(index === 0 ? 0 : hanging) + part)
-    .join('\n');
+  return width === undefined ? line : wrapLine(line, width, hanging);
 }

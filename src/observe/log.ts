@@ -18,6 +18,8 @@ export interface LogOptions {
 
 export interface LogDestination {
   readonly isTTY?: boolean;
+  /** Of a terminal, as wide as it is now. */
+  readonly columns?: number;
   write(line: string): unknown;
 }
 
@@ -26,7 +28,9 @@ export function createLog(options: LogOptions): Logger {
   const format = options.format ?? (destination.isTTY ? 'pretty' : 'json');
   const color = wantsColor(destination);
   const write = (line: string): unknown =>
-    destination.write(format === 'pretty' ? prettyLine(line, color) : printableJsonText(line));
+    destination.write(
+      format === 'pretty' ? prettyLine(line, color, destination.columns || undefined) : printableJsonText(line),
+    );
   const withStack = options.level === 'debug';
   return pino(
     {

@@ -17,6 +17,14 @@ export function wrapText(text: string, width: number): string[] {
   return lines.map((line) => line.trimEnd());
 }
 
+/** One line, with its own indent on all that it becomes, and `hanging` blanks more on those that go on. */
+export function wrapLine(line: string, width: number, hanging = 0): string {
+  const indent = /^ */.exec(line)?.[0] ?? '';
+  return wrapText(line.slice(indent.length), width - indent.length - hanging)
+    .map((part, index) => indent + ' '.repeat(index === 0 ? 0 : hanging) + part)
+    .join('\n');
+}
+
 /** Visible characters. */
 export function lengthOf(text: string): number {
   return text.replace(COLORS, '').length;

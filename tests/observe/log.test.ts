@@ -4,9 +4,10 @@ import { createLog, type LogOptions } from '../../src/observe/log.ts';
 import { scrub } from '../../src/observe/redact.ts';
 import { decodeRow, outboxCells } from '../support/outbox-stream.ts';
 
-function logTo(options: Partial<LogOptions> & { isTTY?: boolean } = {}) {
+function logTo(options: Partial<LogOptions> & { isTTY?: boolean; columns?: number } = {}) {
   const lines: string[] = [];
-  const destination = { isTTY: options.isTTY ?? false, write: (line: string) => lines.push(line) };
+  const { isTTY = false, columns = 0 } = options;
+  const destination = { isTTY, columns, write: (line: string) => lines.push(line) };
   const log = createLog({ level: options.level ?? 'info', format: options.format, destination });
   return { log, lines, first: () => JSON.parse(lines[0] ?? 'null') as Record<string, unknown> };
 }
@@ -89,6 +90,18 @@ test('on a terminal a line is short and readable', () => {
   log.error({ err: new WalpostError('DATABASE', { cause: new Error('no route') }) }, 'failed');
   expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d\.\d{3} info {2}streaming {2}slot=walpost_app detail="two words" n=1\n$/);
   expect(lines[1]).toMatch(/error failed\n {4}DATABASE: The server answered with an error\.\n {4}no route\n$/);
+});
+
+test('a terminal breaks no word of a line: it is broken at blanks, and the rest stands further in', () => {
+  const { log, lines } = logTo({ format: 'pretty', columns: 60 });
+  const remedy = 'Look at the receiver and its log. Delivery then goes on by itself, in order.';
+  log.warn({ sink: 'crm', code: 'HTTP_503', remedy }, 'deliveries to an organization fail');
+  const [first = '', ...rest] = (lines[0] ?? '').trimEnd().split('\n');
+  expect([first, ...rest].filter((line) => line.length > 60)).toEqual([]);
+  expect(rest.length).toBeGreaterThan(1);
+  expect(rest.filter((line) => !/^ {4}\S/.test(line))).toEqual([]);
+  const whole = [first, ...rest.map((line) => line.trim())].join(' ');
+  expect(whole).toMatch(/fail {1,2}sink=crm code=HTTP_503 remedy="Look at the receiver and its log\. .*in order\."$/);
 });
 
 test('text from elsewhere cannot move the cursor of a terminal', () => {
