@@ -108,8 +108,10 @@ describe('dead letters that block their lane', () => {
     expect(dry).toMatchObject({ code: 0, stdout: '1 dead letter would be sent again (hook 1).\n' });
     const asked = await run('dead-letters', 'redrive', '--organization', X);
     expect(asked).toMatchObject({ code: 2, stderr: expect.stringContaining('Add --yes') as string });
+    const others = await run('dead-letters', 'redrive', '--reason', 'expired', '--dry-run');
+    expect(others).toMatchObject({ code: 0, stdout: 'No dead letter matches.\n' });
     mend();
-    const sent = await run('dead-letters', 'redrive', '--organization', X, '--yes', '--json');
+    const sent = await run('dead-letters', 'redrive', '--organization', X, '--reason', 'failed', '--yes', '--json');
     expect(JSON.parse(sent.stdout)).toMatchObject({ letters: 1, job: { kind: 'redrive', state: 'done', settled: 1 } });
     await log.has([bad, ...after]);
     expect(organizationOf(X)).toEqual([bad, ...after]);

@@ -32,8 +32,8 @@ afterEach(async () => {
 });
 
 const sinks = () => ({ hook: customer.receiver.sink(), canaries: canaries.receiver.sink() });
-const start = async (routes: readonly object[] = ROUTES): Promise<void> => {
-  relay = await RelayInProcess.start({ database, sinks: sinks(), config: { routes } });
+const start = async (routes: readonly object[] = ROUTES, config: Record<string, object> = {}): Promise<void> => {
+  relay = await RelayInProcess.start({ database, sinks: sinks(), config: { routes, ...config } });
 };
 const run = (...argv: string[]): Promise<CliResult> => walpost(['verify', '--json', ...argv, '--config', file.path]);
 const left = () =>
@@ -135,6 +135,23 @@ describe('walpost verify', () => {
     expect(reportOf(result)).toMatchObject({ ok: false, relay: { arrived: 10, gaps: [], reordered: [4] } });
   });
 
+  test('finds at a sink two that changed places, as the delivery log has them', async () => {
+    await database.query(`
+      CREATE FUNCTION public.turned() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        NEW.event_ids := ARRAY(SELECT e.id FROM unnest(NEW.event_ids) WITH ORDINALITY AS e (id, place) ORDER BY e.place DESC);
+        RETURN NEW;
+      END $$;
+      CREATE TRIGGER turned BEFORE INSERT ON walpost.delivery_log FOR EACH ROW EXECUTE FUNCTION public.turned()`);
+    await start(ROUTES, { batching: { window: '500ms', leading_edge: false } });
+    const result = await run('--count', '4', '--rate', '500', '--sink', 'canaries');
+    expect(result.code).toBe(3);
+    expect(reportOf(result)).toMatchObject({
+      relay: { gaps: [], reordered: [] },
+      sink: { arrived: 4, gaps: [], reordered: [3, 2, 1] },
+    });
+  });
+
   test('does not count what the relay of another slot receives', async () => {
     await database.query(`
       CREATE FUNCTION public.elsewhere() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -149,12 +166,23 @@ describe('walpost verify', () => {
     expect(reportOf(result)).toMatchObject({ ok: false, relay: { arrived: 0, gaps: [1, 2], duplicates: 0 } });
   });
 
-  test('finds at a sink what it does not get', async () => {
-    await start();
+  test('finds at a sink what it does not get; the status says why, and it comes through once that is mended', async () => {
+    await start(ROUTES, { delivery: { park_after: '100ms', quick_retries: 0, backoff: ['1h'] } });
+    const keep = canaries.receiver.onBatch;
     canaries.receiver.onBatch = () => 503;
-    const result = await run('--count', '5', '--sink', 'canaries', '--timeout', '1s');
+    const verify = ['--count', '5', '--sink', 'canaries', '--organization', ORGANIZATION];
+    const result = await run(...verify, '--timeout', '1s');
     expect(result.code).toBe(3);
     expect(reportOf(result)).toMatchObject({ relay: { gaps: [] }, sink: { arrived: 0, gaps: [1, 2, 3, 4, 5] } });
+    // The status, which the command refers to, says why and what to do.
+    const command = (...argv: string[]) => walpost([...argv, '--config', file.path]);
+    const status = (await command('status')).stdout.replace(/\s+/g, ' ');
+    expect(status).toMatch(new RegExp(`waiting canaries, organization ${ORGANIZATION}: .*answered 503`));
+    expect(status).toContain('sink canaries: Look at the receiver and its log.');
+    expect(status).toContain('`walpost parked retry` skips the wait');
+    canaries.receiver.onBatch = keep;
+    expect(await command('parked', 'retry')).toMatchObject({ code: 0 });
+    expect(await run(...verify)).toMatchObject({ code: 0 });
   });
 
   test('removes its canaries when it is interrupted, and those of a run that was killed', async () => {
