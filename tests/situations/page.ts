@@ -15,7 +15,7 @@ Each row of [When something is wrong](../operations.md#when-something-is-wrong),
 operator types in a terminal of 80 columns, what is read there, and the remedy with the output that shows that it is over.
 \`npm run evidence:situations\` plays them and writes this page. \`tests/situations\` plays them in each run of the tests, and
 checks that cause, subject and remedy are told, and that the remedy works. Times, ports, process ids and ids of events are
-those of one run. A line of the log that is longer than the terminal is broken where the terminal breaks it.
+those of one run.
 
 Rows of SQL are shown with a name and a value on each line where a table does not fit. \`GET\` is a request to the HTTP
 server of the process.

@@ -1,6 +1,7 @@
 /** Each situation of docs/operations.md is made, read in a terminal of 80 columns, and ended by its remedy. */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { EmbeddedPostgres } from '../../src/demo/postgres/embedded-postgres.ts';
+import { TOLD_WITHIN_MS } from '../support/walpost-cli.ts';
 import { startServer } from '../support/server.ts';
 import { listedSymptoms, missingOnPage, type Played, readSection, shownAtNight, writePageWhenAsked } from './page.ts';
 import { blemishesOf, faultsOf, lastOutput, outputBefore } from './scene.ts';
@@ -22,7 +23,8 @@ afterAll(() => server[Symbol.asyncDispose]());
 test.skipIf(noTerminal !== undefined).each(SCENES)('$symptom', async (scene) => {
   await using stage = await Stage.open(server, scene.migrated);
   await scene.play(stage);
-  const { steps } = stage.transcript;
+  const { steps, toldIn } = stage.transcript;
+  expect(toldIn).toBeLessThan(TOLD_WITHIN_MS);
   if (process.env['WALPOST_SITUATIONS'] === 'print') console.log(JSON.stringify(steps, null, 1));
   expect(faultsOf(scene, outputBefore(steps), lastOutput(steps))).toEqual([]);
   expect(blemishesOf(steps)).toEqual([]);

@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { compiled } from '../support/compiled.ts';
+import { TOLD_WITHIN_MS } from '../support/walpost-cli.ts';
 
 export const COLUMNS = 80;
 const MAIN = compiled(join(import.meta.dirname, '../../src/main.ts'));
@@ -71,7 +72,7 @@ export class Terminal implements AsyncDisposable {
   }
 
   /** Resolves when the screen shows this, also over several lines; rejects when the program ends, or time runs out, without. */
-  async shows(pattern: RegExp, from = 0, timeout = 45_000): Promise<void> {
+  async shows(pattern: RegExp, from = 0, timeout = TOLD_WITHIN_MS): Promise<void> {
     const deadline = performance.now() + timeout;
     while (!tells(this.text.slice(from), pattern)) {
       const left = deadline - performance.now();

@@ -18,17 +18,22 @@ export interface Step {
 
 export class Transcript {
   readonly steps: Step[] = [];
+  /** Milliseconds from the fault to the remedy: in these all of it was told. */
+  toldIn: number | undefined;
   private isOver = false;
+  private begun = performance.now();
 
   /** Says what has happened. What was shown before, while it was prepared, is no part of the page. */
   begins(words: string): void {
     this.steps.length = 0;
+    this.begun = performance.now();
     this.keep('words', words, '');
   }
 
   /** What the operator does now; everything after it belongs to the remedy. */
   remedy(words: string): void {
     this.isOver = true;
+    this.toldIn = performance.now() - this.begun;
     this.keep('words', words, '');
   }
 

@@ -75,7 +75,11 @@ const parked: Scene = {
 
 const deadLetters: Scene = {
   symptom: 'dead letters',
-  says: { cause: /422 Unprocessable/, subject: /invoice\.issued/, remedy: /walpost dead-letters redrive/ },
+  says: {
+    cause: /422 Unprocessable/,
+    subject: /dead letters 1: 1 failed \(crm\)/,
+    remedy: /walpost dead-letters redrive/,
+  },
   over: /There are no dead letters/,
   async play(stage) {
     await stage.run(STREAMS);
@@ -94,7 +98,7 @@ const deadLetters: Scene = {
 
 const paused: Scene = {
   symptom: '`paused` in the status, `parked` grows',
-  says: { cause: /paused/, subject: /sink crm/, remedy: /walpost sinks resume/ },
+  says: { cause: /paused/, subject: /paused sink crm: paused by \w+ since/, remedy: /walpost sinks resume/ },
   over: /parked 0/,
   async play(stage) {
     await stage.run(STREAMS);
@@ -146,15 +150,17 @@ const blocked: Scene = {
     };
     await stage.publish(ACME, 1, 'invoice.issued');
     await stage.publish(ACME, 2);
-    await poll('it is refused alone', async () => alone > 0 || undefined);
-    await stage.publish(GLOBEX, 1); // the receiver accepts others, so the event is to blame
     stage.transcript.begins(
       'The receiver refuses one event. With `on_dead_letter: block` the next ones of its organization wait.',
     );
+    await poll('it is refused alone', async () => alone > 0 || undefined);
+    await stage.publish(GLOBEX, 1); // the receiver accepts others, so the event is to blame
     await stage.walpost(['status'], [/blocked/, /[12] parked/]);
     await stage.walpost(['dead-letters', 'list']);
-    stage.transcript.remedy('Nobody needs the event; without it the lane goes on:');
-    await stage.walpost(['dead-letters', 'discard', '--type', 'invoice.issued', '--yes']);
+    stage.receiver.onBatch = () => undefined;
+    stage.transcript.remedy('The receiver has been repaired. The event goes ahead of those that waited behind it:');
+    await stage.walpost(['dead-letters', 'redrive', '--type', 'invoice.issued', '--yes'], [/1 dead letter sent again/]);
+    await stage.receiver.received(4);
     await stage.over(blocked, ['status'], [/parked 0/, /dead letters 0/]);
   },
 };
