@@ -1,4 +1,5 @@
 import pc from 'picocolors';
+import { wrapLine } from '../observe/wrap-text.ts';
 import type { Figures } from './figures.ts';
 import { formatBytes, formatCount, formatMilliseconds, formatRate } from './format-figure.ts';
 import { renderFrame } from './live-view.ts';
@@ -40,9 +41,10 @@ export function plainLine(figures: Figures): string {
 }
 
 function plainDisplay(output: DemoOutput): Display {
+  const fits = (line: string): string => (output.isTTY && output.columns ? wrapLine(line, output.columns, 2) : line);
   return {
     intervalMs: 1000,
-    show: (figures) => output.write(`${plainLine(figures)}\n`),
+    show: (figures) => output.write(`${fits(plainLine(figures))}\n`),
     close: () => undefined,
   };
 }
