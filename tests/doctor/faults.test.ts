@@ -480,6 +480,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   },
   'a standby that deliveries wait for is away': {
     code: 'FAILOVER_STANDBY_AWAY',
+    names: 'slot standby_1',
     plant: `SELECT pg_create_physical_replication_slot('standby_1'); ALTER SYSTEM SET synchronized_standby_slots = 'standby_1'; ${RELOAD}`,
     says: /names slot standby_1, and no standby reads from it.+synchronized_standby_slots = ''/,
     restore: `ALTER SYSTEM RESET synchronized_standby_slots; ${RELOAD}; SELECT pg_drop_replication_slot('standby_1')`,
@@ -543,11 +544,11 @@ async function plantAndMend(fault: Fault, installation: Installation): Promise<v
     await (typeof fault.plant === 'string' ? on.sql(fault.plant) : fault.plant(on));
     const { findings } = await installation.examine(options);
     const found = findings.find(({ code }) => code === fault.code);
-    expect(findings.map(({ code }) => code)).toContain(fault.code);
-    expect(`${found?.what} ${found?.remedy}`).toMatch(fault.says);
-    expect(`${found?.subject}: ${found?.what}`).toContain(await on.named(fault.names));
-    for (const text of [found?.subject, found?.what, found?.why, found?.remedy]) expect(text).toBeTruthy();
-    await (fault.mend?.(on, found?.remedy ?? '') ?? installation.mend(found?.remedy ?? ''));
+    if (!found) throw new Error(`${fault.code} is not among ${codes({ findings }).join()}`);
+    expect(`${found.what} ${found.remedy}`).toMatch(fault.says);
+    expect(`${found.subject}: ${found.what}`).toContain(await on.named(fault.names));
+    for (const text of [found.subject, found.what, found.why, found.remedy]) expect(text).toBeTruthy();
+    await (fault.mend?.(on, found.remedy) ?? installation.mend(found.remedy));
     if (fault.looks) return;
     const isWhole = !fault.alone && fault.options === undefined;
     const look = async (): Promise<string[]> => codes(await installation.examine(options));
