@@ -189,6 +189,20 @@ describe('lanes and sinks', () => {
     expect(counts[0]?.oldestAgeSeconds).toBeGreaterThanOrEqual(4);
   });
 
+  test('the oldest is as old as its commit, or its arrival where that is not known', async () => {
+    await park([live(1n, 0)]);
+    const age = async (): Promise<number> => (await countParked(pool, claim.slot))[0]?.oldestAgeSeconds ?? NaN;
+    const set = (committed: string | null): Promise<unknown> =>
+      pool.query(
+        `UPDATE walpost.parked SET received_at = now() - interval '1 minute', committed_at = now() - $1::interval`,
+        [committed],
+      );
+    await set('1 hour');
+    expect(Math.round((await age()) / 60)).toBe(60);
+    await set(null);
+    expect(Math.round((await age()) / 60)).toBe(1);
+  });
+
   test('a lane says how far the server may send again what stands before its rows', async () => {
     await cursor.advance(100n);
     await park([live(99n, 0, { organizationId: 'settled' })]);
