@@ -88,6 +88,7 @@ test('of many the three that have failed longest are named, each id whole; what 
     [first, second, third].map((id) => message.indexOf(id)).toSorted((a, b) => a - b),
   );
   expect(message).toContain(third);
+  expect(message.match(/next try|, 1 failed/g)).toHaveLength(3);
   expect(message).not.toContain('breaker');
   expect(message.length).toBeLessThan(1_500);
 });
