@@ -1,5 +1,7 @@
 /** Destinations that fail, with the settings that nobody has changed: who, why and what to do is told within 30 s. */
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { poll } from '../support/slot-session.ts';
@@ -17,6 +19,8 @@ let receiver: EventReceiver;
 let operator: Operator;
 let relay: Cli;
 let answer: () => void = () => undefined;
+let port = 0;
+let isMended = false;
 let planted = 0;
 
 /** One relay for all of them: each has a sink of its own. */
@@ -25,9 +29,10 @@ beforeAll(async () => {
   const answered = new Promise<void>((resolve) => (answer = resolve));
   receiver = await EventReceiver.start(async ({ organization_id: organization }) => {
     if (organization === HANGS) await answered;
-    return organization === REFUSED ? 422 : undefined;
+    return organization === REFUSED && !isMended ? 422 : undefined;
   });
-  const away = { type: 'webhook', url: `http://127.0.0.1:${await closedPort()}/`, allow_private: true };
+  port = await closedPort();
+  const away = { type: 'webhook', url: `http://127.0.0.1:${port}/`, allow_private: true };
   const sinks = { away, hangs: receiver.sink(), refuses: receiver.sink() };
   const routes = Object.keys(sinks).map((sink) => ({ match: { event_type: sink }, to: [sink] }));
   operator = await Operator.of(database, sinks, { routes });
@@ -90,4 +95,25 @@ describe('told within 30 s', () => {
       new RegExp(`hangs, organization ${HANGS}: .*did not answer in time.*sink hangs: Let the receiver`),
     );
   });
+});
+
+test('mended, all of it arrives, and the status is as it was before', async () => {
+  const started = createServer((request, response) => {
+    request.resume().on('end', () => response.writeHead(204).end());
+  });
+  await once(started.listen(port, '127.0.0.1'), 'listening');
+  isMended = true;
+  answer();
+  // What the remedies say: it goes on by itself, and this skips the wait. A breaker is probed when its time has come.
+  const look = async (): Promise<true | undefined> => {
+    expect(await operator.command('parked', 'retry')).toMatchObject({ code: 0 });
+    const { stdout } = await operator.command('status');
+    return /^parked +0$/m.test(stdout) && /^alerts +none$/m.test(stdout) ? true : undefined;
+  };
+  await poll('nothing waits', look, 50_000);
+  const letters = await database.query('SELECT FROM walpost.dead_letters');
+  // What hung was sent more than once.
+  expect(receiver.count + letters.length).toBeGreaterThanOrEqual(7);
+  started.close();
+  started.closeAllConnections();
 });
