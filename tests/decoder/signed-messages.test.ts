@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { CONTENT_LIMIT } from '../../src/decoder/signed-messages.ts';
 import { KeysOutdated } from '../../src/emit-key.ts';
 import type { EmitKey } from '../../src/emit-key.ts';
 import type { Event, Origin } from '../../src/event.ts';
@@ -185,4 +186,18 @@ test('what is signed and still no event, as a database in SQL_ASCII may write it
     organizationId: EMITTED[1],
     ordinal: 0,
   });
+});
+
+test('a message of 4 MiB is read, and one of a byte more is not looked at', () => {
+  const { decoder, refused, asked } = midway();
+  const withPayload = (length: number): Buffer =>
+    signedContent({ fields: EMITTED.map((field, index) => (index === 8 ? `"${'x'.repeat(length - 2)}"` : field)) });
+  const length = CONTENT_LIMIT - (withPayload(CONTENT_LIMIT).length - CONTENT_LIMIT);
+  const longest = withPayload(length);
+  expect(longest.length).toBe(4 * 1024 ** 2);
+  expect(decoder.decode(message(longest))).toMatchObject({ kind: 'event', size: longest.length });
+  expect(asked).toHaveLength(1);
+  expect(decoder.decode(message(withPayload(length + 1)))).toBeUndefined();
+  expect(asked).toHaveLength(1);
+  expect(refused).toEqual(['unsigned']);
 });

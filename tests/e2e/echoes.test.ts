@@ -150,21 +150,27 @@ test('an echo gives no credential and no payload away, to nobody', { timeout: 30
     },
     120_000,
   );
-  await publish(database, randomUUID(), 'bad.redirect');
+  const redirected = randomUUID();
+  await publish(database, redirected, 'bad.redirect');
   await poll('a redirect in the log', async () => {
     const rows = await database.query(`SELECT FROM walpost.delivery_log WHERE reason LIKE '%302%'`);
+    return rows.length >= Object.keys(sinks).length || undefined;
+  });
+  await poll('lanes fail', async () => {
+    const rows = await database.query(`SELECT FROM walpost.lanes WHERE reason LIKE '%302%'`);
     return rows.length >= Object.keys(sinks).length || undefined;
   });
   expect(echo.types.size).toBe(BAD.length + 1);
   expect(echo.signatures.size).toBeGreaterThan(10);
 
   const shown: Record<string, string> = {};
-  for (const table of [...TABLES, ...VIEWS])
+  for (const table of [...TABLES, 'lanes', ...VIEWS])
     shown[`owner: ${table}`] = JSON.stringify(await database.query(rowsOf(table)));
   for (const group of ['walpost_operator', 'walpost_relay']) {
     await using role = await createRole(database, { in: [group] });
     const client = await role.client();
-    for (const table of TABLES) shown[`${group}: ${table}`] = JSON.stringify((await client.query(rowsOf(table))).rows);
+    for (const table of [...TABLES, 'lanes'])
+      shown[`${group}: ${table}`] = JSON.stringify((await client.query(rowsOf(table))).rows);
   }
   {
     await using role = await createRole(database, { in: ['walpost_reader'] });
@@ -177,6 +183,8 @@ test('an echo gives no credential and no payload away, to nobody', { timeout: 30
       shown[`reader: ${table}`] = JSON.stringify(rows);
     }
     for (const view of VIEWS) shown[`reader: ${view}`] = JSON.stringify((await client.query(rowsOf(view))).rows);
+    await client.query(`SELECT set_config('app.current_org_id', $1, false)`, [redirected]);
+    shown['reader: lanes'] = JSON.stringify((await client.query(rowsOf('lanes', 'sink, code, reason'))).rows);
   }
   for (const path of ['/status', '/metrics', '/readyz']) shown[path] = await (await fetch(running.url + path)).text();
   using file = new ConfigFile(JSON.stringify(configOf({ database, sinks, config })));

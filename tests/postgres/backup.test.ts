@@ -11,6 +11,8 @@ import { LEAST } from '../support/config-file.ts';
 import { compiled } from '../support/compiled.ts';
 import { type TestDatabase, createTestDatabase } from '../support/database.ts';
 import { type DatabaseRole, createRole } from '../support/database-role.ts';
+import { EventLog } from '../support/event-log.ts';
+import { RelayInProcess } from '../support/relay-in-process.ts';
 import { debianPostgresMissing, startDebianPostgres } from '../support/debian-postgres.ts';
 import { DEBIAN_PROGRAMS } from '../support/debian-programs.ts';
 
@@ -106,6 +108,19 @@ describe.skipIf(missing)('backups', { timeout: 120_000 }, () => {
     expect(await migrate(target.url)).toEqual([]);
     await target.query('INSERT INTO app.jobs VALUES (2, gen_random_uuid())');
     expect(await events()).toEqual([CREATED, CREATED]);
+
+    await using login = await createRole(target, { in: ['walpost_relay'], attributes: 'REPLICATION' });
+    await using log = await EventLog.start();
+    await using relay = await RelayInProcess.start({
+      database: { ...target, url: login.url },
+      sinks: log.sinks,
+      source: { existing: 'deliver' }, // it is a copy
+    });
+    await log.receiver.received(2);
+    await target.query('INSERT INTO app.jobs VALUES (3, gen_random_uuid())');
+    await log.receiver.received(3);
+    expect(log.events.map(({ event_type }) => event_type)).toEqual(Array(3).fill('job.created'));
+    await relay.stop();
   });
 
   test('a schema of the application comes without the triggers, and capture makes them again', async () => {
