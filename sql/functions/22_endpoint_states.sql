@@ -195,13 +195,17 @@ CREATE OR REPLACE FUNCTION walpost_internal.disable_failing_endpoint(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '1s'
--- Its tenant may hold the endpoint in a transaction for as long as it likes. So that is not waited for, and the relay asks again.
+-- Its tenant may hold the endpoint in a transaction for as long as it likes. So that is not waited for, and the relay asks again. The
+-- timeout is for other locks.
 AS $function$
 DECLARE
   endpoint walpost.endpoints;
 BEGIN
-  SELECT * INTO endpoint FROM walpost.endpoints AS e WHERE e.endpoint_id = disable_failing_endpoint.endpoint_id FOR UPDATE NOWAIT;
-  IF NOT FOUND OR endpoint.state = 'disabled'
+  SELECT * INTO endpoint FROM walpost.endpoints AS e WHERE e.endpoint_id = disable_failing_endpoint.endpoint_id FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN
+    RETURN CASE WHEN EXISTS (SELECT FROM walpost.endpoints AS e WHERE e.endpoint_id = disable_failing_endpoint.endpoint_id) THEN NULL ELSE false END;
+  END IF;
+  IF endpoint.state = 'disabled'
      OR EXISTS (SELECT FROM walpost.endpoint_changes AS c WHERE c.endpoint_id = endpoint.endpoint_id AND c.change_id > known_change) THEN
     RETURN false;
   END IF;
@@ -268,7 +272,7 @@ COMMENT ON FUNCTION walpost.enable_endpoint(uuid) IS
 COMMENT ON FUNCTION walpost.disable_endpoint(uuid, text) IS
   'Sends nothing to an endpoint, discards what is parked for it, and publishes walpost.endpoint.disabled. False when it is disabled already.';
 COMMENT ON FUNCTION walpost_internal.disable_failing_endpoint(uuid, bigint, text, timestamptz) IS
-  'What the relay does with an endpoint that is gone or has failed for too long. False when it was changed after known_change, or is not enabled; an error (55P03) when a transaction holds it.';
+  'What the relay does with an endpoint that is gone or has failed for too long. False when it was changed after known_change, or is not enabled; null while a transaction holds it.';
 COMMENT ON FUNCTION walpost_internal.forget_missed(uuid) IS 'What an endpoint has missed is being sent to it.';
 COMMENT ON FUNCTION walpost.send_test_event(uuid) IS
   'Sends an event of the type walpost.endpoint.test to one endpoint, whatever its patterns are, and returns the id of the event.';

@@ -51,8 +51,10 @@ waits AS MATERIALIZED ( -- how much waits, since when, and where most of it is: 
             FROM walpost.lanes AS l
            WHERE l.failing_since < clock_timestamp() - make_interval(secs => walpost_internal.setting('alert_failing_seconds', 10)::float8)
            UNION ALL
-          (SELECT 'blocked', d.slot, d.sink, d.organization_id, d.lane, d.stored_at, NULL, NULL, format('dead letter %s', d.id), false
-             FROM walpost.dead_letters AS d WHERE d.blocks LIMIT 10000)) AS t
+          (SELECT DISTINCT ON (d.slot, d.sink, d.organization_id, d.lane)
+                  'blocked', d.slot, d.sink, d.organization_id, d.lane, d.stored_at, NULL::integer, NULL::timestamptz, format('dead letter %s', d.id), false
+             FROM walpost.dead_letters AS d JOIN slots AS s USING (slot)
+            WHERE d.blocks ORDER BY d.slot, d.sink, d.organization_id, d.lane, d.id LIMIT 10000)) AS t
          JOIN slots AS s USING (slot)
    WHERE NOT walpost_internal.is_endpoint_lane(t.lane)
      AND NOT EXISTS (SELECT FROM paused AS p WHERE (p.slot, p.sink) = (t.slot, t.sink) AND p.organization_id IN ('', t.organization_id))

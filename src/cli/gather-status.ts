@@ -52,6 +52,8 @@ export function joinAnswers(
   return { report: joined(base, database.facts, options), notes, ...asked, allAlerts };
 }
 
+const OF_PROCESS: ReadonlySet<string> = new Set(['no_replication_role', 'breaker_open']);
+
 type Facts = Extract<DatabaseAnswer, { kind: 'answered' }>['facts'];
 
 function joined(base: StatusReport, facts: Facts, { walWarn, measured }: JoinOptions): StatusReport {
@@ -72,8 +74,10 @@ function joined(base: StatusReport, facts: Facts, { walWarn, measured }: JoinOpt
     waiting: facts.waiting ?? base.waiting,
     jobs: facts.jobs ?? base.jobs,
   };
-  const known = sessions && facts.heldBy ? [] : (base.alerts ?? []); // else all of it was looked at again
-  const alerts = joinAlerts(ownAlerts(report, sessions, Date.now()), facts.alerts ?? [], known);
+  // What was looked at again is not taken from the process, but it alone knows of its login and its breakers.
+  const ofProcess = (base.alerts ?? []).filter(({ name }) => OF_PROCESS.has(name));
+  const known = sessions && facts.heldBy ? ofProcess : (base.alerts ?? []);
+  const alerts = joinAlerts(ownAlerts({ ...report, breakers: null }, sessions, Date.now()), facts.alerts ?? [], known);
   return { ...report, alerts: facts.alerts === null && alerts.length === 0 ? null : alerts };
 }
 

@@ -55,9 +55,15 @@ export async function verify(config: Config, flags: VerifyFlags): Promise<void> 
   const onSignal = (): void => stop.abort();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, onSignal);
   const turn = await pool.connect();
+  let lost: Error | undefined;
+  turn.on('error', (error) => {
+    lost ??= error; // somebody has ended the session that has the turn, as another run was told to
+    stop.abort();
+  });
   try {
     await takeTurn(turn);
     const found = await sendAndClean(database, request, stop.signal);
+    if (lost) throw lost;
     if (stop.signal.aborted) process.exitCode = EXIT.failed;
     else tell(slot, request, { found, json: flags.json === true });
   } catch (error) {

@@ -10,7 +10,8 @@ import { messageOf, WalpostError } from '../errors.ts';
 import type { Logger } from '../observe/log.ts';
 import type { FailingLane } from '../pipeline.ts';
 import { databaseError } from '../postgres/database-error.ts';
-import { isSqlState, SQLSTATE } from '../postgres/sqlstate.ts';
+import { SQLSTATE } from '../postgres/sqlstate.ts';
+import { stateOf } from '../postgres/storable.ts';
 import type { EndpointDirectory, KnownEndpoint } from './directory.ts';
 
 const DISABLE = 'SELECT walpost_internal.disable_failing_endpoint($1, $2, $3, $4::timestamptz) AS disabled';
@@ -62,7 +63,9 @@ export class EndpointDisabling {
         `it accepted nothing for ${inWords(after)}; the last time ${reason}`,
         clock.wallTime() + since - clock.now() - BEFORE_FAILURE_MS,
       ).catch((error: unknown) => {
-        if (!(error instanceof WalpostError) || error.code !== 'DATABASE') throw error; // it is no matter of this endpoint
+        const isItsOwn =
+          error instanceof WalpostError && error.code === 'DATABASE' && stateOf(error) !== SQLSTATE.lockNotAvailable;
+        if (!isItsOwn) throw error; // those behind it would meet the same
         failure ??= error;
       });
     }
@@ -83,17 +86,21 @@ export class EndpointDisabling {
     this.asked.set(endpointId, endpoint.changeId);
     const missedSince = new Date(missed).toISOString();
     try {
-      const { rows } = await pool.query<{ disabled: boolean }>(DISABLE, [
+      const { rows } = await pool.query<{ disabled: boolean | null }>(DISABLE, [
         endpointId,
         endpoint.changeId,
         reason,
         missedSince,
       ]);
-      if (rows[0]?.disabled === true)
-        log.warn(shown(endpoint, reason), 'an endpoint is disabled: it gets nothing any more');
+      const disabled = rows[0]?.disabled ?? null;
+      if (disabled === null) {
+        this.asked.delete(endpointId);
+        return this.tellHeld(endpoint, reason);
+      }
+      this.held.delete(endpointId);
+      if (disabled) log.warn(shown(endpoint, reason), 'an endpoint is disabled: it gets nothing any more');
     } catch (error) {
       this.asked.delete(endpointId);
-      if (isSqlState(error, SQLSTATE.lockNotAvailable)) return this.tellHeld(endpoint, reason);
       throw databaseError(error, 'disabling an endpoint');
     }
   }

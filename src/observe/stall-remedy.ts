@@ -12,8 +12,5 @@ const ROWS: readonly { readonly reason: RegExp; readonly remedy: string }[] = [
 
 export function stallRemedy(reason: string): string {
   const row = ROWS.find((each) => each.reason.test(reason));
-  return (
-    row?.remedy ??
-    `Mend what the reason names; the log of the server has more. ${GOES_ON.replace('walpost then', 'It')}`
-  );
+  return row?.remedy ?? `Mend what the reason names, of which the log of the server has more; ${GOES_ON}`;
 }

@@ -41,7 +41,7 @@ export class RelayConnection {
   constructor(options: RelayOptions) {
     this.options = options;
     const { term, config, log } = options;
-    this.login = new LoginWatch({ pool: term.pool, url: config.database.url, log });
+    this.login = new LoginWatch({ pool: term.pool, url: config.database.url, clock: options.clock, log });
     this.pipeline = wirePipeline(options);
   }
 

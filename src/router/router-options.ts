@@ -13,7 +13,8 @@ export interface RouterWatcher {
   dropped(): void;
   /** A lane's destination refuses everything that it is sent; and accepts again, or is known to accept others. */
   refusing(refusal: Refusal): void;
-  refusingOver(refusal: Refusal): void;
+  /** isAccepted: the destination has accepted something; otherwise the event that it refused first has left the lane. */
+  refusingOver(refusal: Refusal, isAccepted: boolean): void;
   /** Milliseconds from the opening of a window to the departure of its batch. */
   windowWait(ms: number): void;
 }

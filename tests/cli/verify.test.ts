@@ -221,9 +221,10 @@ describe('walpost verify', () => {
     expect(told).toMatch(/server process \d+ \(role postgres, application 'walpost command'\) runs walpost verify\./);
     expect((await left())[0]?.['events']).toBeGreaterThan(0);
     await database.query(/SELECT pg_terminate_backend\(\d+\);/.exec(told)?.[0] ?? '');
+    const ended = await other.result();
+    expect(ended).toMatchObject({ code: 1, stderr: expect.stringContaining('SERVER_SHUTDOWN') as string });
+    expect((await left())[0]).toMatchObject({ events: 0 });
     expect(await run('--count', '3', '--rate', '500')).toMatchObject({ code: 0, stderr: '' });
-    other.child.kill('SIGINT');
-    await other.result();
   });
 
   test.each(['walpost_publisher', 'walpost_reader'])('a %s cannot take its turn', async (group) => {

@@ -141,3 +141,52 @@ test('endpoints that a transaction of their tenant holds delay no other, and are
   for (const id of held) expect(await stateOf(id)).toMatchObject({ state: 'disabled' });
   await pool.end();
 });
+
+test('an endpoint that is held again after it has recovered is told again', async () => {
+  const pool = newPool({ connectionString: database.url, max: 1 });
+  const clock = new ManualClock();
+  await clock.advance(10 * DAY);
+  const { id } = await addEndpoint(database, X);
+  const directory = new EndpointDirectory();
+  directory.reset(await endpointsNow(pool));
+  const lines: string[] = [];
+  const disabling = disablingOf({ pool, directory, clock, lines });
+  const round = (): Promise<void> => disabling.round([failingLane(id, clock.now() - 3 * DAY)]);
+  const tenant = await database.client();
+  const hold = 'BEGIN; SELECT FROM walpost.endpoints FOR UPDATE';
+  await tenant.query(hold);
+  await round();
+  await round();
+  expect(lines).toHaveLength(1);
+  await tenant.query('ROLLBACK');
+  await round(); // it is disabled, and enabled by a person
+  await database.query('SELECT walpost.enable_endpoint($1)', [id]);
+  directory.reset(await endpointsNow(pool));
+  await tenant.query(hold);
+  await round();
+  expect(lines.filter((line) => line.includes('open transaction holds it'))).toHaveLength(2);
+  await tenant.query('ROLLBACK');
+  await pool.end();
+});
+
+test('a lock that is no endpoint ends the round at its first wait, and blames no tenant', async () => {
+  const pool = newPool({ connectionString: database.url, max: 1 });
+  const clock = new ManualClock();
+  await clock.advance(10 * DAY);
+  const ids = [await addEndpoint(database, X), await addEndpoint(database, X)].map(({ id }) => id);
+  const directory = new EndpointDirectory();
+  directory.reset(await endpointsNow(pool));
+  const lines: string[] = [];
+  const disabling = disablingOf({ pool, directory, clock, lines });
+  const round = (): Promise<void> => disabling.round(ids.map((id) => failingLane(id, clock.now() - 3 * DAY)));
+  const owner = await database.client();
+  await owner.query('BEGIN; LOCK TABLE walpost.outbox IN ACCESS EXCLUSIVE MODE');
+  const begun = performance.now();
+  await expect(round()).rejects.toMatchObject({ code: 'DATABASE' });
+  expect(performance.now() - begun).toBeLessThan(1_900); // one wait of a second
+  expect(lines).toEqual([]);
+  await owner.query('ROLLBACK');
+  await round();
+  for (const id of ids) expect(await stateOf(id)).toMatchObject({ state: 'disabled' });
+  await pool.end();
+});

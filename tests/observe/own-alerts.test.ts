@@ -31,8 +31,9 @@ test('what holds the slot is an alert when it has held it for five minutes, or n
 });
 
 test('a breaker is an alert from its opening until it is closed, also while it is probed', () => {
-  const of = (state: 'closed' | 'half_open' | 'open') =>
-    ownAlerts({ ...report, breakers: [{ sink: 'crm', state }] }, null, 0);
+  const waiting = [{ sink: 'crm', count: 3, oldestAgeSeconds: 60 }];
+  const of = (state: 'closed' | 'half_open' | 'open', parked: typeof waiting | null = waiting) =>
+    ownAlerts({ ...report, parked, breakers: [{ sink: 'crm', state }] }, null, 0);
   expect(of('closed')).toEqual([]);
   expect(of('half_open')).toEqual(of('open'));
   expect(of('open')).toMatchObject([
@@ -40,9 +41,13 @@ test('a breaker is an alert from its opening until it is closed, also while it i
       name: 'breaker_open',
       severity: 'warning',
       subject: 'sink crm',
-      remedy: expect.stringContaining('walpost parked retry --sink crm') as string,
+      remedy: expect.stringContaining('goes on by itself') as string,
     },
   ]);
+  // Nothing waits that could be its probe: it stays half open until the next event.
+  expect(of('half_open', [])).toEqual([]);
+  expect(of('half_open', null)).toEqual(of('open'));
+  expect(of('open', [])).toHaveLength(1);
 });
 
 test('a login that could not start anew is critical, with the remedy of a start', () => {

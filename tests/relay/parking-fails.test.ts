@@ -11,7 +11,7 @@ import { disorder } from './arrivals.ts';
 /** What the server says when its disk is full, or when it takes no writes. */
 const FAULTS = [
   ['53100', 'could not extend file: No space left on device', 'DATABASE', 'Make room on the disk of the server;'],
-  ['25006', 'cannot execute INSERT in a read-only transaction', 'HOT_STANDBY', 'Mend what the reason names;'],
+  ['25006', 'cannot execute INSERT in a read-only transaction', 'HOT_STANDBY', 'Mend what the reason names,'],
   ['42501', 'permission denied for table parked', 'PERMISSION_DENIED', 'Run `walpost migrate` as the owner'],
 ] as const;
 

@@ -79,6 +79,8 @@ export class Harness {
   readonly letters: DeadLetter[] = [];
   readonly refusals: Refusal[] = [];
   readonly recoveries: Refusal[] = [];
+  /** Refusals that ended because the event that was refused first left the lane. */
+  readonly givenUp: Refusal[] = [];
   readonly pressure: boolean[] = [];
   /** Aborted by the router on a fault of its own. */
   readonly failure = new AbortController();
@@ -143,7 +145,7 @@ export class Harness {
         deadLettered: () => undefined,
         dropped: () => void (this.dropped += 1),
         refusing: (refusal) => this.refusals.push(refusal),
-        refusingOver: (refusal) => this.recoveries.push(refusal),
+        refusingOver: (refusal, isAccepted) => (isAccepted ? this.recoveries : this.givenUp).push(refusal),
         windowWait: () => undefined,
       },
       askVisible: () => void (this.asked += 1),

@@ -286,6 +286,18 @@ test('while others of the sink are accepted, a refusal is the event’s own, and
   expect(scene.arrived.filter((id) => id.startsWith('good'))).toEqual(goods(3));
 });
 
+test('when the first is refused for good in the end, nothing says that the destination accepts events', async () => {
+  const scene = new Scene();
+  scene.harness.accept('x', ...bads(2));
+  await scene.harness.clock.advance(5 * HOUR);
+  expect(scene.lanes.refusing).toBe(1);
+  scene.mood = (batch) => (batch.events[0]?.eventId === 'bad0' ? { kind: 'rejected', reason: '410' } : undefined);
+  await scene.harness.clock.advance(5 * HOUR);
+  expect(scene.dead).toEqual(['bad0']);
+  expect(scene.harness.givenUp).toHaveLength(1);
+  expect(scene.harness.recoveries).toEqual([]);
+});
+
 describe('answers for each event', () => {
   test('an accepted event behind a refused one tells whose fault it is', async () => {
     const scene = new Scene();

@@ -13,7 +13,7 @@ const HELD_MS = 300_000;
 const MUCH = 0.5;
 const TOO_MUCH = 0.8;
 
-type Judged = Pick<StatusReport, 'slot' | 'lag' | 'wal' | 'heldBy' | 'stalls' | 'breakers'> & {
+type Judged = Pick<StatusReport, 'slot' | 'lag' | 'wal' | 'heldBy' | 'stalls' | 'breakers' | 'parked'> & {
   /** Of the login that streams, while it could not start anew. */
   readonly loginProblem?: WalpostError | undefined;
 };
@@ -34,7 +34,7 @@ export function ownAlerts(report: Judged, sessions: RelaySessions | null, now: n
       remedy: stallRemedy(message),
     })),
     ...budgetAlerts(report),
-    ...(report.breakers ?? []).filter(({ state }) => state !== 'closed').map(breakerAlert),
+    ...(report.breakers ?? []).filter((breaker) => isOpen(breaker, report.parked)).map(breakerAlert),
     ...(report.heldBy ?? []).filter((holder) => isAlert(holder, now)).map(heldAlert),
   ]);
 }
@@ -90,14 +90,22 @@ function budgetAlerts({ slot, lag, wal }: Judged): readonly Alert[] {
   ];
 }
 
-/** Also while one batch passes as its probe, so that the alert does not come and go. */
+/**
+ * One that lets a batch through as its probe is half open. So is one at whose sink nothing waits any more: it stays so until the
+ * next event.
+ */
+function isOpen({ sink, state }: BreakerStatus, parked: StatusReport['parked']): boolean {
+  if (state !== 'half_open') return state === 'open';
+  return parked === null || parked.some((each) => each.sink === sink && each.count > 0);
+}
+
 function breakerAlert({ sink }: BreakerStatus): Alert {
   return {
     name: 'breaker_open',
     severity: 'warning',
     subject: `sink ${sink}`,
     message: 'the circuit breaker is open: the destination fails for several organizations, and is only probed',
-    remedy: `Mend the destination: \`walpost status\` says how. Delivery then goes on by itself; \`walpost parked retry --sink ${sink}\` skips the wait.`,
+    remedy: `Mend the destination: \`walpost status\` says how. Delivery then goes on by itself: the breaker lets a batch through every now and then.`,
   };
 }
 

@@ -3,13 +3,12 @@ import type pg from 'pg';
 import type { Config } from '../../config/schema.ts';
 import { messageOf, WalpostError } from '../../errors.ts';
 import { scrub } from '../../observe/redact.ts';
-import { type StatusReport, toAlert } from '../../observe/status-report.ts';
+import type { StatusReport } from '../../observe/status-report.ts';
 import { databaseError } from '../../postgres/database-error.ts';
 import { createPool, SILENCE_MS } from '../../postgres/pool.ts';
 import { withMissingRole } from '../../postgres/schema/relay-rights.ts';
 import { COUNT_LIMIT, slotOf, usualSlot } from '../starts/start-facts.ts';
-import { lostReplicationRight } from '../../slot/replication-right.ts';
-import { joinAlerts, readAlerts } from './alerts.ts';
+import { readAlerts } from './alerts.ts';
 import { type DatabaseFacts, existing, known, readDatabaseFacts } from './database-facts.ts';
 import { startObstacle } from './start-obstacle.ts';
 
@@ -33,11 +32,9 @@ export async function askDatabase(config: Config): Promise<DatabaseAnswer> {
     const slot = await slotName(pool, config, isThere.installation);
     const facts = await readDatabaseFacts(pool, slot);
     // A table that is gone takes the view along, and not the rest of the status.
-    const stored = isThere.holders && isThere.alerts ? await readAlerts(pool).catch(() => null) : null;
+    const alerts = isThere.holders && isThere.alerts ? await readAlerts(pool).catch(() => null) : null;
     const isLed = facts.slot?.active === true || facts.sessions?.leader != null;
     const obstacle = isLed ? undefined : await startObstacle(config, pool);
-    const login = isLed ? await lostReplicationRight(pool, config.database.url).catch(() => undefined) : undefined;
-    const alerts = stored && joinAlerts(login ? [toAlert(login, slot)] : [], stored);
     const notes = [
       ...(isThere.installation ? ((await known(neverRun(pool))) ?? []) : []),
       ...(isThere.installation ? await starts(pool, slot, isLed) : []),
@@ -53,8 +50,9 @@ export async function askDatabase(config: Config): Promise<DatabaseAnswer> {
 }
 
 function silentText(error: Error): string {
-  const remedy = error instanceof WalpostError ? ` ${error.remedy}` : '';
-  return scrub(`The database could not be asked: ${messageOf(error)}${remedy}`);
+  if (!(error instanceof WalpostError)) return scrub(`The database could not be asked: ${messageOf(error)}`);
+  const person = error.code === 'PERMISSION_DENIED' ? ' For the login of a person, walpost_operator is enough.' : '';
+  return scrub(`The database could not be asked: ${error.message} ${error.remedy}${person}`);
 }
 
 async function slotName(pool: pg.Pool, config: Config, isInstalled: boolean): Promise<string> {

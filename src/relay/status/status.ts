@@ -35,6 +35,9 @@ function committedAtMs(origin: Origin): number | undefined {
   return origin.committedAtMicros === null ? undefined : unixMs(origin.committedAtMicros);
 }
 
+const ACCEPTS_AGAIN = 'the destination accepts events again';
+const FIRST_GIVEN_UP = 'the event that the destination refused first is given up; those behind it are tried';
+
 export class RelayStatus {
   sinks: readonly GuardedSink[] = [];
   private readonly options: RelayDependencies;
@@ -86,10 +89,10 @@ export class RelayStatus {
     },
     dropped: (): void => this.options.metrics.dropped(1),
     refusing: (refusal: RefusedLane): void => this.refusing(refusal),
-    refusingOver: ({ sink, organizationId, events, since }: RefusedLane): void => {
+    refusingOver: ({ sink, organizationId, events, since }: RefusedLane, isAccepted: boolean): void => {
       const refusedForSeconds = Math.round((this.options.clock.now() - since) / 1000);
       const fields = { sink, organizationId, refused: events, refusedForSeconds };
-      this.options.log.info(fields, 'the destination accepts events again');
+      this.options.log.info(fields, isAccepted ? ACCEPTS_AGAIN : FIRST_GIVEN_UP);
     },
     failing: (lanes: readonly FailingLane[], cut: boolean, isPaused: (lane: LaneName) => boolean): void =>
       this.failingLog.round(lanes, cut, isPaused),
@@ -165,7 +168,8 @@ export class RelayStatus {
       failing: parts ? this.failing() : null,
       endpoints: parts ? endpointsStatus(this.endpoints, this.failingLog.endpoints(), clock) : null,
       budgetBytes: config.memory.budget,
-      alerts: ownAlerts({ ...judged, loginProblem }, sessions, clock.wallTime()),
+      // One that stands by sends nothing: its breakers are as they were when it last led.
+      alerts: ownAlerts({ ...judged, breakers: parts ? breakers : null, loginProblem }, sessions, clock.wallTime()),
     };
   }
 

@@ -74,7 +74,8 @@ export class LaneResults implements ProbeOutcomes {
     for (const { event, verdict } of sorted.rejected) {
       this.deadLetter(lane, event, { verdict, attempts: 1 + (failure ? triesIn(failure, event) : 0) });
     }
-    if (lane.failure && sorted.rejectedFirst > 0) this.setFailure(lane, afterLeft(lane.failure, sorted.rejectedFirst));
+    if (lane.failure && sorted.rejectedFirst > 0)
+      this.setFailure(lane, afterLeft(lane.failure, sorted.rejectedFirst), false);
     if (sorted.rest.length === 0) return this.options.scheduler.proceed(lane);
     lane.putBack(sorted.rest);
     // What was not sent for want of time has had its window: it goes on at the lane's next turn.
@@ -217,7 +218,8 @@ export class LaneResults implements ProbeOutcomes {
     this.setFailure(lane, null);
   }
 
-  setFailure(lane: Lane, failure: FailureState | null): void {
+  /** isAccepted: as the destination has accepted something, when it refuses no longer. */
+  setFailure(lane: Lane, failure: FailureState | null, isAccepted = true): void {
     const before = lane.failure?.probing ?? null;
     const after = failure?.probing ?? null;
     lane.setFailure(failure);
@@ -225,7 +227,7 @@ export class LaneResults implements ProbeOutcomes {
     const is = after?.refusingSince ?? null;
     const { watcher } = this.options;
     if (after && was === null && is !== null) watcher.refusing(this.refusalOf(lane, after));
-    if (before && was !== null && is === null) watcher.refusingOver(this.refusalOf(lane, before));
+    if (before && was !== null && is === null) watcher.refusingOver(this.refusalOf(lane, before), isAccepted);
   }
 
   private refusalOf(lane: Lane, probing: Probing): Refusal {
@@ -242,7 +244,7 @@ export class LaneResults implements ProbeOutcomes {
     const { due, expired } = expiry.sort(events);
     const { failure } = lane;
     for (const event of expired) this.expire(lane, event, failure ? triesIn(failure, event) : 0);
-    if (failure) this.setFailure(lane, afterLeft(failure, expired.length));
+    if (failure) this.setFailure(lane, afterLeft(failure, expired.length), false);
     return due;
   }
 
