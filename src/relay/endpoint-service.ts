@@ -89,13 +89,14 @@ export class EndpointService implements EndpointTargets {
   /** How a sink chooses its lanes; undefined for one without endpoints. */
   ruleOf(sink: string): LaneRule | undefined {
     if (!this.disableAfter.has(sink)) return undefined;
-    const { directory } = this;
+    const { directory, leaving } = this;
     return {
       lanesFor: (event) => directory.lanesFor(sink, event),
       laneAgain: (_event, before) => before,
       ownDestinations: true,
       isPaused: (lane) => this.held || directory.isPaused(lane),
-      rateOf: (lane) => directory.find(lane)?.maxPerSecond ?? undefined,
+      // One that was disabled is not flooded with what is still on its way to it.
+      rateOf: (lane) => (directory.find(lane) ?? leaving.find(lane))?.maxPerSecond ?? undefined,
     };
   }
 

@@ -1,15 +1,21 @@
 /** `walpost status` for monitoring systems and operators: one line, changes, no secrets of sinks, and why nothing streams. */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { ConfigFile } from '../support/config-file.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { RelayInProcess } from '../support/relay-in-process.ts';
 import { startServer } from '../support/server.ts';
 import { Cli, type CliResult, walpost } from '../support/walpost-cli.ts';
 
+/** One of its own: slots of other tests would hold WAL back here too, which is an alert. */
+let server: Awaited<ReturnType<typeof startServer>>;
 let database: TestDatabase;
 let file: ConfigFile;
+beforeAll(async () => {
+  server = await startServer();
+});
+afterAll(() => server[Symbol.asyncDispose]());
 beforeEach(async () => {
-  database = await createTestDatabase();
+  database = await createTestDatabase({ server: server.url() });
   const hook = {
     type: 'webhook',
     url: '${HOOK_URL}',

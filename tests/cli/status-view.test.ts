@@ -301,8 +301,15 @@ alerts        unknown
       alerts: null,
       heldBy: null,
     };
+    const breakerOpen = {
+      name: 'breaker_open',
+      severity: 'warning',
+      subject: 'sink n8n',
+      message: 'open',
+      remedy: 'x',
+    } as const;
     const { report } = joinAnswers(
-      { kind: 'answered', report: sampleReport() },
+      { kind: 'answered', report: sampleReport({ alerts: [breakerOpen] }) },
       { kind: 'answered', facts: unreadable, notes: [] },
       options,
     );

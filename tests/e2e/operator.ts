@@ -54,6 +54,9 @@ export class Operator implements Disposable {
   }
 }
 
+/** In a status on one line: no alert but that slots of other tests of this server hold WAL back. */
+export const NO_ALERT = /alerts none|jobs none warning held_by_slot, (?:(?! warning | critical ).)+$/;
+
 interface Ending {
   readonly err: { readonly code: string; readonly message: string };
   readonly remedy: string;

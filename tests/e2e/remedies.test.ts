@@ -9,7 +9,7 @@ import { requestBody } from '../support/request-body.ts';
 import { poll } from '../support/slot-session.ts';
 import type { Cli } from '../support/walpost-cli.ts';
 import type { ReceivedBatch } from './event-receiver.ts';
-import { Operator } from './operator.ts';
+import { NO_ALERT, Operator } from './operator.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
@@ -96,7 +96,7 @@ test.each([
   relay.child.kill('SIGHUP');
   await poll('it arrives', async () => destination.accepted[0]);
   expect(destination.accepted).toEqual(['a.b']);
-  expect(await operator.status(/parked 0/)).toContain('alerts none');
+  expect(await operator.status(/parked 0/)).toMatch(NO_ALERT);
 });
 
 test('HTTP_422: the receiver is repaired, and the dead letter is sent again by the command that the log says', async () => {

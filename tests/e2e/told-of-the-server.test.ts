@@ -6,7 +6,7 @@ import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { pgbouncerMissing, startPgbouncer } from '../support/pgbouncer.ts';
 import { startServer } from '../support/server.ts';
 import { EventReceiver } from './event-receiver.ts';
-import { ending, Operator } from './operator.ts';
+import { ending, NO_ALERT, Operator } from './operator.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
@@ -34,7 +34,7 @@ test('a login without the rights of walpost_relay: log and status name the login
     await relay.prints(STREAMS);
     await publish(database);
     await receiver.received(1);
-    expect(await operator.status(/role leader/)).toContain('alerts none');
+    expect(await operator.status(/role leader/)).toMatch(NO_ALERT);
     relay.child.kill('SIGTERM');
     await relay.result();
   }
@@ -89,7 +89,7 @@ test('two slots that stream one table: the status of each says so, and it ends w
   await other.result();
   await database.query('SELECT pg_drop_replication_slot($1)', [second]);
   await database.query('DELETE FROM walpost.cursor WHERE slot = $1', [second]);
-  expect(await one.status(/alerts none/)).not.toContain('two_streams');
+  expect(await one.status(NO_ALERT)).not.toContain('two_streams');
   relay.child.kill('SIGTERM');
   await relay.result();
 });
@@ -116,7 +116,7 @@ test.skipIf(noPgbouncer !== undefined)(
     await relay.prints(STREAMS);
     await publish(database);
     await receiver.received(1);
-    expect(await operator.status(/role leader/)).toContain('alerts none');
+    expect(await operator.status(/role leader/)).toMatch(NO_ALERT);
     relay.child.kill('SIGTERM');
     await relay.result();
   },
