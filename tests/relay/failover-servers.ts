@@ -93,9 +93,10 @@ export class FailoverServers implements AsyncDisposable {
   /** Brings the position of the slot, and nothing else, to the standby. */
   async sync(slot: string, beyond: Lsn): Promise<void> {
     await poll('the slot moves on at the standby', async () => {
-      // The worker of beginSync may not have ended yet, or the standby not have what the slot is beyond.
+      // The worker of beginSync may not have ended yet, the standby not have what the slot is beyond, or the link have been cut.
       await this.askForSlots().catch((error: unknown) => {
-        if (!/concurrently|ahead of the standby position/.test(messageOf(error))) throw error;
+        if (!/concurrently|ahead of the standby position|server closed the connection/.test(messageOf(error)))
+          throw error;
       });
       return (await this.slotOnStandby(slot)) > beyond || undefined;
     });
