@@ -296,6 +296,7 @@ describe.skipIf(tooOld)('kafka', () => {
     own.proxy.hold();
     const controller = new AbortController();
     const both = [second, third].map((event) => sink.deliver(sampleBatch([event]), controller.signal));
+    await new Promise((resolve) => setImmediate(resolve)); // the client has them now
     controller.abort();
     for (const verdicts of await Promise.all(both)) expect(verdicts).toMatchObject([{ code: 'TIMEOUT' }]);
     own.proxy.cut();
