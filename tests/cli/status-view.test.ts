@@ -326,6 +326,26 @@ alerts        unknown
     expect(statusText(alone, { color: false })).toMatch(/^jobs +unknown$/m);
   });
 
+  test('what the process alone knows stays when all else was looked at again, and a breaker that it does not tell of is none', () => {
+    const told = ['no_replication_role', 'breaker_open', 'stalled'].map((name) => ({
+      name,
+      severity: 'warning' as const,
+      subject: name,
+      message: 'as the process had it',
+      remedy: 'x',
+    }));
+    const looked = { ...facts, sessions: { leader: null, standbys: [], stranger: undefined } };
+    const alertsOf = (alerts: typeof told) =>
+      joinAnswers(
+        { kind: 'answered', report: sampleReport({ alerts }) },
+        { kind: 'answered', facts: looked, notes: [] },
+        options,
+      ).report.alerts?.map(({ name }) => name);
+    expect(sampleReport().breakers).toContainEqual({ sink: 'n8n', state: 'open' });
+    expect(alertsOf(told)).toEqual(['slot_lost', 'no_replication_role', 'breaker_open']);
+    expect(alertsOf([])).toEqual(['slot_lost']); // one that stands by: its breakers are as they were when it led
+  });
+
   test('without a database the process still tells', () => {
     const joined = joinAnswers(
       { kind: 'answered', report: sampleReport() },
