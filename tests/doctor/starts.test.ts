@@ -4,28 +4,12 @@ import { startServer } from '../support/server.ts';
 import { databaseUrl } from '../support/database.ts';
 import { onServer, startStandby } from '../support/standby.ts';
 import { type ExamineOptions, HEALTHY_SETTINGS, Installation } from './installation.ts';
+import { mappedSource } from '../support/mapped-source.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
 /** A table of an application. */
-const SHOP = {
-  table: 'shop.outbox',
-  publication: 'shop',
-  columns: {
-    event_id: 'id',
-    organization_id: 'org',
-    event_type: 'kind',
-    payload: 'body',
-    headers: null,
-    event_version: null,
-    topic: null,
-    entity_type: null,
-    entity_id: null,
-    target: null,
-    idempotency_key: null,
-    created_at: null,
-  },
-};
+const SHOP = mappedSource();
 const COLUMNS = 'id uuid, org uuid, kind text, body json, head integer';
 const PUBLISH = `CREATE PUBLICATION shop FOR TABLE shop.outbox WITH (publish = 'insert', publish_via_partition_root = true)`;
 const TABLE = `CREATE TABLE shop.outbox (${COLUMNS}); ${PUBLISH}`;

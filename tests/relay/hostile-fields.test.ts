@@ -6,25 +6,9 @@ import { addEndpoint } from '../support/endpoint-calls.ts';
 import { EventLog } from '../support/event-log.ts';
 import { RelayInProcess } from '../support/relay-in-process.ts';
 import { poll } from '../support/slot-session.ts';
+import { mappedSource } from '../support/mapped-source.ts';
 
-const SOURCE = {
-  table: 'shop.outbox',
-  publication: 'shop',
-  columns: {
-    event_id: 'id',
-    organization_id: 'org',
-    event_type: 'kind',
-    payload: 'body',
-    topic: 'topic',
-    created_at: 'made',
-    event_version: null,
-    entity_type: null,
-    entity_id: null,
-    target: null,
-    idempotency_key: null,
-    headers: null,
-  },
-};
+const SOURCE = mappedSource({ topic: 'topic', created_at: 'made' });
 const NASTY = { match: { event_type: '*.*.*.*.*.created' }, to: ['hook'] };
 
 let database: TestDatabase;

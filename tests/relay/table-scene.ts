@@ -6,6 +6,7 @@ import { EventLog } from '../support/event-log.ts';
 import { createRole, type DatabaseRole } from '../support/database-role.ts';
 import { RelayInProcess } from '../support/relay-in-process.ts';
 import { poll } from '../support/slot-session.ts';
+import { mappedSource } from '../support/mapped-source.ts';
 
 export type Outbox = 'walpost' | 'partitioned' | 'mapped' | 'mapped partitioned' | 'mapped schema' | 'mapped filtered';
 
@@ -45,24 +46,7 @@ const PREPARE: Readonly<Record<Outbox, string>> = {
     CREATE TABLE shop.early PARTITION OF shop.outbox FOR VALUES FROM (MINVALUE) TO ('2020-01-01');
     CREATE TABLE shop.late PARTITION OF shop.outbox FOR VALUES FROM ('2020-01-01') TO (MAXVALUE)`,
 };
-const SOURCE = {
-  table: 'shop.outbox',
-  publication: 'shop',
-  columns: {
-    event_id: 'id',
-    organization_id: 'org',
-    event_type: 'kind',
-    payload: 'body',
-    topic: 'topic',
-    event_version: null,
-    entity_type: null,
-    entity_id: null,
-    target: null,
-    idempotency_key: null,
-    headers: null,
-    created_at: null,
-  },
-};
+const SOURCE = mappedSource({ topic: 'topic' });
 
 interface SceneOptions {
   /** The relay is no superuser. */

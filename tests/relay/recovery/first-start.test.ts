@@ -2,27 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { migrate } from '../../../src/postgres/schema/migrate.ts';
 import { HealingScene } from '../healing-scene.ts';
+import { mappedSource } from '../../support/mapped-source.ts';
 
 const TIMEOUT = { timeout: 90_000 };
 
-const MAPPED = {
-  table: 'shop.outbox',
-  publication: 'shop',
-  columns: {
-    event_id: 'id',
-    organization_id: 'org',
-    event_type: 'kind',
-    payload: 'body',
-    topic: null,
-    event_version: null,
-    entity_type: null,
-    entity_id: null,
-    target: null,
-    idempotency_key: null,
-    headers: null,
-    created_at: null,
-  },
-};
+const MAPPED = mappedSource();
 
 /** The order of each organization is that of the transactions, whatever lies between. */
 function expectOrder(scene: HealingScene, ids: readonly string[]): void {

@@ -8,29 +8,12 @@ import { createRole } from '../../support/database-role.ts';
 import { poll } from '../../support/slot-session.ts';
 import { HealingScene } from '../healing-scene.ts';
 import { newClient } from '../../support/client.ts';
+import { mappedSource } from '../../support/mapped-source.ts';
 
 const TIMEOUT = { timeout: 90_000 };
 
 const AS_USUAL = { slot: undefined };
-const MAPPED = {
-  slot: undefined,
-  table: 'shop.outbox',
-  publication: 'shop',
-  columns: {
-    event_id: 'id',
-    organization_id: 'org',
-    event_type: 'kind',
-    payload: 'body',
-    topic: null,
-    event_version: null,
-    entity_type: null,
-    entity_id: null,
-    target: null,
-    idempotency_key: null,
-    headers: null,
-    created_at: null,
-  },
-};
+const MAPPED = { slot: undefined, ...mappedSource() };
 
 /** As it is called now; the test closes its connections first. */
 async function rename({ url }: TestDatabase, from: string, to: string): Promise<void> {
