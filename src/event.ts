@@ -26,6 +26,8 @@ export interface Origin {
   carriesCanary?: boolean;
   /** The job that sends it, by name: `replay-17`; null for live events. A batch holds events of one job. */
   readonly job: string | null;
+  /** It has had something to deliver or to store; absent for a page of a job. */
+  readonly carried?: boolean;
   /** The last of its events was handed on, and all of them are settled. */
   readonly isSettled: boolean;
   /** `count` more deliveries or inserts are in flight. */

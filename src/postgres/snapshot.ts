@@ -47,9 +47,12 @@ export function seesAllOf(snapshot: Snapshot, other: Snapshot): boolean {
   return [...snapshot.running].every((xid) => xid >= other.xmax || other.running.has(xid));
 }
 
+/** Named, so that it is planned once in a session: deliveries wait for its answer. */
+const CURRENT = { name: 'walpost_snapshot', text: 'SELECT pg_current_snapshot()::text AS snapshot' };
+
 export async function currentSnapshot(pool: pg.Pool): Promise<Snapshot> {
   try {
-    const { rows } = await pool.query<{ snapshot: string }>('SELECT pg_current_snapshot()::text AS snapshot');
+    const { rows } = await pool.query<{ snapshot: string }>(CURRENT);
     return parseSnapshot(rows[0]?.snapshot ?? '');
   } catch (error) {
     throw databaseError(error, 'reading a snapshot');

@@ -1,6 +1,7 @@
 import { asDefect } from '../errors.ts';
 import { currentSnapshot, seesXid } from '../postgres/snapshot.ts';
 import type { RelayOptions } from './dependencies.ts';
+import { sendsAtOnce } from '../router/lanes/departure.ts';
 import { VisibilityGate } from '../router/timing/visibility-gate.ts';
 
 export interface VisibilityOptions extends Pick<RelayOptions, 'config' | 'log' | 'clock' | 'term' | 'watcher'> {
@@ -20,6 +21,7 @@ export class MeasuredVisibility {
     this.options = options;
     this.gate = new VisibilityGate({
       enabled: config.delivery.wait_visible,
+      asksEarly: sendsAtOnce(config),
       takeSnapshot: async () => {
         const snapshot = await currentSnapshot(term.controlPool);
         return (xid) => seesXid(snapshot, xid);

@@ -2,14 +2,16 @@
  * From the return of COMMIT to the arrival at a webhook: `npm run bench:latency [-- --rounds 5 --rates 1,100,1000,5000 --warmup 3000]`.
  *
  * A writer in a process of its own commits events one by one at a steady rate; one consumer at a time brings them to the
- * same receiver. It gets `warmup` events first that are not measured. What has not arrived some seconds after the last commit counts as having taken that long.
+ * same receiver. It gets `warmup` events first that are not measured. What has not arrived some seconds after the last
+ * commit counts as having taken that long. With `--base ../other-checkout`, which has to be built, its walpost takes part.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Child } from './support/child.ts';
 import { benchOptions } from './support/options.ts';
+import { migratedBy, programOf } from './support/other-build.ts';
 import { installPeers, PEERS, type PeerName } from './support/peers.ts';
 import {
   type Contestant,
@@ -20,7 +22,7 @@ import {
   quantile,
   writeReport,
 } from './support/report.ts';
-import { dropSlot, makeSlots, startBenchServer } from './support/server.ts';
+import { type BenchServer, dropSlot, makeSlots, startBenchServer } from './support/server.ts';
 import { WalpostProcess } from './support/walpost-process.ts';
 
 const options = benchOptions({
@@ -29,6 +31,7 @@ const options = benchOptions({
   organizations: 100,
   warmup: 3_000,
   only: '',
+  base: '',
   save: 'latency',
 });
 /** At one a second there is no hurry; the rounds have some fifty events together then. */
@@ -54,11 +57,21 @@ interface Road extends AsyncDisposable {
   readonly url: string;
 }
 
-async function walpostRoad(batching: Record<string, unknown>, settings: object = {}): Promise<Road> {
+/** One build of walpost with the server that its own `walpost migrate` has prepared. */
+interface Build {
+  readonly server: BenchServer;
+  readonly main?: string;
+}
+
+async function walpostRoad(
+  { server, main }: Build,
+  batching: Record<string, unknown>,
+  settings: object = {},
+): Promise<Road> {
   const sink = { type: 'webhook', url: receiverUrl, allow_private: true, ...settings };
   const slot = `latency_${runs++}`; // a new one: for a slot that was lost, walpost would send older events again
   await makeSlots(server.client, [slot]);
-  const walpost = new WalpostProcess({ url: server.url, slot, sink, config: { batching } });
+  const walpost = new WalpostProcess({ url: server.url, slot, sink, config: { batching }, ...(main ? { main } : {}) });
   await walpost.prints(/streaming from/);
   return {
     writer: 'walpost',
@@ -130,12 +143,22 @@ async function arrivals(sent: readonly number[]): Promise<number[]> {
   });
 }
 
-const roads: readonly (readonly [string, () => Promise<Road>])[] = [
-  ['walpost, adaptive', () => walpostRoad({}, { mode: 'adaptive' })],
-  ['walpost, leading edge', () => walpostRoad({ leading_edge: true })],
-  ['walpost, window 50 ms', () => walpostRoad({ window: '50ms' })],
-  ['walpost, window 250 ms', () => walpostRoad({})],
-  ...PEERS.map((peer): readonly [string, () => Promise<Road>] => [peer, () => peerRoad(peer)]),
+type Named = readonly [string, () => Promise<Road>];
+
+/** The ways of sending that the base knows too. */
+const waysOf = (name: string, build: Build): readonly Named[] => [
+  [`${name}, leading edge`, () => walpostRoad(build, { leading_edge: true })],
+  [`${name}, window 50 ms`, () => walpostRoad(build, { window: '50ms' })],
+  [`${name}, window 250 ms`, () => walpostRoad(build, {})],
+];
+const base = options.base === '' ? undefined : resolve(options.base);
+await using baseServer = base ? await startBenchServer({ max_connections: '300' }, migratedBy(base)) : undefined;
+
+const roads: readonly Named[] = [
+  ['walpost, adaptive', () => walpostRoad({ server }, {}, { mode: 'adaptive' })],
+  ...waysOf('walpost', { server }),
+  ...(base && baseServer ? waysOf('base of walpost', { server: baseServer, main: programOf(base) }) : []),
+  ...PEERS.map((peer): Named => [peer, () => peerRoad(peer)]),
 ];
 const records = [];
 for (const rate of options.rates.split(',').map(Number)) {
@@ -149,7 +172,7 @@ printTable(records);
 const idle = medians(records)['walpost, leading edge @ 1/s'];
 writeReport({
   name: options.save,
-  settings: options,
+  settings: { ...options, base: options.base === '' ? '' : 'another checkout' },
   versions: { postgres: server.version, ...peers.versions },
   records,
   derived: idle ? { 'leading edge, idle, p50': idle['p50Ms'] ?? 0, 'leading edge, idle, p99': idle['p99Ms'] ?? 0 } : {},

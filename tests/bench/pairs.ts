@@ -5,11 +5,9 @@
  * own `walpost migrate` has prepared, so that schemas may differ. What is printed is the ratio of each pair: 1.00 is as
  * fast as the base, less is slower.
  */
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { benchOptions } from './support/options.ts';
+import { migratedBy, programOf } from './support/other-build.ts';
 import {
   type Contestant,
   interleave,
@@ -32,27 +30,8 @@ const nameOf = (build: string, count: number): string => `${build}, ${count.toLo
 
 const servers: BenchServer[] = [];
 
-/** The schema as that build makes it. */
-async function migrateBy(directory: string, url: string): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'walpost-pairs-'));
-  const file = join(folder, 'walpost.yaml');
-  writeFileSync(
-    file,
-    JSON.stringify({
-      database: { url },
-      sinks: { out: { type: 'discard' } },
-      routes: [{ match: { topic: '*' }, to: ['out'] }],
-    }),
-  );
-  try {
-    execFileSync(process.execPath, [join(directory, 'dist/src/main.js'), 'migrate', '--config', file]);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
-
 async function contestant(build: string, directory: string, count: number): Promise<Contestant> {
-  const server = await startBenchServer({}, (url) => migrateBy(directory, url));
+  const server = await startBenchServer({}, migratedBy(directory));
   servers.push(server);
   const slots = Array.from({ length: options.rounds }, (_, round) => `bench_${round}`);
   await makeSlots(server.client, slots);
@@ -65,7 +44,7 @@ async function contestant(build: string, directory: string, count: number): Prom
     name: nameOf(build, count),
     async run(round) {
       const slot = `bench_${round}`;
-      const main = join(directory, 'dist/src/main.js');
+      const main = programOf(directory);
       await using walpost = new WalpostProcess({ url: server.url, slot, sink: { type: 'discard' }, main });
       const watch = { slot, target: written.beyond, limitMs: LIMIT_MS, ended: walpost.ended };
       const { seconds } = await untilDrained(server.client, watch);

@@ -52,6 +52,7 @@ export class Connection {
     this.lot = new ModelLot(durable, clock, (event) => world.checkRemoval(event));
     this.gate = new VisibilityGate({
       enabled: true,
+      asksEarly: true,
       takeSnapshot: async () => {
         const now = clock.now();
         return (xid) => server.sees(xid, now);

@@ -1,3 +1,5 @@
+import type { Config } from '../../config/schema.ts';
+
 /**
  * When what a lane holds leaves. A lane asks when its first event arrives, and when a batch has settled. Later events of a
  * window only fill the batch.
@@ -7,6 +9,18 @@
  * batches grow with the load.
  */
 export type BatchingMode = 'window' | 'leading_edge' | 'adaptive';
+
+type Batching = Pick<Config, 'batching' | 'sinks'>;
+
+/** The sink's own mode, or that of all sinks. */
+export function modeOf(sink: string, { batching, sinks }: Batching): BatchingMode {
+  return sinks[sink]?.mode ?? (batching.leading_edge ? 'leading_edge' : 'window');
+}
+
+/** Some sink sends the first event of a quiet lane at once. */
+export function sendsAtOnce(config: Batching): boolean {
+  return Object.keys(config.sinks).some((sink) => modeOf(sink, config) !== 'window');
+}
 
 export type Departure =
   /** It takes its place in the sink's queue. */

@@ -3,7 +3,7 @@ import type { Destination, LaneRule } from '../../pipeline.ts';
 import type { TimerHeap } from '../timing/timer-heap.ts';
 import type { DeadLetterWriter } from './dead-letters.ts';
 import { RouterAccounts } from './sink-accounts.ts';
-import type { BatchingMode } from './departure.ts';
+import { modeOf } from './departure.ts';
 import { Expiry } from './expiry.ts';
 import { LANE_RULES, type Order } from './lane-rule.ts';
 import type { MemoryBudget } from '../memory-budget.ts';
@@ -55,10 +55,10 @@ export function lanesOf(destination: Destination, parts: RouterParts): SinkLanes
 }
 
 /** The sink's own settings, or those of all sinks. */
-function batchingOf(name: string, { batching, sinks }: RouterOptions['config']) {
-  const { window = batching.window, max_events: maxEvents = batching.max_events, mode } = sinks[name] ?? {};
-  const modeOfAll: BatchingMode = batching.leading_edge ? 'leading_edge' : 'window';
-  return { window, limits: { maxEvents, maxBytes: batching.max_bytes }, mode: mode ?? modeOfAll };
+function batchingOf(name: string, config: RouterOptions['config']) {
+  const { batching, sinks } = config;
+  const { window = batching.window, max_events: maxEvents = batching.max_events } = sinks[name] ?? {};
+  return { window, limits: { maxEvents, maxBytes: batching.max_bytes }, mode: modeOf(name, config) };
 }
 
 function policyOf(

@@ -7,6 +7,9 @@
  * while nothing does. A transaction that one snapshot saw is seen by all later ones, so old answers stay good; during a
  * backlog the newest snapshot covers nearly everything and hardly any query is made.
  *
+ * Where a sink sends at once, the Begin of a transaction asks, since its first event would ask next: the query is under way
+ * while the walsender still writes the rest of the transaction.
+ *
  * An old answer only makes a newer transaction wait for the next one, as long as both are less than 2^31 transactions
  * apart: further, 32 bits no longer tell before from after. So an answer is good for a while and not for ever.
  */
@@ -21,6 +24,8 @@ export interface VisibilityGateOptions {
   readonly takeSnapshot: () => Promise<SeesXid>;
   /** false: every transaction counts as visible (delivery.wait_visible). */
   readonly enabled: boolean;
+  /** Some sink sends the first event of a quiet lane at once. */
+  readonly asksEarly: boolean;
   readonly clock: Clock;
   /** Some transactions became visible. */
   readonly onVisible: () => void;
@@ -37,6 +42,7 @@ const SWEEP_ABOVE = 1_000;
 export class VisibilityGate {
   private readonly options: VisibilityGateOptions;
   private unseen: Origin[] = [];
+  private latest: Origin | undefined;
   private sweepAt = SWEEP_ABOVE;
   private sees: SeesXid = () => false;
   private seenAt = 0;
@@ -56,7 +62,11 @@ export class VisibilityGate {
 
   begin(origin: Origin): void {
     if (!this.options.enabled || origin.xid === null || this.isSeen(origin.xid, origin)) origin.visible = true;
-    else this.unseen.push(origin);
+    else {
+      this.unseen.push(origin);
+      this.askEarly();
+    }
+    this.latest = origin;
     if (this.unseen.length > this.sweepAt) this.sweep();
   }
 
@@ -70,18 +80,25 @@ export class VisibilityGate {
     this.closed = true;
   }
 
+  /** Not behind a transaction without events: Postgres 14 sends those that are of other tables only. */
+  private askEarly(): void {
+    if (this.options.asksEarly && !this.asking && this.latest?.carried !== false) void this.answer();
+  }
+
   private async answer(): Promise<void> {
     this.asking = true;
-    while (this.asked && !this.closed) {
-      this.asked = false;
+    do {
+      const wanted = this.asked;
       const progress = await this.look();
-      this.fruitless = progress ? 0 : this.fruitless + 1;
-      if (progress) this.options.onVisible();
-      else if (!this.closed) {
-        this.asked = true;
+      if (progress) {
+        this.fruitless = 0;
+        this.asked = false; // whoever still waits asks again
+        this.options.onVisible();
+      } else if (wanted && !this.closed) {
+        this.fruitless += 1;
         await this.rest();
       }
-    }
+    } while (this.asked && !this.closed);
     this.asking = false;
   }
 
