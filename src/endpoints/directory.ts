@@ -20,15 +20,13 @@ export interface KnownEndpoint extends Endpoint {
   readonly secretsVersion: string;
 }
 
-interface Entry {
-  readonly endpoint: KnownEndpoint;
-  readonly wants: (eventType: string) => boolean;
-}
-
 interface Types {
   readonly eventTypes: readonly string[];
   readonly wants: (eventType: string) => boolean;
 }
+
+/** As it is kept. */
+type Entry = KnownEndpoint & Types;
 
 /** Maximum of different lists of patterns that are kept to be shared. */
 const MOST_SHARED = 1_000;
@@ -37,6 +35,7 @@ const MOST_SHARED = 1_000;
 export type EndpointTransition = 'paused' | 'resumed' | 'ended' | 'same';
 
 const NO_LANES: readonly string[] = [];
+const NO_HEADERS: Readonly<Record<string, string>> = {};
 
 export class EndpointDirectory {
   private entries = new Map<string, Entry>();
@@ -76,20 +75,20 @@ export class EndpointDirectory {
     if (event.eventType === ENDPOINT_TEST_TYPE && !this.isMapped) return this.testedBy(sink, event);
     const entries = this.owners.get(ownerKey(sink, event.organizationId));
     if (!entries) return NO_LANES;
-    return entries.filter(({ wants }) => wants(event.eventType)).map(({ endpoint }) => endpoint.endpointId);
+    return entries.filter(({ wants }) => wants(event.eventType)).map(({ endpointId }) => endpointId);
   }
 
   /** Undefined when it is disabled, or is not there. */
   find(endpointId: string): KnownEndpoint | undefined {
-    return this.entries.get(endpointId)?.endpoint;
+    return this.entries.get(endpointId);
   }
 
   isPaused(endpointId: string): boolean {
     return this.find(endpointId)?.state === 'paused';
   }
 
-  *all(): Generator<KnownEndpoint> {
-    for (const { endpoint } of this.entries.values()) yield endpoint;
+  all(): Iterable<KnownEndpoint> {
+    return this.entries.values();
   }
 
   private testedBy(sink: string, { organizationId, entityType, entityId }: AddressedFields): readonly string[] {
@@ -98,13 +97,30 @@ export class EndpointDirectory {
     return endpoint?.sink === sink && endpoint.organizationId === organizationId ? [entityId] : NO_LANES;
   }
 
+  /** There may be a hundred thousand: each is a plain object of its own, and shares what others of its owner have too. */
   private put(given: KnownEndpoint): void {
+    const { endpointId, url, maxPerSecond, state, changeId, secretsVersion } = given;
     const { eventTypes, wants } = this.typesOf(given);
-    const endpoint = { ...given, eventTypes, sink: this.renamed.get(given.sink) ?? given.sink };
-    const entry = { endpoint, wants };
-    const key = ownerKey(endpoint.sink, endpoint.organizationId);
-    this.entries.set(endpoint.endpointId, entry);
-    this.owners.set(key, [...(this.owners.get(key) ?? []), entry]);
+    const sinkNow = this.renamed.get(given.sink) ?? given.sink;
+    const key = ownerKey(sinkNow, given.organizationId);
+    const others = this.owners.get(key) ?? [];
+    const { sink, organizationId } = others[0] ?? { ...given, sink: sinkNow };
+    const headers = Object.keys(given.headers).length === 0 ? NO_HEADERS : given.headers;
+    const entry: Entry = {
+      endpointId,
+      sink,
+      organizationId,
+      url,
+      eventTypes,
+      headers,
+      maxPerSecond,
+      state,
+      changeId,
+      secretsVersion,
+      wants,
+    };
+    this.entries.set(endpointId, entry);
+    this.owners.set(key, others.concat(entry)); // as long as it has to be
   }
 
   /** Most endpoints of an application have one of a few lists of patterns: they share it. */
@@ -120,7 +136,7 @@ export class EndpointDirectory {
 
   private remove({ endpointId, sink, organizationId }: Endpoint): void {
     const key = ownerKey(sink, organizationId);
-    const left = (this.owners.get(key) ?? []).filter(({ endpoint }) => endpoint.endpointId !== endpointId);
+    const left = (this.owners.get(key) ?? []).filter((entry) => entry.endpointId !== endpointId);
     this.entries.delete(endpointId);
     if (left.length > 0) this.owners.set(key, left);
     else this.owners.delete(key);

@@ -27,8 +27,8 @@ interface SecretRow {
 
 interface Secret {
   readonly secret: string;
-  /** On our clock. */
-  readonly until: number;
+  /** On our clock; null for the newest. */
+  readonly until: number | null;
 }
 
 interface Known {
@@ -65,7 +65,7 @@ export class EndpointSecrets {
       this.known.set(endpointId, known);
     }
     const now = this.clock.now();
-    return known.secrets.filter(({ until }) => until > now).map(({ secret }) => secret);
+    return known.secrets.filter(({ until }) => until === null || until > now).map(({ secret }) => secret);
   }
 
   /** Nothing that it has to sign is left. */
@@ -109,7 +109,10 @@ export class EndpointSecrets {
 
   private secretsOf(json: string): readonly Secret[] {
     const now = this.clock.now();
-    return (JSON.parse(json) as SecretRow[]).map(({ secret, left }) => ({ secret, until: now + (left ?? Infinity) }));
+    return (JSON.parse(json) as SecretRow[]).map(({ secret, left }) => ({
+      secret,
+      until: left === null ? null : now + left,
+    }));
   }
 
   private readLater(early: readonly Question[]): void {
