@@ -14,7 +14,10 @@ export interface WalpostOptions {
   readonly nodeArgs?: readonly string[];
 }
 
-/** `walpost run` of the built program, as a user starts it; all events go to the one sink, by routes that look at topics. */
+/** As the container has it. */
+const NODE_ARGS = ['--max-semi-space-size=8'];
+
+/** `walpost run` of the built program, as the container starts it; all events go to the one sink, by routes that look at topics. */
 export class WalpostProcess extends Child {
   readonly #directory: string;
 
@@ -33,7 +36,7 @@ export class WalpostProcess extends Child {
     };
     writeFileSync(file, JSON.stringify(config), { mode: 0o600 }); // JSON is YAML
     const main = options.main ?? join(ROOT, 'dist/src/main.js');
-    super(process.execPath, [...(options.nodeArgs ?? []), main, 'run', '--config', file]);
+    super(process.execPath, [...NODE_ARGS, ...(options.nodeArgs ?? []), main, 'run', '--config', file]);
     this.#directory = directory;
   }
 
