@@ -1,8 +1,9 @@
 /**
- * Requests a second when each event is a signed POST of its own: `npm run bench:requests [-- --requests 60000 --rounds 5]`.
+ * Requests a second when each event is a signed POST of its own: `npm run bench:requests [-- --requests 200000 --rounds 5]`.
  *
  * walpost drains a backlog, from the start of the walsender's session to the confirmation of the last event. Beside it its sink alone, and
  * loops of undici that have the same bodies and signatures ready, or make them; as many requests in flight, to the same receiver.
+ * So many requests that the time in which a process compiles its code counts little.
  */
 import { join } from 'node:path';
 import { Child } from './support/child.ts';
@@ -14,7 +15,7 @@ import { untilDrained } from './support/slot-watch.ts';
 import { WalpostProcess } from './support/walpost-process.ts';
 
 const options = benchOptions({
-  requests: 60_000,
+  requests: 200_000,
   rounds: 5,
   organizations: 100,
   concurrency: 32,

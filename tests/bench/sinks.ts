@@ -4,15 +4,18 @@
  *
  * The client's loop has its messages ready, the same that walpost sends, in batches as large as walpost's default and as
  * many of them in flight. It reads nothing: walpost shares the cores with a walsender and decodes what that sends. So a sink
- * is held to the slower of two limits, its client's loop and walpost with a sink that discards. A run ends when everything is
- * there: events that waited for longer than `park_after` are confirmed before that. With `--against other/src/main.js` another
- * build takes part in each round.
+ * is held to the slower of two limits, its client's loop and walpost with a sink that discards. On two cores that limit is
+ * out of reach where server and client need one and a half of them, so each loop runs once more while a bare reader drains
+ * the same backlog: both are what any program has to do that reads there and writes here. A run ends when everything is there:
+ * events that waited for longer than `park_after` are confirmed before that. With `--against other/src/main.js` another build
+ * takes part in each round.
  */
 import { randomUUID } from 'node:crypto';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { envelopeOf } from '../../src/envelope.ts';
 import { wireBytes } from '../../src/wire-text.ts';
 import { sampleEvent } from '../support/sample-event.ts';
+import { Child } from './support/child.ts';
 import { benchOptions } from './support/options.ts';
 import { type Contestant, type Figures, interleave, printTable, writeReport } from './support/report.ts';
 import { dropSlot, makeSlots, startBenchServer, writeBacklog } from './support/server.ts';
@@ -24,13 +27,14 @@ import {
   openPostgres,
   openRedis,
 } from './support/sink-destinations.ts';
-import { CLIENT, deriveSinks, LIMIT, WALPOST } from './support/sink-ratios.ts';
-import { untilDrained, untilUnparked } from './support/slot-watch.ts';
+import { BESIDE_READER, CLIENT, deriveSinks, LIMIT, WALPOST } from './support/sink-ratios.ts';
+import { untilBegun, untilDrained, untilUnparked } from './support/slot-watch.ts';
 import { WalpostProcess } from './support/walpost-process.ts';
 
 // A process compiles its code in its first second, which the client's loop has behind it: so many events that it counts little.
 const options = benchOptions({ events: 300_000, rounds: 3, organizations: 100, only: '', save: 'sinks', against: '' });
 const BATCH = 100;
+const TSX = ['--import', 'tsx'];
 const LIMIT_MS = 300_000;
 /** As large as those of the backlog. */
 const PAYLOAD = JSON.stringify({ jobId: randomUUID(), status: 'completed', records: 1, note: 'x'.repeat(108) });
@@ -65,7 +69,7 @@ const slotOf = (name: string, round: number): string => `sink_${name}_${round}`;
 const rounds = Array.from({ length: options.rounds }, (_, round) => round);
 await makeSlots(
   server.client,
-  [...wanted.flatMap(([name]) => [name, `${name}_other`]), 'discard'].flatMap((name) =>
+  [...wanted.flatMap(([name]) => [name, `${name}_other`, `${name}_reader`]), 'discard'].flatMap((name) =>
     rounds.map((round) => slotOf(name, round)),
   ),
 );
@@ -129,21 +133,50 @@ function throughWalpost(name: string, destination: OpenDestination, main = ''): 
   };
 }
 
+/** With its messages ready, which takes none of its time. */
+function readyLoop(destination: OpenDestination, inFlight: number): () => Promise<Figures> {
+  const batches = Array.from({ length: options.events / BATCH }, (_, at) => destination.prepare(makeBatch(at)));
+  return async () => {
+    const cpu = process.cpuUsage();
+    const begun = performance.now();
+    const lane = async (): Promise<void> => {
+      for (let send = batches.pop(); send; send = batches.pop()) await send();
+    };
+    await Promise.all(Array.from({ length: inFlight }, lane));
+    const seconds = (performance.now() - begun) / 1000;
+    const { user, system } = process.cpuUsage(cpu);
+    return { eventsPerSecond: options.events / seconds, seconds, cpuSeconds: (user + system) / 1e6 };
+  };
+}
+
 function ownLoop(name: string, destination: OpenDestination, inFlight: number): Contestant {
   return {
     name: `${CLIENT}${name}`,
     async run() {
-      const batches = Array.from({ length: options.events / BATCH }, (_, at) => destination.prepare(makeBatch(at)));
-      const cpu = process.cpuUsage();
-      const begun = performance.now();
-      const lane = async (): Promise<void> => {
-        for (let send = batches.pop(); send; send = batches.pop()) await send();
-      };
-      await Promise.all(Array.from({ length: inFlight }, lane));
-      const seconds = (performance.now() - begun) / 1000;
-      const { user, system } = process.cpuUsage(cpu);
+      const figures = await readyLoop(destination, inFlight)();
       await expectAll(destination, name);
-      return { eventsPerSecond: options.events / seconds, seconds, cpuSeconds: (user + system) / 1e6 };
+      return figures;
+    },
+  };
+}
+
+/** Over when both are. */
+function loopBesideReader(name: string, destination: OpenDestination, inFlight: number): Contestant {
+  return {
+    name: `${BESIDE_READER}${name}`,
+    async run(round) {
+      const slot = slotOf(`${name}_reader`, round);
+      const send = readyLoop(destination, inFlight);
+      const raw = [...TSX, join(import.meta.dirname, 'support/raw-drain.ts'), server.url, slot, written.beyond];
+      await using reader = new Child(process.execPath, [...raw, 'patient']);
+      const watch = { slot, target: written.beyond, limitMs: LIMIT_MS, ended: reader.ended };
+      await untilBegun(server.client, slot);
+      const [sent, read] = await Promise.all([send(), untilDrained(server.client, watch)]);
+      await reader.stop();
+      await dropSlot(server.client, slot);
+      await expectAll(destination, name);
+      const seconds = Math.max(sent['seconds'] ?? Number.NaN, read.seconds);
+      return { eventsPerSecond: options.events / seconds, seconds };
     },
   };
 }
@@ -169,7 +202,11 @@ const contestants: Contestant[] = [
 for (const [name, entry] of wanted) {
   const destination = await entry.open();
   open.push(destination);
-  contestants.push(ownLoop(name, destination, entry.inFlight), throughWalpost(name, destination));
+  contestants.push(
+    ownLoop(name, destination, entry.inFlight),
+    loopBesideReader(name, destination, entry.inFlight),
+    throughWalpost(name, destination),
+  );
   if (options.against !== '') contestants.push(throughWalpost(name, destination, resolve(options.against)));
 }
 const records = await interleave(contestants, options.rounds);

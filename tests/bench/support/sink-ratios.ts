@@ -3,6 +3,8 @@ import { median, type RunRecord, ratio } from './report.ts';
 
 export const WALPOST = 'walpost, ';
 export const CLIENT = 'its client, ';
+/** The same while a bare reader drains the backlog on the same cores. */
+export const BESIDE_READER = 'its client beside a reader, ';
 /** What the walsender and the stages before the sinks allow. */
 export const LIMIT = 'walpost, discard';
 
@@ -11,6 +13,7 @@ export const ASKED = { ofLimit: 0.7, peakMB: 250 };
 
 /** What follows the name of a sink in the derived figures. */
 export const OF_LOWER = `: of the lower limit (${ASKED.ofLimit} asked)`;
+export const OF_BOTH = ': of its client beside a reader';
 export const PEAK = `: peak MB (below ${ASKED.peakMB} asked)`;
 
 const KEY = 'eventsPerSecond';
@@ -23,6 +26,7 @@ export function deriveSinks(records: readonly RunRecord[], names: readonly strin
       return [
         [`${name}: of its client`, ratio(records, KEY, [own, client])],
         [`${name}: of discard`, ratio(records, KEY, [own, LIMIT])],
+        [name + OF_BOTH, ratio(records, KEY, [own, BESIDE_READER + name])],
         [name + OF_LOWER, ofLowerLimit(records, own, client)],
         [name + PEAK, peakMB(records, own)],
       ];

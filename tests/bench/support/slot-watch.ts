@@ -37,6 +37,12 @@ export async function untilDrained(
   }
 }
 
+/** A walsender serves the slot. */
+export async function untilBegun(client: pg.Client, slot: string): Promise<void> {
+  const text = 'SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active';
+  while ((await client.query({ name: 'begun', text, values: [slot] })).rowCount === 0) await delay(1);
+}
+
 /**
  * Resolves once nothing that the slot's relay has parked is left, with the rows that were parked when it was called, and the
  * seconds that it took. What waits longer than `park_after` is confirmed before it is delivered.
