@@ -163,7 +163,7 @@ const roads: readonly Named[] = [
 const records = [];
 for (const rate of options.rates.split(',').map(Number)) {
   const contestants = roads
-    .filter(([name]) => name.includes(options.only))
+    .filter(([name]) => options.only.split(',').some((part) => name.includes(part)))
     .map(([name, open]): Contestant => ({ name: `${name} @ ${rate}/s`, run: () => measure(open, rate) }));
   records.push(...(await interleave(contestants, options.rounds)));
 }

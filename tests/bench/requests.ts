@@ -109,17 +109,16 @@ const records = await interleave(
   options.rounds,
 );
 printTable(records);
-const derived =
-  options.only === ''
-    ? Object.fromEntries(
-        ['walpost', 'its sink alone'].flatMap((ours) =>
-          ['undici, request, signing', 'undici, request', 'undici, dispatch'].map((theirs) => [
-            `${ours} / ${theirs}`,
-            ratio(records, 'requestsPerSecond', [ours, theirs]),
-          ]),
-        ),
-      )
-    : {};
+const THEIRS = ['undici, request, signing', 'undici, request', 'undici, dispatch'] as const;
+const pairs = [
+  ...['walpost', 'its sink alone'].flatMap((ours) => THEIRS.map((theirs) => [ours, theirs] as const)),
+  [THEIRS[0], THEIRS[1]] as const,
+];
+const ratioOf = ([one, other]: readonly [string, string]): [string, number] => [
+  `${one} / ${other}`,
+  ratio(records, 'requestsPerSecond', [one, other]),
+];
+const derived = options.only === '' ? Object.fromEntries(pairs.map(ratioOf)) : {};
 console.table(derived);
 if (options.save !== '') {
   writeReport({ name: options.save, settings: options, versions: { postgres: server.version }, records, derived });
