@@ -11,11 +11,11 @@ import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 const GROWTH_PERCENT = 60;
 
 /**
- * Where the young generation stops growing, both of its halves together; left alone it would at 32 MiB, and a third
- * half for large objects. A backlog fills it whatever its size, so this is memory saved (25 MiB of 165), for a tenth more
- * of the processor when windows are long against it. Its own limit (--max-semi-space-size) can only be set before the
- * process starts; the factor by which it grows is read each time. Node 24 holds that factor loosely: what survives a collection
- * may double the young generation again. So the container sets the limit too.
+ * Where the young generation stops growing, both of its halves together. Left alone it would at 32 MiB and a third half for
+ * large objects with Node 20, at 128 MiB with Node 24. A backlog fills it whatever its size, so this is memory saved (25 MiB
+ * of 165), for a tenth more of the processor when windows are long against it. Its own limit (--max-semi-space-size) can only
+ * be set before the process starts; the factor by which it grows is read each time. With Node 24 it still becomes two to five
+ * times as large as this, whatever the factor says, so the container sets the limit too.
  */
 const YOUNG_BYTES = 16 * 1024 ** 2;
 

@@ -25,7 +25,6 @@ interface Types {
   readonly wants: (eventType: string) => boolean;
 }
 
-/** As it is kept. */
 type Entry = KnownEndpoint & Types;
 
 /** Maximum of different lists of patterns that are kept to be shared. */
@@ -97,14 +96,15 @@ export class EndpointDirectory {
     return endpoint?.sink === sink && endpoint.organizationId === organizationId ? [entityId] : NO_LANES;
   }
 
-  /** There may be a hundred thousand: each is a plain object of its own, and shares what others of its owner have too. */
+  /** There may be a hundred thousand, so each is a literal, since a spread leaves an object several times as large, and texts that are equal are held once. */
   private put(given: KnownEndpoint): void {
     const { endpointId, url, maxPerSecond, state, changeId, secretsVersion } = given;
     const { eventTypes, wants } = this.typesOf(given);
     const sinkNow = this.renamed.get(given.sink) ?? given.sink;
     const key = ownerKey(sinkNow, given.organizationId);
     const others = this.owners.get(key) ?? [];
-    const { sink, organizationId } = others[0] ?? { ...given, sink: sinkNow };
+    const sink = others[0]?.sink ?? sinkNow;
+    const organizationId = others[0]?.organizationId ?? given.organizationId;
     const headers = Object.keys(given.headers).length === 0 ? NO_HEADERS : given.headers;
     const entry: Entry = {
       endpointId,
@@ -120,7 +120,7 @@ export class EndpointDirectory {
       wants,
     };
     this.entries.set(endpointId, entry);
-    this.owners.set(key, others.concat(entry)); // as long as it has to be
+    this.owners.set(key, others.concat(entry)); // a spread would leave spare room
   }
 
   /** Most endpoints of an application have one of a few lists of patterns: they share it. */

@@ -3,7 +3,8 @@
  *
  * A writer in a process of its own commits events one by one at a steady rate; one consumer at a time brings them to the
  * same receiver. It gets `warmup` events first that are not measured. What has not arrived some seconds after the last
- * commit counts as having taken that long. With `--base ../other-checkout`, which has to be built, its walpost takes part.
+ * commit counts as having taken that long. `--only adaptive,pg-boss` keeps the contestants whose names contain one of these.
+ * With `--base ../other-checkout`, which has to be built, its walpost takes part, and the page of the figures is left alone.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -64,22 +65,22 @@ interface Build {
 }
 
 async function walpostRoad(
-  { server, main }: Build,
+  { server: its, main }: Build,
   batching: Record<string, unknown>,
   settings: object = {},
 ): Promise<Road> {
   const sink = { type: 'webhook', url: receiverUrl, allow_private: true, ...settings };
   const slot = `latency_${runs++}`; // a new one: for a slot that was lost, walpost would send older events again
-  await makeSlots(server.client, [slot]);
-  const walpost = new WalpostProcess({ url: server.url, slot, sink, config: { batching }, ...(main ? { main } : {}) });
+  await makeSlots(its.client, [slot]);
+  const walpost = new WalpostProcess({ url: its.url, slot, sink, config: { batching }, ...(main ? { main } : {}) });
   await walpost.prints(/streaming from/);
   return {
     writer: 'walpost',
-    url: server.url,
+    url: its.url,
     async [Symbol.asyncDispose]() {
       await walpost.stop();
       await walpost[Symbol.asyncDispose]();
-      await dropSlot(server.client, slot);
+      await dropSlot(its.client, slot);
     },
   };
 }
@@ -152,11 +153,14 @@ const waysOf = (name: string, build: Build): readonly Named[] => [
   [`${name}, window 250 ms`, () => walpostRoad(build, {})],
 ];
 const base = options.base === '' ? undefined : resolve(options.base);
+if (base !== undefined && options.save === 'latency') throw new Error('--base goes with another --save');
 await using baseServer = base ? await startBenchServer({ max_connections: '300' }, migratedBy(base)) : undefined;
+/** As fresh as that of the base. */
+await using ownServer = base ? await startBenchServer({ max_connections: '300' }) : undefined;
 
 const roads: readonly Named[] = [
   ['walpost, adaptive', () => walpostRoad({ server }, {}, { mode: 'adaptive' })],
-  ...waysOf('walpost', { server }),
+  ...waysOf('walpost', { server: ownServer ?? server }),
   ...(base && baseServer ? waysOf('base of walpost', { server: baseServer, main: programOf(base) }) : []),
   ...PEERS.map((peer): Named => [peer, () => peerRoad(peer)]),
 ];

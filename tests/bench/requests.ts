@@ -3,7 +3,7 @@
  *
  * walpost drains a backlog, from the start of the walsender's session to the confirmation of the last event. Beside it its sink alone, and
  * loops of undici that have the same bodies and signatures ready, or make them; as many requests in flight, to the same receiver.
- * So many requests that the time in which a process compiles its code counts little.
+ * There are so many that the first second of a process, in which it compiles its code, counts little.
  */
 import { join } from 'node:path';
 import { Child } from './support/child.ts';

@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type BatchingMode, departureOf, type Gathered } from '../../src/router/lanes/departure.ts';
+import { configSchema } from '../../src/config/schema.ts';
+import {
+  type BatchingMode,
+  departureOf,
+  type Gathered,
+  modeOf,
+  sendsAtOnce,
+} from '../../src/router/lanes/departure.ts';
 import type { Batch, Verdict } from '../../src/pipeline.ts';
 import { DELIVERED } from '../../src/pipeline.ts';
 import { Harness } from './harness.ts';
@@ -16,6 +23,27 @@ const gathered = (overrides: Partial<Gathered> = {}): Gathered => ({
 });
 
 const MODES: readonly BatchingMode[] = ['window', 'leading_edge', 'adaptive'];
+
+describe('the mode of a sink', () => {
+  const parsed = (leadingEdge: boolean, modes: readonly (BatchingMode | undefined)[]) =>
+    configSchema.parse({
+      database: { url: 'postgres://127.0.0.1/none' },
+      batching: { leading_edge: leadingEdge },
+      sinks: Object.fromEntries(modes.map((mode, n) => [`s${n}`, { type: 'discard', ...(mode && { mode }) }])),
+      routes: [{ match: {}, to: ['s0'] }],
+    });
+
+  test.each<[string, boolean, (BatchingMode | undefined)[], BatchingMode[], boolean]>([
+    ['nothing is set', false, [undefined, undefined], ['window', 'window'], false],
+    ['all have the leading edge', true, [undefined, undefined], ['leading_edge', 'leading_edge'], true],
+    ['each has windows of its own', true, ['window', 'window'], ['window', 'window'], false],
+    ['one is adaptive', false, [undefined, 'adaptive'], ['window', 'adaptive'], true],
+  ])('%s', (_, leadingEdge, given, modes, atOnce) => {
+    const config = parsed(leadingEdge, given);
+    expect(given.map((__, n) => modeOf(`s${n}`, config))).toEqual(modes);
+    expect(sendsAtOnce(config)).toBe(atOnce);
+  });
+});
 
 describe('when a lane leaves', () => {
   test.each<[string, Partial<Gathered>, string]>([

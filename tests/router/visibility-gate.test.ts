@@ -59,61 +59,89 @@ test('an answer is good for a while, not until 32 bits of an xid come round agai
 interface Looks {
   readonly own: VisibilityGate;
   readonly clock: ManualClock;
-  /** Answers the oldest look: it sees the transactions below `xmax`. */
+  /** Answers the look under way: it sees the transactions below `xmax`. */
   answer(xmax: number): Promise<void>;
+  /** The look under way fails. */
+  fail(): Promise<void>;
+  /** Called when something became visible. */
+  onVisible: () => void;
   readonly count: number;
-  readonly seen: number;
+  readonly errors: readonly string[];
 }
 
 /** A gate that asks early, whose looks the test answers. */
 function early(asksEarly = true): Looks {
   const clock = new ManualClock();
-  const open: ((sees: (xid: number) => boolean) => void)[] = [];
+  const errors: string[] = [];
+  let answer: (sees: (xid: number) => boolean) => void = () => undefined;
+  let refuse: (error: Error) => void = () => undefined;
   let count = 0;
-  let seen = 0;
   const own = new VisibilityGate({
     enabled: true,
     asksEarly,
     takeSnapshot: () => {
       count += 1;
-      return new Promise((resolve) => open.push(resolve));
+      return new Promise((resolve, reject) => {
+        answer = resolve;
+        refuse = reject;
+      });
     },
     clock,
-    onVisible: () => void (seen += 1),
-    onError: () => undefined,
+    onVisible: () => looks.onVisible(),
+    onError: (message) => errors.push(message),
   });
-  return {
+  const looks = {
     own,
     clock,
-    async answer(xmax) {
-      open.shift()?.((xid) => xid < xmax);
+    errors,
+    async answer(xmax: number) {
+      answer((xid) => xid < xmax);
       await settled();
     },
+    async fail() {
+      refuse(new Error('no answer'));
+      await settled();
+    },
+    onVisible: (): void => undefined,
     get count() {
       return count;
     },
-    get seen() {
-      return seen;
-    },
   };
+  return looks;
 }
 
-const unseen = (xid: number, carried = true): Origin => makeOrigin({ visible: false, xid, carried });
+const unseen = (xid: number, fields: Partial<Origin> = {}): Origin =>
+  makeOrigin({ visible: false, xid, carried: true, isSettled: false, ...fields });
 
 test('the Begin asks where a sink sends at once, and what its events ask meanwhile needs no second look', async () => {
   const looks = early();
+  let woken = 0;
+  looks.onVisible = () => void (woken += 1);
   const origin = unseen(5);
   looks.own.begin(origin);
   expect(looks.count).toBe(1);
   looks.own.ask(); // its first event wants to leave
   await looks.answer(6);
-  expect([origin.visible, looks.seen, looks.count]).toEqual([true, 1, 1]);
+  expect([origin.visible, woken, looks.count]).toEqual([true, 1, 1]);
 });
 
 test('without such a sink a Begin asks nothing', () => {
   const looks = early(false);
   looks.own.begin(unseen(5));
   expect(looks.count).toBe(0);
+});
+
+test('whoever still waits when others became visible asks again, and gets another look', async () => {
+  const looks = early();
+  const [first, second] = [unseen(5), unseen(6)];
+  looks.onVisible = () => void (second.visible || looks.own.ask());
+  looks.own.begin(first);
+  looks.own.begin(second);
+  looks.own.ask();
+  await looks.answer(6);
+  expect([first.visible, second.visible, looks.count]).toEqual([true, false, 2]);
+  await looks.answer(7);
+  expect([second.visible, looks.count]).toEqual([true, 2]);
 });
 
 test('an early look that came too early is followed at once by the one that an event asked for', async () => {
@@ -141,25 +169,39 @@ test('an early look that nobody wanted is not repeated', async () => {
   expect(looks.count).toBe(2);
 });
 
-test('behind a transaction without events no Begin asks', async () => {
+test.each([
+  ['without events', { carried: false, isSettled: true }, 1],
+  ['that is not settled', { isSettled: false }, 1],
+  ['that is settled', { isSettled: true }, 2],
+])('behind a transaction %s', async (_, before, count) => {
   const looks = early();
-  looks.own.begin(unseen(5, false));
+  looks.own.begin(unseen(5, before));
   await looks.answer(6);
-  looks.own.begin(unseen(6, false));
-  expect(looks.count).toBe(1);
   looks.own.begin(unseen(7));
-  looks.own.begin(unseen(8));
-  expect(looks.count).toBe(2);
+  expect(looks.count).toBe(count);
 });
 
-test('a transaction that came during a look gets another one', async () => {
+test('a look that failed is waited for before the next, and is told of only when something waits', async () => {
   const looks = early();
-  const [first, second] = [unseen(5), unseen(6)];
-  looks.own.begin(first);
-  looks.own.begin(second);
+  looks.own.begin(unseen(5, { isSettled: true }));
+  await looks.fail();
+  looks.own.begin(unseen(6, { isSettled: true }));
+  expect([looks.count, looks.errors]).toEqual([1, []]);
+  looks.own.ask();
+  await looks.clock.advance(1);
+  expect(looks.count).toBe(2);
+  await looks.fail();
+  expect(looks.errors).toEqual(['no answer']);
+});
+
+test('after its end it asks nothing, and wakes nobody', async () => {
+  const looks = early();
+  let woken = 0;
+  looks.onVisible = () => void (woken += 1);
+  looks.own.begin(unseen(5));
+  looks.own.ask();
+  looks.own.close();
   await looks.answer(6);
-  expect([first.visible, second.visible]).toEqual([true, false]);
-  looks.own.ask(); // as those do whom `onVisible` woke
-  await looks.answer(7);
-  expect(second.visible).toBe(true);
+  looks.own.ask();
+  expect([looks.count, woken]).toEqual([1, 0]);
 });

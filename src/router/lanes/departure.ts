@@ -17,7 +17,7 @@ export function modeOf(sink: string, { batching, sinks }: Batching): BatchingMod
   return sinks[sink]?.mode ?? (batching.leading_edge ? 'leading_edge' : 'window');
 }
 
-/** Some sink sends the first event of a quiet lane at once. */
+/** Some sink opens no window for the first event of a quiet lane. */
 export function sendsAtOnce(config: Batching): boolean {
   return Object.keys(config.sinks).some((sink) => modeOf(sink, config) !== 'window');
 }

@@ -7,8 +7,8 @@
  * while nothing does. A transaction that one snapshot saw is seen by all later ones, so old answers stay good; during a
  * backlog the newest snapshot covers nearly everything and hardly any query is made.
  *
- * Where a sink sends at once, the Begin of a transaction asks, since its first event would ask next: the query is under way
- * while the walsender still writes the rest of the transaction.
+ * Where a sink sends at once and the stream is quiet, the Begin of a transaction asks already: most likely its first event would
+ * ask next, and so the query is under way while the walsender still writes the rest of the transaction.
  *
  * An old answer only makes a newer transaction wait for the next one, as long as both are less than 2^31 transactions
  * apart: further, 32 bits no longer tell before from after. So an answer is good for a while and not for ever.
@@ -70,31 +70,38 @@ export class VisibilityGate {
     if (this.unseen.length > this.sweepAt) this.sweep();
   }
 
-  /** Something wants to leave whose transaction is not seen: take a snapshot after this moment. */
+  /** Something wants to leave whose transaction is not seen. What the look under way does not see has to be asked for again. */
   ask(): void {
     this.asked = true;
-    if (!this.asking) void this.answer();
+    if (!this.asking && !this.closed) void this.answer();
   }
 
   close(): void {
     this.closed = true;
   }
 
-  /** Not behind a transaction without events: Postgres 14 sends those that are of other tables only. */
+  /**
+   * A guess, which costs a query. It is good while each transaction is settled before the next one comes; not under load, where
+   * queries would follow each other, nor while a destination is away. Behind a transaction of other tables, which Postgres 14
+   * and wal2json send too, there is likely to be another.
+   */
   private askEarly(): void {
-    if (this.options.asksEarly && !this.asking && this.latest?.carried !== false) void this.answer();
+    const { latest } = this;
+    const isQuiet = latest === undefined || (latest.isSettled && latest.carried !== false);
+    if (this.options.asksEarly && isQuiet && !this.asking) void this.answer();
   }
 
   private async answer(): Promise<void> {
     this.asking = true;
     do {
-      const wanted = this.asked;
-      const progress = await this.look();
-      if (progress) {
+      const wasAsked = this.asked;
+      const found = await this.look();
+      if (this.closed) break;
+      if (found === 'progress') {
         this.fruitless = 0;
         this.asked = false; // whoever still waits asks again
         this.options.onVisible();
-      } else if (wanted && !this.closed) {
+      } else if (wasAsked || found === 'failure') {
         this.fruitless += 1;
         await this.rest();
       }
@@ -106,16 +113,16 @@ export class VisibilityGate {
     return receivedAt - this.seenAt < GOOD_FOR_MS && this.sees(xid);
   }
 
-  private async look(): Promise<boolean> {
+  private async look(): Promise<'progress' | 'nothing' | 'failure'> {
     const { clock, takeSnapshot } = this.options;
     const now = clock.now();
     try {
       this.sees = await takeSnapshot();
       this.seenAt = now;
-      return this.mark(clock.now()) > 0 || this.unseen.length === 0;
+      return this.mark(clock.now()) > 0 || this.unseen.length === 0 ? 'progress' : 'nothing';
     } catch (error) {
-      if (!this.closed) this.options.onError(messageOf(error));
-      return false;
+      if (this.asked && !this.closed) this.options.onError(messageOf(error));
+      return 'failure';
     }
   }
 

@@ -20,11 +20,11 @@ export function sinks(report: Report): string {
   });
   return `## Queues, brokers and an inbox
 
-${whole(Number(settings['events']))} events of ${settings['organizations']} organizations through \`walpost run\` into one sink with its default options, beside a loop of the sink's own client. The loop
+${whole(Number(settings['events']))} events of ${settings['organizations']} organizations through \`walpost run\`, started as the container starts it, into one sink with its default options, beside a loop of the sink's own client. The loop
 has its messages ready, sends the same ones in batches as large, and as many of them in flight, to the same server. It reads nothing, whereas walpost shares the two
 cores with the walsender. \`share\` compares walpost with the slower of the loop and of walpost with a sink that discards (${whole(medians[LIMIT]?.['eventsPerSecond'])} events/s here), round by round; ${ASKED.ofLimit} is the aim.
-\`with a reader\` is the loop while a bare reader drains the same backlog on the same two cores, until both are done: the least work of any
-program that reads there and writes here. The second share compares walpost with that.
+\`with a reader\` is the loop while a bare reader drains the same backlog on the same two cores, until both are done
+([decision 53](decisions/0053-sinks-are-measured-beside-a-reader-too.md)). The second share compares walpost with that.
 \`peak MB\` is the largest of all rounds; the aim is less than ${ASKED.peakMB}. The servers keep everything in memory; Kafka's is librdkafka's mock cluster.
 
 ${table(['sink', 'walpost events/s', 'its client events/s', 'share', 'with a reader', 'share of that', 'peak MB'], rows)}

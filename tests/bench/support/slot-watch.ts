@@ -6,16 +6,21 @@ export interface Drained {
   readonly seconds: number;
 }
 
+export interface SlotWatch {
+  readonly slot: string;
+  readonly target: string;
+  readonly limitMs: number;
+  /** Why its client ended; undefined while it runs. */
+  readonly ended?: (() => string | undefined) | undefined;
+}
+
 const LOOK_EVERY_MS = 20;
 
 /**
  * Watches one slot from the server's side, which is the same yardstick for every client: from the moment the walsender's
  * session began until the slot is confirmed beyond `target`.
  */
-export async function untilDrained(
-  client: pg.Client,
-  { slot, target, limitMs, ended }: { slot: string; target: string; limitMs: number; ended?: () => string | undefined },
-): Promise<Drained> {
+export async function untilDrained(client: pg.Client, { slot, target, limitMs, ended }: SlotWatch): Promise<Drained> {
   const deadline = performance.now() + limitMs;
   let begun: number | undefined;
   for (;;) {
@@ -30,17 +35,25 @@ export async function untilDrained(
     if (!row) throw new Error(`slot ${slot} is gone`);
     begun ??= row.begun ?? undefined;
     if (row.done && begun !== undefined) return { seconds: row.now - begun };
-    const end = ended?.();
-    if (end !== undefined) throw new Error(`the client of ${slot} ended before it was done: ${end}`);
-    if (performance.now() > deadline) throw new Error(`${slot} was not drained within ${limitMs} ms`);
+    stopWatching({ slot, limitMs, ended, deadline });
     await delay(LOOK_EVERY_MS);
   }
 }
 
 /** A walsender serves the slot. */
-export async function untilBegun(client: pg.Client, slot: string): Promise<void> {
+export async function untilBegun(client: pg.Client, { slot, limitMs, ended }: SlotWatch): Promise<void> {
+  const deadline = performance.now() + limitMs;
   const text = 'SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active';
-  while ((await client.query({ name: 'begun', text, values: [slot] })).rowCount === 0) await delay(1);
+  while ((await client.query({ name: 'begun', text, values: [slot] })).rowCount === 0) {
+    stopWatching({ slot, limitMs, ended, deadline });
+    await delay(1);
+  }
+}
+
+function stopWatching({ slot, limitMs, ended, deadline }: Omit<SlotWatch, 'target'> & { deadline: number }): void {
+  const end = ended?.();
+  if (end !== undefined) throw new Error(`the client of ${slot} ended before it was done: ${end}`);
+  if (performance.now() > deadline) throw new Error(`${slot} was not drained within ${limitMs} ms`);
 }
 
 /**
