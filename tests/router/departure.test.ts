@@ -33,12 +33,23 @@ describe('the mode of a sink', () => {
       routes: [{ match: {}, to: ['s0'] }],
     });
 
-  test.each<[string, boolean, (BatchingMode | undefined)[], BatchingMode[], boolean]>([
-    ['nothing is set', false, [undefined, undefined], ['window', 'window'], false],
-    ['all have the leading edge', true, [undefined, undefined], ['leading_edge', 'leading_edge'], true],
-    ['each has windows of its own', true, ['window', 'window'], ['window', 'window'], false],
-    ['one is adaptive', false, [undefined, 'adaptive'], ['window', 'adaptive'], true],
-  ])('%s', (_, leadingEdge, given, modes, atOnce) => {
+  interface Case {
+    readonly leadingEdge: boolean;
+    readonly given: readonly (BatchingMode | undefined)[];
+    readonly modes: readonly BatchingMode[];
+    readonly atOnce: boolean;
+  }
+  const windows: readonly BatchingMode[] = ['window', 'window'];
+  const edges: readonly BatchingMode[] = ['leading_edge', 'leading_edge'];
+  test.each<[string, Case]>([
+    ['nothing is set', { leadingEdge: false, given: [undefined, undefined], modes: windows, atOnce: false }],
+    ['all have the leading edge', { leadingEdge: true, given: [undefined, undefined], modes: edges, atOnce: true }],
+    ['each has windows of its own', { leadingEdge: true, given: windows, modes: windows, atOnce: false }],
+    [
+      'one is adaptive',
+      { leadingEdge: false, given: [undefined, 'adaptive'], modes: ['window', 'adaptive'], atOnce: true },
+    ],
+  ])('%s', (_, { leadingEdge, given, modes, atOnce }) => {
     const config = parsed(leadingEdge, given);
     expect(given.map((__, n) => modeOf(`s${n}`, config))).toEqual(modes);
     expect(sendsAtOnce(config)).toBe(atOnce);
