@@ -2,6 +2,7 @@
 import { formatLsn, parseLsn } from '../../src/lsn.ts';
 import { ConfigFile } from '../support/config-file.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { startServer } from '../support/server.ts';
 import { poll } from '../support/slot-session.ts';
 import { Cli, walpost } from '../support/walpost-cli.ts';
 import { EventReceiver, type ReceivedBatch, type ReceivedEvent } from './event-receiver.ts';
@@ -43,11 +44,20 @@ export class ReplayScene implements AsyncDisposable {
   /** Events that say something else than their position does. */
   readonly faults: string[] = [];
   onArrival: () => void = () => undefined;
+  private readonly server: AsyncDisposable;
   private readonly receiver: EventReceiver;
   private readonly file: ConfigFile;
   private readonly options: RunOptions;
 
-  private constructor(database: TestDatabase, receiver: EventReceiver, source: object) {
+  private constructor(
+    {
+      server,
+      database,
+      receiver,
+    }: Pick<ReplayScene, 'database'> & { server: AsyncDisposable; receiver: EventReceiver },
+    source: object,
+  ) {
+    this.server = server;
     this.database = database;
     this.receiver = receiver;
     this.options = { database, sinks: { hook: receiver.sink() }, config: { source } };
@@ -55,8 +65,11 @@ export class ReplayScene implements AsyncDisposable {
     receiver.onBatch = (batch) => this.take(batch);
   }
 
+  /** On a server of its own: a transaction that stays open holds up every slot that others make. */
   static async set(source: object): Promise<ReplayScene> {
-    return new ReplayScene(await createTestDatabase(), await EventReceiver.start(), source);
+    const server = await startServer();
+    const database = await createTestDatabase({ server: server.url() });
+    return new ReplayScene({ server, database, receiver: await EventReceiver.start() }, source);
   }
 
   /** A process, which streams when this resolves. */
@@ -138,6 +151,7 @@ export class ReplayScene implements AsyncDisposable {
     this.file[Symbol.dispose]();
     await this.receiver[Symbol.asyncDispose]();
     await this.database[Symbol.asyncDispose]();
+    await this.server[Symbol.asyncDispose]();
   }
 
   private take({ events }: ReceivedBatch): void {
