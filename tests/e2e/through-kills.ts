@@ -78,9 +78,10 @@ export function readEnvelope(text: string | null | undefined): NumberedEnvelope 
   return JSON.parse(text ?? 'null') as NumberedEnvelope;
 }
 
-/** Each id where it appears first. */
+/** Each id where it appears first. What was under way when a connection was cut may come once more, late. */
 export function firstOfEach(envelopes: readonly NumberedEnvelope[]): NumberedEnvelope[] {
-  return [...new Map(envelopes.toReversed().map((envelope) => [envelope.event_id, envelope])).values()].toReversed();
+  const seen = new Set<string>();
+  return envelopes.filter(({ event_id: id }) => !seen.has(id) && seen.add(id));
 }
 
 /** One line for each organization that lost an event, has one twice, or has them in another order. */

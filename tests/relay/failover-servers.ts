@@ -92,14 +92,15 @@ export class FailoverServers implements AsyncDisposable {
 
   /** Brings the position of the slot, and nothing else, to the standby. */
   async sync(slot: string, beyond: Lsn): Promise<void> {
-    await poll('the slot moves on at the standby', async () => {
+    const moved = async (): Promise<true | undefined> => {
       // The worker of beginSync may not have ended yet, the standby not have what the slot is beyond, or the link have been cut.
       await this.askForSlots().catch((error: unknown) => {
         if (!/concurrently|ahead of the standby position|server closed the connection/.test(messageOf(error)))
           throw error;
       });
       return (await this.slotOnStandby(slot)) > beyond || undefined;
-    });
+    };
+    await poll('the slot moves on at the standby', moved, 60_000); // it connects again first, on a busy machine too
   }
 
   /** The standby looks once where the slots of the primary are. */
