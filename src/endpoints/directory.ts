@@ -96,7 +96,7 @@ export class EndpointDirectory {
     return endpoint?.sink === sink && endpoint.organizationId === organizationId ? [entityId] : NO_LANES;
   }
 
-  /** There may be a hundred thousand, so each is a literal, since a spread leaves an object several times as large, and texts that are equal are held once. */
+  /** There may be a hundred thousand, so texts that are equal are held once. */
   private put(given: KnownEndpoint): void {
     const { endpointId, url, maxPerSecond, state, changeId, secretsVersion } = given;
     const { eventTypes, wants } = this.typesOf(given);
@@ -120,7 +120,7 @@ export class EndpointDirectory {
       wants,
     };
     this.entries.set(endpointId, entry);
-    this.owners.set(key, others.concat(entry)); // a spread would leave spare room
+    this.owners.set(key, others.concat(entry));
   }
 
   /** Most endpoints of an application have one of a few lists of patterns: they share it. */

@@ -5,8 +5,8 @@ import { ASKED, BESIDE_READER, CLIENT, LIMIT, OF_BOTH, OF_LOWER, PEAK, WALPOST }
 export function sinks(report: Report): string {
   const { medians, derived, settings } = report;
   const names = Object.keys(medians).flatMap((name) => (name.startsWith(CLIENT) ? [name.slice(CLIENT.length)] : []));
-  const besides = (name: string): number | undefined => medians[BESIDE_READER + name]?.['eventsPerSecond'];
-  const hasReader = names.some((name) => besides(name) !== undefined); // older figures have none
+  const withReader = (name: string): number | undefined => medians[BESIDE_READER + name]?.['eventsPerSecond'];
+  const hasReader = names.some((name) => withReader(name) !== undefined); // older figures have none
   const rows = names.map((name) => {
     const own = medians[WALPOST + name];
     const client = medians[CLIENT + name];
@@ -15,7 +15,7 @@ export function sinks(report: Report): string {
       whole(own?.['eventsPerSecond']),
       whole(client?.['eventsPerSecond']),
       short(derived[name + OF_LOWER]),
-      ...(hasReader ? [whole(besides(name)), short(derived[name + OF_BOTH])] : []),
+      ...(hasReader ? [whole(withReader(name)), short(derived[name + OF_BOTH])] : []),
       whole(derived[name + PEAK]),
     ];
   });

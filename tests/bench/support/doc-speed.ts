@@ -94,7 +94,7 @@ export function requests(report: Report): string {
   ]);
   const ratios = Object.entries(derived).map(([name, value]) => [name, short(value)]);
   const signing = medians['undici, request, signing']
-    ? ' `request, signing` makes body, id\nand signature for each request, as whoever sends such a webhook has to; 0.7 of that is the aim of `walpost`.'
+    ? ' `request, signing` makes body, id\nand signature for each request, as whoever sends such a webhook has to. walpost aims at 0.7 of it.'
     : '';
   return `## One request for each event
 
